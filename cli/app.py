@@ -1,0 +1,38 @@
+"""What commands are given: lazy makers of what they may need, so that nothing is built until it is asked for."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from aiops.layers.core.clock import Clock, SystemClock
+from aiops.layers.core.home import home_path
+from aiops.layers.core.plugin import Plugins
+
+if TYPE_CHECKING:
+    from .screen import Screen
+
+
+@dataclass
+class App:
+    """The outside world of one invocation. Tests pass their own."""
+
+    environment: Mapping[str, str]
+    stdin: TextIO = field(default_factory=lambda: sys.stdin)
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    clock: Clock = field(default_factory=SystemClock)
+    plugins: Plugins = field(default_factory=Plugins)
+    working_folder: Path = field(default_factory=Path.cwd)
+
+    @property
+    def home(self) -> Path:
+        """AIOPS_HOME; not created."""
+        return home_path(self.environment)
+
+    def screen(self, *, json: bool = False, quiet: bool = False, verbose: int = 0) -> "Screen":
+        """The screen of this invocation: the answer on stdout, all else on stderr."""
+        from .screen import Screen
+
+        return Screen(self.stdout, self.stderr, json=json, quiet=quiet, verbose=verbose)

@@ -1,0 +1,26 @@
+"""Options that mean one thing everywhere, declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+InventoryOption = Annotated[
+    Path | None,
+    typer.Option("-i", "--inventory", metavar="FILE", help="The inventory. [AIOPS_INVENTORY, ./inventory.yml]"),
+]
+InventoryArgument = Annotated[
+    Path | None, typer.Argument(metavar="[INVENTORY]", help="The inventory. [AIOPS_INVENTORY, ./inventory.yml]")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no hints.")]
+VerboseOption = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More detail; -vv for all.")]
+OnOption = Annotated[
+    str | None,
+    typer.Option("--on", "--limit", "--node", metavar="NODES", help="Node set, e.g. `gpu[01-04],@workers`."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change, change nothing.")]
+TimeoutOption = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Give up after S seconds.")]
+SinceOption = Annotated[str | None, typer.Option("--since", metavar="TIME", help="E.g. `2h`, `7d`.")]
+FollowOption = Annotated[bool, typer.Option("-f", "--follow", help="Go on as more comes.")]

@@ -1,0 +1,10 @@
+"""`aiops run`."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="run")
+
+
+@app.callback()
+def _group() -> None:
+    """Placeholder until the first verb is built."""

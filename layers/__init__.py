@@ -1,0 +1,1 @@
+"""The layers, each usable alone: core, l0_nodes, l1_cluster."""

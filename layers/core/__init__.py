@@ -1,0 +1,1 @@
+"""The sill every layer stands on: errors, commands, events, store, plugins, ids, clock."""

@@ -1,0 +1,35 @@
+"""Files that are whole or absent: temp, fsync, rename, fsync of the folder."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace `path` with `content` so that a reader, or a power cut, sees the old or the new, never a part.
+
+    Args:
+        path: The file; its folder must exist.
+        content: All of the new content.
+        mode: Permission bits of the new file, set before any content is written.
+
+    Raises:
+        OSError: The folder is missing, full or read-only; the old file is untouched then.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,32 @@
+"""AIOPS_HOME: where this machine keeps aiops' own state.
+
+```
+AIOPS_HOME/            0700   default ~/.local/share/aiops, /var/lib/aiops for root
+  aiops.db                    the store
+  cache/                      what can be made again: inventories, lab images, bundles
+  clusters/NAME/              per cluster: secrets/ (0700), bundle key, keep sets of one cluster apart
+  labs/NAME/                  per lab
+  reports/                    reports of our own defects
+```
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def home_path(environment: Mapping[str, str]) -> Path:
+    """The folder, from `AIOPS_HOME` or the default for this user; not created here."""
+    given = environment.get("AIOPS_HOME")
+    if given:
+        return Path(given).expanduser().absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/aiops")
+    data = environment.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local/share") / "aiops"
+
+
+def ensure_folder(path: Path) -> Path:
+    """Make `path` and its missing parents, readable by their owner only; return it."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path

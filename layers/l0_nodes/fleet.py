@@ -1,0 +1,82 @@
+"""Many nodes at once. The only place with fan-out; a node's failure is a value, never an exception mid-loop."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from aiops.layers.core.errors import AiopsError
+
+from .node import Node
+from .transport import Transport
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What became of the work on one node: a value, or the error that stopped it."""
+
+    node: Node
+    value: T | None = None
+    error: AiopsError | None = None
+
+
+class Fleet:
+    """Connections to nodes, one per node per process, opened when first needed and closed together."""
+
+    def __init__(self, connect: Callable[[Node], Transport], *, width: int = 32) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            connect: Makes the transport of a node; called once per node.
+            width: How many nodes are worked on at once.
+        """
+        self._connect = connect
+        self._width = width
+        self._transports: dict[str, Transport] = {}
+        self._lock = threading.Lock()
+
+    def transport(self, node: Node) -> Transport:
+        """The one transport of `node`; made on the first call."""
+        with self._lock:
+            if node.name not in self._transports:
+                self._transports[node.name] = self._connect(node)
+            return self._transports[node.name]
+
+    def each(self, nodes: Iterable[Node], work: Callable[[Transport], T]) -> Iterator[Outcome[T]]:
+        """Do `work` on every node, `width` at a time; yield outcomes as they come.
+
+        Only `AiopsError` is a node's failure; anything else is a defect of ours and is raised.
+        """
+        with ThreadPoolExecutor(max_workers=self._width, thread_name_prefix="fleet") as pool:
+            futures = [pool.submit(self._one, node, work) for node in nodes]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            finally:
+                for future in futures:
+                    future.cancel()
+
+    def _one(self, node: Node, work: Callable[[Transport], T]) -> Outcome[T]:
+        try:
+            return Outcome(node, value=work(self.transport(node)))
+        except AiopsError as error:
+            return Outcome(node, error=error)
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            transports, self._transports = list(self._transports.values()), {}
+        for transport in transports:
+            transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""The lab: a cluster of booted hosts on this machine."""

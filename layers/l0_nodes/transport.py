@@ -1,0 +1,44 @@
+"""The seam between us and a node: run a command, put a file. One contract suite serves every implementation."""
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from aiops.layers.core.command import Command, Completed
+
+from .node import Node
+
+
+class Transport(Protocol):
+    """One connection to one node; safe to use from several threads."""
+
+    @property
+    def node(self) -> Node:
+        """The node at the other end."""
+        ...
+
+    def run(self, command: Command) -> Completed:
+        """Run `command` and wait for its end, or its timeout.
+
+        Raises:
+            UnreachableError: The node cannot be reached, does not let us in, or the connection broke.
+        """
+        ...
+
+    def put(self, content: bytes, path: str, *, mode: int = 0o600, root: bool = False) -> None:
+        """Write `content` to the absolute `path`, atomically; never through argv.
+
+        Raises:
+            UnreachableError: As for `run`.
+            FailedError: The node could not write it; the old file is untouched.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection; closing twice is harmless."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,1 @@
+"""L1: from nodes to a working cluster."""

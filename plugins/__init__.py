@@ -1,0 +1,1 @@
+"""Shipped plugins. They register by entry point, as a stranger's plugin does."""
