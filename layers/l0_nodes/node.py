@@ -49,7 +49,9 @@ class Node:
     Attributes:
         groups: All groups it is in, parents too, sorted, without `all` and `ungrouped`.
         roles: The role groups of aiops it is in (`head`, `workers`, `storage`, `login`), after mapping.
-        variables: As `ansible-inventory --list` gives them; vaulted values stay encrypted.
+        variables: As `ansible-inventory --list` gives them, untemplated; vaulted values stay encrypted and
+            passwords are withheld (`secret.become_password` asks for them when they are needed).
+        aiops: The `aiops_*` variables after templating, with the defaults of aiops.toml; `variables_of` reads them.
     """
 
     name: str
@@ -57,3 +59,4 @@ class Node:
     roles: frozenset[str] = frozenset()
     connection: Connection = Connection()
     variables: Mapping[str, Any] = field(default=_NOTHING, repr=False, hash=False)
+    aiops: Mapping[str, Any] = field(default=_NOTHING, repr=False, hash=False)

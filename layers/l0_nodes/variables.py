@@ -1,0 +1,142 @@
+"""The `aiops_*` variables of the inventory: one model gives their types, defaults, words and the reference page."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .node import Node
+
+
+class _Strict(BaseModel):
+    """Unknown keys and silent conversions are mistakes: the user is told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ExpectedAccelerators(_Strict):
+    """What the operator bought; the probe tells what is there."""
+
+    vendor: str = Field(description="The vendor, as its plugin is called.", examples=["nvidia"])
+    count: int = Field(ge=1, description="Devices in each node.", examples=[8])
+    model: str | None = Field(default=None, description="Part of the model's name.", examples=["H100"])
+
+
+class Shared(_Strict):
+    """A directory that every node sees under the same path."""
+
+    path: str = Field(pattern=r"^/", description="Where nodes see it.", examples=["/shared"])
+    source: str = Field(
+        min_length=1,
+        description="What is mounted: `SERVER:/PATH` for nfs, a directory for bind, the exported one for nfs-export.",
+        examples=["10.0.0.1:/export/shared"],
+    )
+    type: Literal["bind", "nfs", "nfs-export"] = Field(
+        default="nfs",
+        description="`nfs` mounts what a server outside exports, `nfs-export` makes the storage node (or the head) that"
+        " server, `bind` binds a directory that every node already has.",
+    )
+    options: str = Field(default="defaults", description="Mount options.", examples=["rw,hard,nconnect=8"])
+
+
+class ManagedUser(_Strict):
+    """An account with the same numbers on every node."""
+
+    name: str = Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="Login name.", examples=["alice"])
+    uid: int = Field(ge=1, le=4294967293, description="User number, the same everywhere.", examples=[2001])
+    gid: int | None = Field(default=None, ge=1, description="Group number; `uid` by default.")
+    group: str | None = Field(default=None, description="Primary group; the user's name by default.")
+    home: str | None = Field(default=None, pattern=r"^/", description="Home directory; `/home/NAME` by default.")
+    shell: str = Field(default="/bin/bash", pattern=r"^/", description="Login shell.")
+
+
+class NodeVariables(_Strict):
+    """All `aiops_*` variables of one node, after templating."""
+
+    aiops_cluster: str | None = Field(
+        default=None,
+        pattern=r"^[a-z][a-z0-9-]{0,39}$",
+        description="The cluster's name, the same on all nodes; by default made from the inventory's path.",
+        examples=["lab-a"],
+    )
+    aiops_address: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The node's address inside the cluster, when it differs from the one aiops connects to.",
+        examples=["192.168.10.11"],
+    )
+    aiops_engine: Literal["slurm", "ssh"] = Field(
+        default="slurm", description="Who places jobs on this node; never both."
+    )
+    aiops_timezone: str | None = Field(
+        default=None, min_length=1, description="Time zone; left as it is by default.", examples=["Europe/Berlin"]
+    )
+    aiops_ntp_servers: list[str] = Field(
+        default=[],
+        description="Time servers the head follows; by default the head's own clock leads.",
+        examples=[["ntp1.example.org", "ntp2.example.org"]],
+    )
+    aiops_repository: Literal["bundle", "system"] = Field(
+        default="bundle", description="Where packages come from: the bundle the head serves, or the node's own sources."
+    )
+    aiops_bundle: str | None = Field(
+        default=None, min_length=1, description="The bundle's path on this machine; `AIOPS_HOME/bundle` by default."
+    )
+    aiops_accelerators: ExpectedAccelerators | None = Field(
+        default=None,
+        description="What each node should have; preflight compares it with the bus.",
+        examples=[{"vendor": "nvidia", "count": 8, "model": "H100"}],
+    )
+    aiops_accelerator_packages: Literal["vendor", "simulated", "none"] = Field(
+        default="vendor",
+        description="Which driver packages are installed: the vendor's, the lab's dummies, or none (you do it).",
+    )
+    aiops_driver_version: str | None = Field(
+        default=None,
+        pattern=r"^[0-9][0-9A-Za-z.+~:-]*$",
+        description="The driver's exact version (quote it); by default the newest of the repository.",
+        examples=["580.95.05"],
+    )
+    aiops_shared: Shared | None = Field(
+        default=None,
+        description="The shared directory.",
+        examples=[{"path": "/shared", "source": "10.0.0.1:/export/shared", "type": "nfs"}],
+    )
+    aiops_sysctl: dict[str, str | int] = Field(
+        default={}, description="Kernel settings beside aiops' own.", examples=[{"vm.max_map_count": 1048576}]
+    )
+    aiops_packages: list[str] = Field(default=[], description="More packages to install.", examples=[["tmux", "htop"]])
+    aiops_hold: list[str] = Field(
+        default=[],
+        description="Packages never to be upgraded, beside kernel and driver.",
+        examples=[["linux-image-amd64"]],
+    )
+    aiops_swap_off: bool = Field(default=True, description="Turn swap off.")
+    aiops_slurm_partition: str = Field(
+        default="main", pattern=r"^[A-Za-z0-9_-]+$", description="The Slurm partition the node is in."
+    )
+    aiops_slurm_options: dict[str, str | int] = Field(
+        default={}, description="More lines of slurm.conf.", examples=[{"SlurmdTimeout": 120}]
+    )
+    aiops_prometheus_retention: str = Field(
+        default="30d", pattern=r"^[0-9]+[smhdwy]$", description="How long Prometheus keeps its samples."
+    )
+    aiops_users: list[ManagedUser] = Field(
+        default=[],
+        description="Accounts with the same numbers everywhere.",
+        examples=[[{"name": "alice", "uid": 2001}]],
+    )
+
+
+def variables_of(node: Node) -> NodeVariables:
+    """The `aiops_*` variables of `node`, with defaults.
+
+    Cheap to call again; `read_inventory` has checked them, so it does not fail for nodes that came from there.
+
+    Raises:
+        pydantic.ValidationError: The node was made by hand with wrong values.
+    """
+    return NodeVariables.model_validate(_known(node.aiops))
+
+
+def _known(values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name.startswith("aiops_")}
