@@ -7,9 +7,6 @@ not an exception: only a node that cannot be asked at all raises (`UnreachableEr
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-
-_NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Command:
 
     argv: tuple[str, ...]
     stdin: bytes = field(default=b"", repr=False)
-    environment: Mapping[str, str] = _NO_ENVIRONMENT
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
     timeout: float = 30.0
     root: bool = False
 

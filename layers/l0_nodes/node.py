@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +55,5 @@ class Node:
     groups: tuple[str, ...] = ()
     roles: frozenset[str] = frozenset()
     connection: Connection = Connection()
-    variables: Mapping[str, Any] = field(default=_NOTHING, repr=False, hash=False)
-    aiops: Mapping[str, Any] = field(default=_NOTHING, repr=False, hash=False)
+    variables: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    aiops: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
