@@ -1,0 +1,142 @@
+"""Engines: how each kind of database is opened, and how its troubles are told."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiops.layers.core.errors import AiopsError, ConflictError, FailedError, InputError, UnreachableError
+from aiops.layers.core.home import ensure_folder
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.exc import DBAPIError
+
+BUSY_SECONDS = 15
+"""How long a writer waits for another before it is told that the database is busy."""
+
+WRITES = "aiops_writes"
+"""Execution option: this transaction takes the write lock when it begins."""
+
+
+def sqlite_engine(path: Path) -> "Engine":
+    """The engine of the SQLite file at `path`, which is made (0600, in a 0700 folder) when absent.
+
+    Every commit is on the disk when it returns (WAL, synchronous=FULL).
+
+    Raises:
+        FailedError: The file cannot be made or opened.
+    """
+    from sqlalchemy import URL, create_engine, event
+
+    try:
+        ensure_folder(path.parent)
+        # SQLite gives its -wal and -shm files the mode of the database.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise FailedError(
+            f"the database {path} cannot be opened: {error.strerror}",
+            code="store.unwritable",
+            hints=["choose a folder that you may write: `export AIOPS_HOME=~/.local/share/aiops`"],
+        ) from error
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver must not begin transactions of its own: it would leave DDL outside of them.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: "Connection") -> None:
+    # A transaction that reads first and writes later can deadlock; writers therefore lock at once.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def url_engine(url: str) -> tuple["Engine", str]:
+    """The engine of the PostgreSQL database at `url`, and its name without the password.
+
+    Raises:
+        InputError: The URL is not one, names another kind of database, or the driver is not installed.
+    """
+    from sqlalchemy import create_engine
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    hints = ["write it as `AIOPS_DB=postgresql://user:password@host/aiops`; unset it for SQLite in AIOPS_HOME"]
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        # Not shown: it may hold a password.
+        raise InputError("AIOPS_DB is not a database URL", code="store.url", hints=hints) from error
+    if parsed.get_backend_name() != "postgresql":
+        raise InputError(
+            f"AIOPS_DB names `{parsed.get_backend_name()}`, and only PostgreSQL is known", code="store.url", hints=hints
+        )
+    try:
+        engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args={"connect_timeout": 10}
+        )
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "AIOPS_DB names PostgreSQL, whose driver is not installed",
+            code="store.driver",
+            hints=["install it beside aiops: `pip install 'aiops[postgresql]'`"],
+        ) from error
+    return engine, parsed.render_as_string(hide_password=True)
+
+
+@contextmanager
+def told(place: str) -> Iterator[None]:
+    """Turn what the driver raises into errors that name the database and what to do.
+
+    Raises:
+        ConflictError: Another process writes for too long, or an append-only or unique rule was broken.
+        UnreachableError: The PostgreSQL server does not answer.
+        FailedError: The database is damaged, full or read-only.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        raise _error(error, place) from error
+
+
+def _error(error: "DBAPIError", place: str) -> AiopsError:
+    from sqlalchemy.exc import IntegrityError, OperationalError
+
+    said = str(error.orig).splitlines()[0] if error.orig else str(error)
+    lowered = said.lower()
+    if isinstance(error, IntegrityError) or "append-only" in lowered:
+        return ConflictError(f"the database {place} refused a row: {said}", code="store.refused")
+    if "locked" in lowered or "busy" in lowered:
+        return ConflictError(
+            f"the database {place} is busy: another aiops has been writing for {BUSY_SECONDS} s",
+            code="store.busy",
+            hints=["wait for it and try again; see who it is with `fuser -v` on that file"],
+        )
+    if "malformed" in lowered or "not a database" in lowered:
+        return FailedError(
+            f"the database {place} is damaged: {said}",
+            code="store.damaged",
+            hints=[
+                f"save what can be read: `sqlite3 {place} .recover | sqlite3 {place}.recovered`",
+                f"or begin anew, losing the journal of past runs: `mv {place} {place}.damaged`",
+            ],
+        )
+    if "full" in lowered:
+        return FailedError(
+            f"the database {place} cannot be written: {said}", code="store.full", hints=[f"make room: `df -h {place}`"]
+        )
+    if isinstance(error, OperationalError) and place.startswith("postgresql"):
+        return UnreachableError(f"the database {place} does not answer: {said}", code="store.unreachable")
+    return FailedError(f"the database {place} failed: {said}", code="store.failed")
