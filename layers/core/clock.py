@@ -35,3 +35,8 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Let `seconds` pass."""
         time.sleep(seconds)
+
+
+def rfc3339(at: datetime) -> str:
+    """`2026-11-21T19:30:05Z`: a time for machines and for pipes, to the second, in UTC."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

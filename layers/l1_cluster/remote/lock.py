@@ -1,0 +1,227 @@
+"""The cluster lock, as it is kept on the head (or in a folder of the controller where there is no head).
+
+Standard library only, Python 3.6, imports nothing of ours: the text of this file is sent to `python3 -` with one
+call of `main` behind it. All decisions are in `decide`, a pure function; `serve` is its thin edge: one flock, read,
+decide, write a new file, fsync, rename. A kill at any point leaves the old state or the new one.
+
+Time is the keeper's own. Ages are measured on a clock that no time service can step (boot time, paired with the boot
+id); wall time is kept only to be shown. The epoch grows with every take-over and is never used twice, also when
+the state was lost, because it is at least the wall time in seconds.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any, Dict, Optional, Tuple
+
+VERSION = 1
+STALE_SECONDS = 60.0
+WAIT_SECONDS = 5
+_CLOCK_BOOTTIME = 7  # time.CLOCK_BOOTTIME came with Python 3.7
+
+State = Dict[str, Any]
+Request = Dict[str, Any]
+Answer = Dict[str, Any]
+
+
+class BusyError(Exception):
+    """The flock was not free in time."""
+
+
+class UnreadableError(Exception):
+    """The state is not one of ours."""
+
+
+def empty() -> State:
+    """The state before anybody ever held the lock."""
+    return {"v": VERSION, "epoch": 0, "holder": None}
+
+
+def age(holder: Dict[str, Any], now: Dict[str, Any]) -> float:
+    """Seconds since the holder last renewed; after a reboot of the keeper, seconds since that boot."""
+    if holder["renewed_boot"] != now["boot"]:
+        return float(now["up"])
+    return max(0.0, float(now["up"]) - float(holder["renewed_up"]))
+
+
+def public(holder: Optional[Dict[str, Any]], now: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """What anybody may know of the holder: all but the token."""
+    if holder is None:
+        return None
+    shown = {key: holder[key] for key in ("owner", "epoch", "acquired", "renewed")}
+    shown["age"] = age(holder, now)
+    return shown
+
+
+def decide(state: State, request: Request, now: Dict[str, Any]) -> Tuple[State, Answer]:
+    """The next state and the answer to one request. Pure.
+
+    Args:
+        state: `{v, epoch, holder}`; holder is None or `{owner, token, epoch, acquired, renewed, renewed_up,
+            renewed_boot}`.
+        request: `{verb, ...}`: `acquire` (token, owner, dead: the epoch whose process the asker knows to be dead, or
+            None), `renew` (token), `check` (token), `release` (token, or epoch to release another's by hand), `show`.
+        now: `{wall, up, boot}`: wall time, seconds since boot, boot id, all of the keeper.
+
+    Returns:
+        The state (the same object when nothing changes) and `{answer, ...}`.
+    """
+    verb = request["verb"]
+    holder = state["holder"]
+    if verb == "show":
+        return state, {"answer": "shown", "holder": public(holder, now), "epoch": state["epoch"]}
+    mine = holder is not None and "token" in request and holder["token"] == request["token"]
+    if verb == "acquire":
+        return _acquire(state, request, now, mine)
+    if verb == "release" and holder is not None and not mine:
+        mine = request.get("epoch") == holder["epoch"]
+    if not mine:
+        return state, {"answer": "refused", "holder": public(holder, now), "epoch": state["epoch"]}
+    if verb == "check":
+        return state, {"answer": "held", "holder": public(holder, now), "epoch": holder["epoch"]}
+    if verb == "renew":
+        renewed = dict(holder, renewed=now["wall"], renewed_up=now["up"], renewed_boot=now["boot"])
+        return dict(state, holder=renewed), {"answer": "renewed", "epoch": holder["epoch"]}
+    if verb == "release":
+        return dict(state, holder=None), {"answer": "released", "previous": public(holder, now)}
+    raise ValueError("unknown verb %r" % (verb,))
+
+
+def _acquire(state: State, request: Request, now: Dict[str, Any], mine: bool) -> Tuple[State, Answer]:
+    holder = state["holder"]
+    if mine:  # the answer to an earlier acquire was lost on the way
+        renewed = dict(holder, renewed=now["wall"], renewed_up=now["up"], renewed_boot=now["boot"])
+        return dict(state, holder=renewed), _granted(renewed, None, None, now)
+    reason = None
+    if holder is not None:
+        if request.get("dead") == holder["epoch"]:
+            reason = "dead"
+        elif age(holder, now) >= STALE_SECONDS:
+            reason = "stale"
+        else:
+            return state, {"answer": "held", "holder": public(holder, now), "epoch": state["epoch"]}
+    taken = {
+        "owner": request["owner"],
+        "token": request["token"],
+        "epoch": max(int(state["epoch"]) + 1, int(now["wall"])),
+        "acquired": now["wall"],
+        "renewed": now["wall"],
+        "renewed_up": now["up"],
+        "renewed_boot": now["boot"],
+    }
+    return {"v": VERSION, "epoch": taken["epoch"], "holder": taken}, _granted(taken, reason, holder, now)
+
+
+def _granted(
+    holder: Dict[str, Any], reason: Optional[str], previous: Optional[Dict[str, Any]], now: Dict[str, Any]
+) -> Answer:
+    return {"answer": "granted", "epoch": holder["epoch"], "reason": reason, "previous": public(previous, now)}
+
+
+def parse(text: str) -> State:
+    """The state in `text`.
+
+    Raises:
+        UnreadableError: It is not a state that this version wrote or knows.
+    """
+    try:
+        state = json.loads(text)
+        if state["v"] != VERSION:
+            raise UnreadableError("written by another version (%s)" % (state["v"],))
+        int(state["epoch"])
+        holder = state["holder"]
+        if holder is not None:
+            for key in ("owner", "token", "epoch", "acquired", "renewed", "renewed_up", "renewed_boot"):
+                holder[key]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableError(str(error)) from error
+    return dict(state)
+
+
+def clock() -> Dict[str, Any]:
+    """The keeper's time. In a container, `up` counts from the start of its own first process."""
+    with open("/proc/sys/kernel/random/boot_id") as stream:
+        boot = stream.read().strip()
+    with open("/proc/1/stat") as stream:
+        started = int(stream.read().rpartition(")")[2].split()[19]) / float(os.sysconf("SC_CLK_TCK"))
+    return {"wall": time.time(), "up": time.clock_gettime(_CLOCK_BOOTTIME) - started, "boot": boot}
+
+
+def serve(folder: str, request: Request, now: Optional[Dict[str, Any]] = None) -> Answer:
+    """Decide one request on the state in `folder`, under its flock.
+
+    Raises:
+        BusyError: Another held the flock for all of WAIT_SECONDS.
+        UnreadableError: The state cannot be understood; a release by hand puts a new one in its place.
+        OSError: The folder cannot be written.
+    """
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    guard = os.open(os.path.join(folder, "flock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(guard)
+        path = os.path.join(folder, "state.json")
+        try:
+            with open(path) as stream:
+                state = parse(stream.read())
+        except FileNotFoundError:
+            state = empty()
+        except UnreadableError:
+            if not (request["verb"] == "release" and request.get("unreadable")):
+                raise
+            _write(folder, path, empty())
+            return {"answer": "released", "previous": None}
+        after, answer = decide(state, request, now if now is not None else clock())
+        if after is not state:
+            _write(folder, path, after)
+        return answer
+    finally:
+        os.close(guard)
+
+
+def _lock(descriptor: int) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise BusyError from error
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _write(folder: str, path: str, state: State) -> None:
+    # One fixed name is safe under the flock, and a killed writer's remains are overwritten by the next.
+    temporary = path + ".new"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as stream:
+        json.dump(state, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.rename(temporary, path)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def answer(folder: str, request: Request) -> Answer:
+    """Serve one request; what went wrong is an answer too (`busy`, `unreadable`, `failed`)."""
+    try:
+        return serve(folder, request)
+    except BusyError:
+        return {"answer": "busy"}
+    except UnreadableError as error:
+        return {"answer": "unreadable", "reason": str(error)}
+    except OSError as error:
+        return {"answer": "failed", "reason": str(error)}
+
+
+def main(folder: str, text: str) -> None:
+    """Serve one request given as JSON and print the answer as JSON."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a broken connection must not stop a write half way
+    json.dump(answer(folder, json.loads(text)), sys.stdout)

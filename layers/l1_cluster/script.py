@@ -1,0 +1,24 @@
+"""Remote code on its way: the text of a module of `remote/` and one call behind it, on the stdin of `python3 -`."""
+
+from importlib.resources import files
+
+from aiops.layers.core.command import Command
+from aiops.layers.l0_nodes.node import Node
+
+
+def script(module: str, call: str) -> str:
+    """The source of `remote/MODULE.py` and one call of a function in it.
+
+    Args:
+        module: Name of a module of `aiops.layers.l1_cluster.remote`.
+        call: Python source; values in it come from `repr`, so that no text of a user's is code.
+    """
+    source = files("aiops.layers.l1_cluster").joinpath("remote", f"{module}.py").read_text(encoding="utf-8")
+    return f"{source}\n\n{call}\n"
+
+
+def script_command(node: Node, module: str, call: str, *, timeout: float = 20.0) -> Command:
+    """The command that runs `script(module, call)` on `node` as root; nothing of it shows in a process list."""
+    interpreter = node.connection.python or ""
+    python = interpreter if interpreter.startswith("/") else "python3"
+    return Command((python, "-I", "-"), stdin=script(module, call).encode(), timeout=timeout, root=True)
