@@ -45,6 +45,10 @@ class Owner:
             pass  # it lives, and is another user's
         return _start(self.pid) not in {None, self.process_start}
 
+    def ended(self) -> bool:
+        """As `dead`, and also when this host was started anew since; only for records that never leave this machine."""
+        return self.dead() or (self.host == socket.gethostname() and self.boot_id != _boot_id())
+
     def __str__(self) -> str:
         return f"{self.user} on {self.host} (run {self.run}, pid {self.pid})"
 
