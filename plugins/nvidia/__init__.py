@@ -1,0 +1,36 @@
+"""NVIDIA: what to ask `nvidia-smi`, and how to read what it says."""
+
+from aiops.layers.core.plugin import hookimpl
+from aiops.layers.l0_nodes.ask import Ask, Record
+from aiops.layers.l0_nodes.vendor import Reading, SimulatedTool, Vendor
+
+
+class Nvidia:
+    """The vendor, as `aiops.layers.l0_nodes.vendor.Vendor` asks it to be."""
+
+    name = "nvidia"
+    pci_vendor_ids: tuple[str, ...] = ("10de",)
+
+    def asks(self) -> tuple[Ask, ...]:
+        """What to fetch on a node that has, or may have, NVIDIA devices."""
+        from .reading import ASKS
+
+        return ASKS
+
+    def read(self, record: Record) -> Reading:
+        """The devices in a record. Pure; what cannot be read becomes `unknown`, never an exception."""
+        from .reading import read
+
+        return read(record)
+
+    def simulate(self, count: int, model: str | None) -> SimulatedTool | None:
+        """The simulated `nvidia-smi` for a lab host with `count` devices."""
+        from .simulated import simulate
+
+        return simulate(count, model)
+
+
+@hookimpl
+def accelerator_vendor() -> Vendor:
+    """The vendor this plugin knows."""
+    return Nvidia()

@@ -1,0 +1,40 @@
+"""How `nvidia-smi` ends, in words."""
+
+from collections.abc import Mapping
+
+from aiops.layers.l0_nodes.ask import Answer
+
+_EXITS: Mapping[int, str] = {
+    2: "it did not understand the query",
+    3: "the query is not available on this device",
+    4: "no permission",
+    6: "no devices were found",
+    8: "a power cable is not attached",
+    9: "the driver is not loaded",
+    10: "the kernel sees an interrupt problem of a device",
+    12: "the NVML library was not found",
+    13: "this NVML library does not know the query",
+    14: "an infoROM is corrupted",
+    15: "a device has fallen off the bus",
+    18: "driver and library are of different versions",
+}
+
+
+def trouble(answer: Answer) -> str | None:
+    """Why `nvidia-smi` has no good answer here, in one line; None when it has one."""
+    if answer.timed_out:
+        return f"nvidia-smi did not answer in {answer.seconds:.0f} s"
+    if "argv" in answer.missing:
+        return f"nvidia-smi: {answer.missing['argv']}"
+    if answer.exit_status is None:
+        return "nvidia-smi did not run"
+    if answer.exit_status == 0:
+        return None
+    said = _first_line(answer.stderr) or _first_line(answer.stdout)
+    meaning = _EXITS.get(answer.exit_status)
+    parts = [f"nvidia-smi exit {answer.exit_status}", *filter(None, (meaning, said))]
+    return ": ".join(parts)
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip()[:300] for line in text.splitlines() if line.strip()), "")
