@@ -11,6 +11,8 @@ from aiops.layers.core.home import home_path
 from aiops.layers.core.plugin import Plugins
 
 if TYPE_CHECKING:
+    from aiops.layers.core.store import Store
+
     from .screen import Screen
 
 
@@ -35,4 +37,19 @@ class App:
         """The screen of this invocation: the answer on stdout, all else on stderr."""
         from .screen import Screen
 
-        return Screen(self.stdout, self.stderr, json=json, quiet=quiet, verbose=verbose)
+        return Screen(
+            self.stdout,
+            self.stderr,
+            stdin=self.stdin,
+            environment=self.environment,
+            clock=self.clock,
+            json=json,
+            quiet=quiet,
+            verbose=verbose,
+        )
+
+    def store(self) -> "Store":
+        """The database of what happened; made when absent. The caller closes it."""
+        from aiops.layers.core.store import Store
+
+        return Store.open(self.home, self.environment)

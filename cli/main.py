@@ -1,20 +1,23 @@
 """`main` runs one command line and gives its exit code; the only place that turns errors into words and codes."""
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
+from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
+from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer's own copy of click, see usage.py
 
 from aiops import __version__
-from aiops.layers.core.errors import AiopsError
+from aiops.layers.core.errors import AiopsError, FailedError
 
 from . import cluster, lab, node, run
 from .app import App
 from .exit import Exit, exit_of
+from .screen import PipeClosedError, Screen
+from .signals import TerminatedError, unwind_on_termination
+from .usage import told
 
 root = typer.Typer(
     name="aiops",
@@ -22,7 +25,8 @@ root = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 root.add_typer(lab.app, name="lab")
 root.add_typer(cluster.app, name="cluster")
@@ -45,14 +49,6 @@ def _root(
     """Options before the noun."""
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived; unwinds like KeyboardInterrupt so that locks and journals are closed."""
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated
-
-
 def main(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
     """Run `aiops ARGUMENTS` and return its exit code.
 
@@ -61,22 +57,64 @@ def main(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
         app: The outside world; this process's by default.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    app = app or App(os.environ)
-    as_json = "--json" in words
-    if app.environment is os.environ:
-        signal.signal(signal.SIGTERM, _terminate)
+    if app is None:
+        app = App(os.environ)
+        unwind_on_termination()
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a process's own are text wrappers
+    ours = words[: words.index("--")] if "--" in words else words
+    screen = app.screen(json="--json" in ours, quiet="-q" in ours or "--quiet" in ours)
     try:
-        code = root(words, prog_name="aiops", standalone_mode=False, obj=app)
-    except AiopsError as error:
-        app.screen(json=as_json).error(error)
-        return exit_of(error)
-    except typer._click.exceptions.ClickException:  # type: ignore[attr-defined]
-        return Exit.USAGE
+        return _run(words, app, screen)
     except (KeyboardInterrupt, typer.Abort):
+        screen.error(FailedError("interrupted", code="interrupted"))
         return Exit.INTERRUPTED
-    except Terminated:
+    except TerminatedError:
+        screen.error(FailedError("terminated", code="terminated"))
         return Exit.TERMINATED
-    except BrokenPipeError:
+    except PipeClosedError:
+        # Python flushes stdout once more when it ends, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
-    return int(code or 0)
+
+
+def _run(words: list[str], app: App, screen: Screen) -> int:
+    try:
+        return _invoke(words, app)
+    except NoArgsIsHelpError as error:
+        screen.note(error.message)
+        return Exit.USAGE
+    except PipeClosedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the one place where anything may arrive
+        trouble = _trouble(error, words, app)
+        screen.error(trouble)
+        return exit_of(trouble)
+
+
+def _trouble(error: Exception, words: list[str], app: App) -> AiopsError:
+    if isinstance(error, AiopsError):
+        return error
+    if isinstance(error, ClickException):
+        return told(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        # The machine's trouble, not ours: a file that cannot be read, a disk that is full.
+        return FailedError(f"{error.filename}: {error.strerror}", code="machine.file")
+    from .defect import reported
+
+    command = " ".join(["aiops", *(word for word in words[:2] if word.isalpha())])
+    return reported(error, command=command, home=app.home, at=app.clock.now())
+
+
+def _invoke(words: list[str], app: App) -> int:
+    """Parse and do. click's own `main` is not used: it turns interrupts and closed pipes into exits of its own."""
+    command = typer.main.get_command(root)
+    try:
+        with redirect_stdout(app.stdout), command.make_context("aiops", words, obj=app) as context:
+            return int(command.invoke(context) or Exit.DONE)
+    except typer.Exit as end:
+        return end.exit_code
+    except BrokenPipeError as error:
+        if error.filename is None and app.stdout is sys.stdout:
+            raise PipeClosedError from error
+        raise

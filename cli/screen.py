@@ -1,23 +1,54 @@
 """What people and machines see. stdout is the answer and nothing else; the rest goes to stderr."""
 
 import json
-from collections.abc import Sequence
-from typing import Any, TextIO
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
-from aiops.layers.core.errors import AiopsError
+from aiops.layers.core.clock import Clock, SystemClock
+from aiops.layers.core.errors import AiopsError, InputError
+
+from .cell import Cell, clean, for_person, for_program
+from .step import Step
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_ERASE_LINE = "\r\x1b[2K"
+
+
+class PipeClosedError(Exception):
+    """Whoever read our stdout has gone (`aiops ... | head`)."""
 
 
 class Screen:
     """One invocation's output, in one of its modes: terminal, pipe, JSON, quiet."""
 
     def __init__(
-        self, stdout: TextIO, stderr: TextIO, *, json: bool = False, quiet: bool = False, verbose: int = 0
+        self,
+        stdout: TextIO,
+        stderr: TextIO,
+        *,
+        stdin: TextIO | None = None,
+        environment: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        json: bool = False,
+        quiet: bool = False,
+        verbose: int = 0,
     ) -> None:
         self._stdout = stdout
         self._stderr = stderr
+        self._stdin = stdin
+        self._environment = {} if environment is None else environment
+        self.clock = clock or SystemClock()
         self.json = json
         self.quiet = quiet
         self.verbose = verbose
+        self._lock = threading.Lock()
+        self._live = ""
+
+    # The answer, on stdout
 
     @property
     def terminal(self) -> bool:
@@ -26,36 +57,152 @@ class Screen:
 
     def document(self, value: Any) -> None:
         """The answer as one JSON document."""
-        self._stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        self._answer(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
-    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """The answer as a table: aligned on a terminal, tab-separated and untruncated in a pipe."""
-        for row in (header, *rows):
-            self._stdout.write("\t".join(row) + "\n")
+    def record(self, value: Any) -> None:
+        """One JSON document on one line, for answers that go on and on."""
+        self._answer(json.dumps(value, ensure_ascii=False) + "\n")
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+        """The answer as a table.
+
+        A terminal gets aligned columns under `header` and relative times; a pipe gets the rows alone,
+        tab-separated, untruncated, times in RFC 3339, empty where a value is missing.
+        """
+        if not self.terminal:
+            self._answer("".join("\t".join(map(for_program, row)) + "\n" for row in rows))
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        now = self.clock.now()
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+        for title in header:
+            table.add_column(title.upper(), overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(for_person(value, now)) for value in row))
+        console = Console(file=self._stdout, highlight=False, _environ=dict(self._environment))
+        with console.capture() as captured:
+            console.print(table)
+        self._answer("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
     def line(self, text: str) -> None:
         """A line of the answer."""
-        self._stdout.write(text + "\n")
+        self._answer(text + "\n")
+
+    def time(self, at: "datetime") -> str:
+        """`at` as the answer shows it: relative on a terminal, RFC 3339 in a pipe."""
+        return for_person(at, self.clock.now()) if self.terminal else for_program(at)
+
+    def _answer(self, text: str) -> None:
+        with self._lock:
+            self._clear()
+            try:
+                self._stdout.write(text)
+                self._stdout.flush()
+            except BrokenPipeError as error:
+                raise PipeClosedError from error
+
+    # Beside the answer, on stderr
+
+    @property
+    def progress_wanted(self) -> bool:
+        """Whether progress is shown at all."""
+        return not (self.quiet or self.json)
+
+    @property
+    def animated(self) -> bool:
+        """Whether a line may be drawn again and again."""
+        return self.progress_wanted and self._stderr.isatty() and self._environment.get("TERM") != "dumb"
+
+    def step(self, title: str, *, nodes: Iterable[str] = (), total: int | None = None) -> Step:
+        """A step to show while a `with` block runs."""
+        return Step(self, title, nodes=nodes, total=total)
+
+    def live(self, text: str) -> None:
+        """Draw the one line that changes; empty takes it away. Only where `animated`."""
+        if not self.animated:
+            return
+        with self._lock:
+            self._clear()
+            self._live = text[: self._columns()]
+            self._write(self._live)
 
     def note(self, text: str) -> None:
         """A line beside the answer (progress, counts); silent when quiet or JSON."""
-        if not (self.quiet or self.json):
-            self._stderr.write(text + "\n")
+        if self.progress_wanted:
+            self._aside(f"{text}\n")
 
     def hint(self, text: str) -> None:
         """What to type next."""
         self.note(f"hint: {text}")
 
+    def warn(self, text: str) -> None:
+        """Something to know that is no failure; told also when quiet."""
+        if not self.json:
+            self._aside(f"warning: {text}\n")
+
     def error(self, error: AiopsError) -> None:
         """An error: `error:`, its problems with file and line, a blank line, `hint:` lines; or one document."""
         if self.json:
-            self.document({"error": {"code": error.code, "message": error.message, "hint": "; ".join(error.hints)}})
+            self.document({"error": _document(error)})
             return
-        out = self._stderr
-        out.write(f"error: {error.message}\n")
+        lines = [f"error: {clean(error.message)}"]
         for problem in error.problems:
-            out.write(f"  {problem}\n")
-        if error.hints:
-            out.write("\n")
-        for hint in error.hints:
-            out.write(f"hint: {hint}\n")
+            lines.append(f"  {clean(str(problem))}")
+            if problem.hint:
+                lines.append(f"    {clean(problem.hint)}")
+        if error.hints and not self.quiet:
+            lines += ["", *(f"hint: {clean(hint)}" for hint in error.hints)]
+        self._aside("".join(f"{line}\n" for line in lines))
+
+    def confirm(self, question: str, *, yes: bool) -> bool:
+        """Ask, unless `yes` was given; the answer is no unless it begins with y.
+
+        Raises:
+            InputError: Nobody can be asked, since this is not a terminal.
+        """
+        if yes:
+            return True
+        if self.json or self._stdin is None or not (self._stdin.isatty() and self._stderr.isatty()):
+            raise InputError(
+                f"this needs an answer and nobody can be asked: {question}",
+                code="usage.needs_yes",
+                hints=["say yes beforehand: add `--yes`"],
+            )
+        self._aside(f"{question} [y/N] ")
+        return self._stdin.readline().strip().lower() in ("y", "yes")
+
+    def _aside(self, text: str) -> None:
+        with self._lock:
+            self._clear()
+            self._write(text)
+
+    def _clear(self) -> None:
+        if self._live:
+            self._live = ""
+            self._write(_ERASE_LINE)
+
+    def _write(self, text: str) -> None:
+        # Progress that nobody reads any more is no reason to stop the work.
+        try:
+            self._stderr.write(text)
+            self._stderr.flush()
+        except BrokenPipeError:
+            return
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._stderr.fileno()).columns
+        except OSError:
+            return 80
+
+
+def _document(error: AiopsError) -> dict[str, Any]:
+    document: dict[str, Any] = {"code": error.code, "message": error.message, "hint": "; ".join(error.hints)}
+    if error.problems:
+        document["problems"] = [
+            {"message": one.message, "file": one.file, "line": one.line, "hint": one.hint} for one in error.problems
+        ]
+    return document

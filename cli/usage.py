@@ -1,0 +1,70 @@
+"""Mistakes on the command line, told in our words with the nearest thing that exists."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+# typer carries its own copy of click and raises click's exceptions from it; there is no public name for them.
+from typer._click.core import Context
+from typer._click.exceptions import (
+    BadOptionUsage,
+    BadParameter,
+    ClickException,
+    MissingParameter,
+    NoSuchOption,
+    UsageError,
+)
+
+from aiops.layers.core.errors import InputError
+
+_UNKNOWN_COMMAND = re.compile(r"No such command '(.*?)'")
+_EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)")
+
+
+def told(error: ClickException) -> InputError:  # noqa: PLR0911 - one line per kind of mistake
+    """The error as an `InputError` with a hint that can be pasted."""
+    context = error.ctx if isinstance(error, UsageError) else None
+    path = context.command_path if context is not None else "aiops"
+    help_hint = f"see `{path} --help`"
+    unknown = _UNKNOWN_COMMAND.search(error.message)
+    extra = _EXTRA.search(error.message)
+    if unknown:
+        return _unknown_command(unknown[1], path, context)
+    if isinstance(error, NoSuchOption):
+        near = _nearest(error.option_name, _options(context))
+        hint = f"did you mean `{near}`?" if near else help_hint
+        return InputError(f"`{path}` has no option `{error.option_name}`", code="usage.unknown_option", hints=[hint])
+    if isinstance(error, MissingParameter):
+        name = error.param.get_error_hint().strip("'[]") if error.param is not None else "something"
+        kind = error.param.param_type_name if error.param is not None else "argument"
+        return InputError(f"`{path}` needs the {kind} `{name}`", code="usage.missing", hints=[help_hint])
+    if isinstance(error, BadParameter):
+        name = error.param.get_error_hint().strip("'") if error.param is not None else path
+        return InputError(f"`{name}`: {_sentence(error.message)}", code="usage.value", hints=[help_hint])
+    if isinstance(error, BadOptionUsage):
+        return InputError(f"`{path}`: {_sentence(error.message)}", code="usage.value", hints=[help_hint])
+    if extra:
+        return InputError(f"`{path}` does not take `{extra[1]}`", code="usage.extra", hints=[help_hint])
+    return InputError(f"`{path}`: {_sentence(error.format_message())}", code="usage", hints=[help_hint])
+
+
+def _unknown_command(word: str, path: str, context: Context | None) -> InputError:
+    names = sorted(getattr(context.command, "commands", {})) if context is not None else []
+    near = _nearest(word, names)
+    hint = f"did you mean `{path} {near}`?" if near else f"see `{path} --help`"
+    return InputError(f"`{path}` has no command `{word}`", code="usage.unknown_command", hints=[hint])
+
+
+def _options(context: Context | None) -> list[str]:
+    if context is None:
+        return []
+    return [option for parameter in context.command.get_params(context) for option in parameter.opts if "-" in option]
+
+
+def _nearest(word: str, known: Sequence[str]) -> str | None:
+    return next(iter(get_close_matches(word, known, n=1)), None)
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split()).rstrip(".").replace("'", "`")
+    return text[:1].lower() + text[1:]
