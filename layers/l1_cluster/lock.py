@@ -7,6 +7,7 @@ late changes nothing.
 """
 
 import json
+import socket
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -200,14 +201,15 @@ class ClusterLock:
         return _checked(self._keeper, request)
 
     def _held(self, holder: Holder) -> ConflictError:
+        owner = holder.owner
+        hints = ["wait for it, or take the lock away: `aiops cluster lock release`"]
+        if owner.host == socket.gethostname():
+            hints.insert(0, f"see what it does: `aiops run show {owner.run}`")
         return ConflictError(
-            f"the cluster lock on `{self.place}` is held by {holder.owner} since {rfc3339(holder.since)}",
+            f"the cluster lock on `{self.place}` is held by {owner} since {rfc3339(holder.since)}, "
+            f"renewed {holder.age:.0f} s ago",
             code="lock.held",
-            hints=[
-                f"see what it does: `aiops run show {holder.owner.run}`",
-                f"it was renewed {holder.age:.0f} s ago and is free {STALE_SECONDS:.0f} s after its last renewal",
-                "to take it away now: `aiops cluster lock release`",
-            ],
+            hints=hints,
         )
 
 
