@@ -120,6 +120,12 @@ class NodeVariables(_Strict):
     aiops_prometheus_retention: str = Field(
         default="30d", pattern=r"^[0-9]+[smhdwy]$", description="How long Prometheus keeps its samples."
     )
+    aiops_alert_webhook: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s\"']+$",
+        description="Where Alertmanager sends alerts; by default it shows them and tells nobody.",
+        examples=["https://alerts.example.org/hook"],
+    )
     aiops_users: list[ManagedUser] = Field(
         default=[],
         description="Accounts with the same numbers everywhere.",
