@@ -7,7 +7,10 @@ from contextlib import redirect_stdout
 from typing import Annotated
 
 import typer
-from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer's own copy of click, see usage.py
+
+# typer's own copy of click, see usage.py
+from typer._click.core import Command, Context
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from aiops import __version__
 from aiops.layers.core.errors import AiopsError, FailedError
@@ -19,6 +22,8 @@ from .screen import PipeClosedError, Screen
 from .signals import TerminatedError, unwind_on_termination
 from .usage import told
 
+HELP_OPTIONS = ["-h", "--help"]
+
 root = typer.Typer(
     name="aiops",
     help="Run a private AI compute cluster over SSH, from bare nodes to served models.",
@@ -26,7 +31,7 @@ root = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": 100},
 )
 root.add_typer(lab.app, name="lab")
 root.add_typer(cluster.app, name="cluster")
@@ -84,7 +89,7 @@ def _run(words: list[str], app: App, screen: Screen) -> int:
     except NoArgsIsHelpError as error:
         screen.note(error.message)
         return Exit.USAGE
-    except PipeClosedError:
+    except (PipeClosedError, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001 - the one place where anything may arrive
         trouble = _trouble(error, words, app)
@@ -96,7 +101,7 @@ def _trouble(error: Exception, words: list[str], app: App) -> AiopsError:
     if isinstance(error, AiopsError):
         return error
     if isinstance(error, ClickException):
-        return told(error)
+        return told(error, typer.main.get_command(root), words)
     if isinstance(error, OSError) and error.filename is not None:
         # The machine's trouble, not ours: a file that cannot be read, a disk that is full.
         return FailedError(f"{error.filename}: {error.strerror}", code="machine.file")
@@ -109,6 +114,7 @@ def _trouble(error: Exception, words: list[str], app: App) -> AiopsError:
 def _invoke(words: list[str], app: App) -> int:
     """Parse and do. click's own `main` is not used: it turns interrupts and closed pipes into exits of its own."""
     command = typer.main.get_command(root)
+    _lighten_help(command)
     try:
         with redirect_stdout(app.stdout), command.make_context("aiops", words, obj=app) as context:
             return int(command.invoke(context) or Exit.DONE)
@@ -118,3 +124,12 @@ def _invoke(words: list[str], app: App) -> int:
         if error.filename is None and app.stdout is sys.stdout:
             raise PipeClosedError from error
         raise
+
+
+def _lighten_help(command: Command) -> None:
+    """Give every `--help` a value, since for an option without one typer loads pydantic to make a validator."""
+    option = command.get_help_option(Context(command, help_option_names=HELP_OPTIONS))
+    if option is not None:
+        option.default = False
+    for inner in getattr(command, "commands", {}).values():
+        _lighten_help(inner)

@@ -77,7 +77,8 @@ class Screen:
         from rich.text import Text
 
         now = self.clock.now()
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+        style = "" if self._environment.get("NO_COLOR") else "bold"
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style=style, pad_edge=False)
         for title in header:
             table.add_column(title.upper(), overflow="fold")
         for row in rows:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 # typer carries its own copy of click and raises click's exceptions from it; there is no public name for them.
-from typer._click.core import Context
+from typer._click.core import Command, Context
 from typer._click.exceptions import (
     BadOptionUsage,
     BadParameter,
@@ -18,13 +18,19 @@ from typer._click.exceptions import (
 from aiops.layers.core.errors import InputError
 
 _UNKNOWN_COMMAND = re.compile(r"No such command '(.*?)'")
-_EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)")
+_EXTRA = re.compile(r"Got unexpected extra argument\(?s?\)? \((.*)\)")
 
 
-def told(error: ClickException) -> InputError:  # noqa: PLR0911 - one line per kind of mistake
-    """The error as an `InputError` with a hint that can be pasted."""
+def told(error: ClickException, command: Command, words: Sequence[str]) -> InputError:  # noqa: PLR0911 - one per kind
+    """The error as an `InputError` with a hint that can be pasted.
+
+    Args:
+        error: What click raised.
+        command: The root of all commands.
+        words: The command line, for the errors that do not know where they arose.
+    """
     context = error.ctx if isinstance(error, UsageError) else None
-    path = context.command_path if context is not None else "aiops"
+    path = context.command_path if context is not None else _path(command, words)
     help_hint = f"see `{path} --help`"
     unknown = _UNKNOWN_COMMAND.search(error.message)
     extra = _EXTRA.search(error.message)
@@ -35,7 +41,7 @@ def told(error: ClickException) -> InputError:  # noqa: PLR0911 - one line per k
         hint = f"did you mean `{near}`?" if near else help_hint
         return InputError(f"`{path}` has no option `{error.option_name}`", code="usage.unknown_option", hints=[hint])
     if isinstance(error, MissingParameter):
-        name = error.param.get_error_hint().strip("'[]") if error.param is not None else "something"
+        name = error.param.get_error_hint().strip("'[]").split("' / '")[0] if error.param is not None else "something"
         kind = error.param.param_type_name if error.param is not None else "argument"
         return InputError(f"`{path}` needs the {kind} `{name}`", code="usage.missing", hints=[help_hint])
     if isinstance(error, BadParameter):
@@ -46,6 +52,16 @@ def told(error: ClickException) -> InputError:  # noqa: PLR0911 - one line per k
     if extra:
         return InputError(f"`{path}` does not take `{extra[1]}`", code="usage.extra", hints=[help_hint])
     return InputError(f"`{path}`: {_sentence(error.format_message())}", code="usage", hints=[help_hint])
+
+
+def _path(command: Command, words: Sequence[str]) -> str:
+    path = ["aiops"]
+    for word in words:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        path.append(word)
+    return " ".join(path)
 
 
 def _unknown_command(word: str, path: str, context: Context | None) -> InputError:
