@@ -12,6 +12,7 @@ from aiops.layers.core.clock import rfc3339
 from aiops.layers.core.errors import AiopsError, InputError, NotFoundError
 from aiops.layers.core.event import Event, EventStream
 from aiops.layers.core.store import Store
+from aiops.layers.l0_nodes.nodeset import expand, fold
 
 from .owner import Owner
 
@@ -94,7 +95,7 @@ class Journal:
 
     def __init__(self, store: Store, stream: EventStream, exit_of: Callable[[AiopsError], int]) -> None:
         self._store = store
-        self._stream = stream
+        self.stream = stream
         self._exit_of = exit_of
         self._ended = False
 
@@ -148,7 +149,7 @@ class Journal:
         self._ended = True
         status = {0: DONE, 130: INTERRUPTED, 143: INTERRUPTED}.get(exit_code, FAILED)
         kind = "run_interrupted" if status == INTERRUPTED else "run_finished"
-        self._stream.emit(kind, reason, status=status, exit=exit_code)
+        self.stream.emit(kind, reason, status=status, exit=exit_code)
 
     def __enter__(self) -> Self:
         return self
@@ -205,12 +206,30 @@ class Runs:
         assert row is not None  # noqa: S101 - read in the same view
         return _run(row._mapping)  # noqa: SLF001
 
-    def results(self, run: str, node: str | None = None) -> tuple[Result, ...]:
-        """What each phase did to each node (or one node) in `run`."""
+    def nodes(self, run: str, on: str | None = None) -> tuple[str, ...]:
+        """The nodes that `run` concerned, or those of them that the node set `on` names.
+
+        Raises:
+            NotFoundError: The run did not concern a node of `on`.
+            InputError: `on` is not a node set.
+        """
+        known = tuple(sorted({event.node for event in self.events(run) if event.node is not None}))
+        if on is None:
+            return known
+        wanted = expand(on)
+        for name in wanted:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"its nodes: {fold(known) or 'none'}"
+                raise NotFoundError(f"run {run} did not concern `{name}`", code="run.unknown_node", hints=[hint])
+        return wanted
+
+    def results(self, run: str) -> tuple[Result, ...]:
+        """What each phase did to each node in `run`, in the order it ended."""
         from .tables import select_results
 
         with self._store.read() as connection:
-            return tuple(_result(row._mapping) for row in select_results(connection, run, node))  # noqa: SLF001
+            return tuple(_result(row._mapping) for row in select_results(connection, run))  # noqa: SLF001
 
     def latest_results(self, cluster: str) -> tuple[Result, ...]:
         """For each phase and node of `cluster`, the last result in any run."""
@@ -219,9 +238,9 @@ class Runs:
         with self._store.read() as connection:
             return tuple(_result(row._mapping) for row in select_latest_results(connection, cluster))  # noqa: SLF001
 
-    def events(self, run: str, *, after: int = 0, node: str | None = None) -> list[Event]:
-        """The events of `run` numbered above `after`; only those of `node` when it is given."""
-        return self._store.events(run, after, node)
+    def events(self, run: str, *, after: int = 0) -> list[Event]:
+        """The events of `run` numbered above `after`, in order."""
+        return self._store.events(run, after)
 
 
 def _run(row: Mapping[str, Any]) -> Run:

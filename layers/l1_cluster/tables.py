@@ -126,11 +126,9 @@ def select_run(connection: Connection, run: str) -> Any | None:
     return connection.execute(select(RUN).where(RUN.c.id == run)).one_or_none()
 
 
-def select_results(connection: Connection, run: str, node: str | None = None) -> Iterator[Any]:
+def select_results(connection: Connection, run: str) -> Iterator[Any]:
     """What each phase did to each node in one run, in the order it ended."""
     query = select(RESULT).where(RESULT.c.run == run).order_by(RESULT.c.at, RESULT.c.phase, RESULT.c.node)
-    if node is not None:
-        query = query.where(RESULT.c.node == node)
     yield from connection.execute(query)
 
 
