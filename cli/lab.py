@@ -1,10 +1,239 @@
-"""`aiops lab`."""
+"""`aiops lab`: a cluster of booted hosts on this machine."""
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="lab")
+from aiops.layers.core.errors import InputError, NotFoundError
+from aiops.layers.core.event import Event, EventStream
+from aiops.layers.core.identifier import run_id
+
+from .app import App
+from .options import JsonOption, QuietOption
+from .screen import Screen
+from .step import layout
+
+if TYPE_CHECKING:
+    from aiops.layers.l0_nodes.lab import Lab, Simulated
+    from aiops.layers.l0_nodes.vendor import Vendor
+
+app = typer.Typer(no_args_is_help=True, help="A real cluster of booted hosts on this machine, faults on demand.")
+
+NameOption = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Which lab; several stand side by side. [the only one]")
+]
+_DEFAULT_NAME = "lab"
 
 
-@app.callback()
-def _group() -> None:
-    """Placeholder until the first verb is built."""
+@app.command()
+def up(
+    context: typer.Context,
+    *,
+    nodes: Annotated[int, typer.Option("--nodes", metavar="N", help="Workers; the head comes on top.")] = 2,
+    accelerator: Annotated[
+        str | None,
+        typer.Option(
+            "--accelerator", metavar="VENDOR:N[:MODEL]", help="Simulated devices of each worker, e.g. `nvidia:8`."
+        ),
+    ] = None,
+    driver: Annotated[
+        str | None,
+        typer.Option("--driver", metavar="VERSION", help="The vendor's driver is there already; bare otherwise."),
+    ] = None,
+    disk: Annotated[str, typer.Option("--disk", metavar="SIZE", help="Each host's disk (sparse), e.g. `20G`.")] = "8G",
+    memory: Annotated[
+        str | None, typer.Option("--memory", metavar="SIZE", help="Most that the whole lab may use, e.g. `4G`.")
+    ] = None,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The lab's name.")] = _DEFAULT_NAME,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Boot a head and N workers; print the path of their inventory."""
+    from aiops.layers.l0_nodes.lab import Lab, LabSpec
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    spec = LabSpec(
+        name=name,
+        nodes=nodes,
+        accelerator=_simulated(accelerator) if accelerator else None,
+        driver=driver,
+        disk_mib=_mebibytes(disk, "--disk"),
+        memory_mib=_mebibytes(memory, "--memory") if memory else None,
+    )
+    lab = Lab.up(spec, home=aiops.home, vendors=_vendors(aiops), events=_events(aiops, screen))
+    if json:
+        screen.document(_document(lab))
+        return
+    screen.line(str(lab.inventory_path))
+    screen.hint(f"look around with `aiops node list -i {lab.inventory_path}`")
+    screen.hint(f"remove it with `aiops lab down{_name_words(name)}`")
+
+
+@app.command()
+def down(
+    context: typer.Context,
+    *,
+    name: NameOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Remove a lab: its processes, mounts, disks, network; nothing is left, whatever was killed when."""
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    try:
+        lab = _open(aiops, screen, name)
+        lab.down()
+    except NotFoundError as gone:
+        screen.note(f"{gone.message}: nothing to remove")
+        if json:
+            screen.document({"lab": name or _DEFAULT_NAME, "removed": False})
+        return
+    if json:
+        screen.document({"lab": lab.state.name, "removed": True})
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    *,
+    name: NameOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show the labs, or one lab's hosts: running, reachable, memory, faults that are on."""
+    from aiops.layers.l0_nodes.lab import lab_names
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    names = (name,) if name else lab_names(aiops.home)
+    labs = [_open(aiops, screen, each) for each in names]
+    if json:
+        screen.document([_document(lab) for lab in labs] if name is None else _document(labs[0]))
+        return
+    if not labs:
+        screen.note("there is no lab")
+        screen.hint("make one with `aiops lab up --nodes 2`")
+        return
+    rows = [
+        (
+            lab.state.name,
+            host.name,
+            host.role,
+            host.address,
+            "up" if host.reachable else "not answering" if host.running else "off",
+            host.memory_mib,
+            ", ".join(host.faults) or None,
+        )
+        for lab in labs
+        for host in lab.status()
+    ]
+    screen.table(("lab", "host", "role", "address", "state", "MiB", "faults"), rows)
+    for lab in labs:
+        if lab.state.stage != "up":
+            screen.hint(f"lab `{lab.state.name}` is not whole: `aiops lab down --name {lab.state.name}`")
+
+
+@app.command()
+def inventory(
+    context: typer.Context, *, name: NameOption = None, json: JsonOption = False, quiet: QuietOption = False
+) -> None:
+    """Print the path of a lab's inventory."""
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    lab = _open(aiops, screen, name)
+    if json:
+        screen.document({"lab": lab.state.name, "inventory": str(lab.inventory_path)})
+        return
+    screen.line(str(lab.inventory_path))
+
+
+def _open(aiops: App, screen: Screen, name: str | None) -> "Lab":
+    """The lab called `name`, or the only one there is."""
+    from aiops.layers.l0_nodes.lab import Lab, lab_names
+
+    names = lab_names(aiops.home)
+    if name is None and len(names) > 1:
+        raise InputError(
+            f"there are several labs: {', '.join(names)}", code="lab.which", hints=[f"say which: `--name {names[0]}`"]
+        )
+    chosen = name or (names[0] if names else _DEFAULT_NAME)
+    return Lab.open(chosen, home=aiops.home, vendors=_vendors(aiops), events=_events(aiops, screen))
+
+
+def _vendors(aiops: App) -> "list[Vendor]":
+    from aiops.layers.l0_nodes.vendor import AcceleratorHooks
+
+    vendors: list[Vendor] = aiops.plugins.hooks("accelerator", AcceleratorHooks).accelerator_vendor()
+    return vendors
+
+
+def _events(aiops: App, screen: Screen) -> EventStream:
+    """A stream shown as one line per step; single hosts are only told of when something is slow."""
+    stream = EventStream(run_id(aiops.clock.now()), aiops.clock)
+
+    def show(event: Event) -> None:
+        seconds = event.data.get("seconds")
+        if event.node is not None:
+            return
+        if event.kind in {"image_started", "remains_found"}:
+            screen.note(f"  {event.message}")
+        elif isinstance(seconds, float):
+            title = event.kind.split("_")[-1]
+            screen.note(layout("✓", title, event.message, seconds))
+
+    stream.subscribe(show)
+    return stream
+
+
+def _document(lab: "Lab") -> dict[str, object]:
+    accelerator = lab.state.spec.accelerator
+    return {
+        "lab": lab.state.name,
+        "stage": lab.state.stage,
+        "inventory": str(lab.inventory_path),
+        "subnet": lab.state.subnet,
+        "created": lab.state.created,
+        "snapshots": list(lab.state.snapshots),
+        "accelerator": (
+            {"vendor": accelerator.vendor, "count": accelerator.count, "model": accelerator.model, "simulated": True}
+            if accelerator
+            else None
+        ),
+        "hosts": [
+            {
+                "name": host.name,
+                "role": host.role,
+                "address": host.address,
+                "running": host.running,
+                "reachable": host.reachable,
+                "memory_mib": host.memory_mib,
+                "faults": list(host.faults),
+            }
+            for host in lab.status()
+        ],
+    }
+
+
+def _name_words(name: str) -> str:
+    return "" if name == _DEFAULT_NAME else f" --name {name}"
+
+
+def _simulated(text: str) -> "Simulated":
+    from aiops.layers.l0_nodes.lab import Simulated
+
+    vendor, _, rest = text.partition(":")
+    count, _, model = rest.partition(":")
+    if not vendor or not (count.isascii() and count.isdigit()):
+        raise InputError(
+            f"`{text}` is not VENDOR:N", code="usage.accelerator", hints=["for example `--accelerator nvidia:8`"]
+        )
+    return Simulated(vendor, int(count), model or None)
+
+
+def _mebibytes(text: str, option: str) -> int:
+    units = {"M": 1, "G": 1024, "T": 1024 * 1024}
+    number, unit = text[:-1], text[-1:].upper()
+    if unit not in units or not (number.isascii() and number.isdigit()) or len(number) > 6:  # noqa: PLR2004
+        raise InputError(f"`{text}` is no size", code="usage.size", hints=[f"for example `{option} 8G` or `512M`"])
+    return int(number) * units[unit]

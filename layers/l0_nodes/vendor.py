@@ -1,13 +1,14 @@
 """The seam for accelerator vendors: each is a plugin of the kind `accelerator`."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from aiops.layers.core.plugin import hookspec
 
 from .accelerator import Accelerator
 from .ask import Ask, Record
+from .simulated_package import SimulatedPackage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +24,45 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class SimulatedFault:
+    """What a fault of a device looks like from the host.
+
+    Attributes:
+        state: The tool's new state.
+        kernel: Lines for the host's kernel log, as (level, text).
+        lost: Bus addresses that vanish.
+    """
+
+    state: Mapping[str, Any]
+    kernel: tuple[tuple[int, str], ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SimulatedTool:
     """The stand-in for a vendor's tool on a lab host; it behaves like the captured original.
 
     Attributes:
         files: Content by absolute path on the host, with mode 0755 (programs).
         state_path: The JSON file on the host which the tools read at every call and the lab writes.
-        devices: Device nodes by path, to be made as (type, major, minor), e.g. `/dev/nvidia0`: ("c", 195, 0).
+        state: Its content while all is well. `driver` in it is the version that came with the host (`lab up
+            --driver`), null while packages alone decide.
+        devices: Device nodes that the loaded driver has, as (type, major, minor), e.g. `/dev/nvidia0`: ("c", 195, 0).
+        bus: What the PCI bus shows of the devices: sysfs attributes by address, driver or not.
+        links: Links that a driver's installer leaves, by path: `/usr/bin/nvidia-smi` -> one of `files`.
+        boot: Command that a host runs once while booting, as the kernel would load the driver; empty for none.
+        fault: Pure: (state, kind, device index, value) to what the fault looks like; None for a kind or a device
+            that the vendor does not have.
     """
 
     files: Mapping[str, str]
     state_path: str
-    state: Mapping[str, object]
+    state: Mapping[str, Any]
     devices: Mapping[str, tuple[str, int, int]]
+    bus: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    boot: tuple[str, ...] = ()
+    fault: Callable[[Mapping[str, Any], str, int, str | None], SimulatedFault | None] = lambda *_: None
 
 
 class Vendor(Protocol):
@@ -63,3 +90,10 @@ class AcceleratorHooks:
     @hookspec
     def accelerator_vendor(self) -> Vendor:  # type: ignore[empty-body]
         """The vendor this plugin knows."""
+
+    @hookspec
+    def simulated_packages(self, vendor: str, driver_version: str | None) -> tuple[SimulatedPackage, ...] | None:
+        """Dummies of the driver's packages for the lab: the one asked for by its `vendor` answers, others None.
+
+        `driver_version` is the vendor's exact driver version; None stands for the one its lab uses by default.
+        """

@@ -1,1 +1,10 @@
-"""The lab: a cluster of booted hosts on this machine."""
+"""The lab: a cluster of booted hosts on this machine.
+
+`Lab` is what other code needs; nothing outside this package may know whether a node is a lab's, except through
+the fact `simulated`.
+"""
+
+from .lab import HostStatus, Lab, lab_names
+from .state import HostState, LabSpec, Simulated
+
+__all__ = ["HostState", "HostStatus", "Lab", "LabSpec", "Simulated", "lab_names"]

@@ -1,0 +1,214 @@
+"""A host: what is written on it before it first boots, the command that boots it, and when it counts as up."""
+
+import json
+import shlex
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiops.layers.core.errors import FailedError
+
+from .cgroup import Group
+from .identity import HostKeys
+from .machine import run
+from .state import HostState
+
+BOOT_SECONDS = 90.0
+RUN = "/run/aiops-lab"
+"""Where a host sees what the lab shares with it."""
+MARKER = "etc/aiops-lab.json"
+CAPABILITIES = ("CAP_MKNOD", "CAP_NET_ADMIN", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_IPC_LOCK")
+"""Beyond nspawn's own: device nodes of simulated accelerators, network settings, what schedulers set for jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Where everything of one host is when it boots."""
+
+    host: HostState
+    folder: Path
+    shared: Path
+    entrances: tuple[str, ...]
+
+    @property
+    def root(self) -> Path:
+        """The mounted root."""
+        return self.folder / "root"
+
+    @property
+    def kernel_log(self) -> Path:
+        """The file bound over the host's /dev/kmsg."""
+        return self.folder / "kmsg"
+
+    @property
+    def bus(self) -> Path:
+        """The folder that a mount unit of the host binds over /sys/bus/pci/devices."""
+        return self.folder / "pci"
+
+    @property
+    def state(self) -> Path:
+        """The folder that the host sees as /run/aiops-lab/state; only the lab writes it."""
+        return self.folder / "state"
+
+    @property
+    def console(self) -> Path:
+        """What the host printed while booting."""
+        return self.folder / "console.log"
+
+
+def nspawn(launch: Launch) -> list[str]:
+    """The command that boots a host. Pure."""
+    host = launch.host
+    return [
+        "systemd-nspawn",
+        "--boot",
+        "--quiet",
+        "--register=no",
+        "--keep-unit",
+        "--console=pipe",
+        "--link-journal=no",
+        "--resolv-conf=off",
+        "--timezone=off",
+        f"--machine={host.machine}",
+        f"--hostname={host.name}",
+        f"--uuid={host.machine_id}",
+        f"--directory={launch.root}",
+        f"--network-namespace-path=/run/netns/{host.namespace}",
+        f"--capability={','.join(CAPABILITIES)}",
+        f"--bind-ro={launch.kernel_log}:/dev/kmsg",
+        f"--bind-ro={launch.bus}:{RUN}/pci",
+        f"--bind-ro={launch.state}:{RUN}/state",
+        f"--bind={launch.shared}:{RUN}/shared",
+    ]
+
+
+def launcher(launch: Launch) -> list[str]:
+    """The command that enters the host's control group and becomes `nspawn`, detached from us. Pure."""
+    enter = "".join(f"echo $$ > {shlex.quote(path)} && " for path in launch.entrances)
+    # net.* settings belong to the host's namespace; all others are the machine's and stay read-only.
+    become = f"exec env SYSTEMD_NSPAWN_API_VFS_WRITABLE=network {shlex.join(nspawn(launch))}"
+    console = shlex.quote(str(launch.console))
+    return ["setsid", "--fork", "sh", "-c", f"{enter}{become} </dev/null >{console} 2>&1"]
+
+
+def boot(launch: Launch, *, now: Callable[[], float] = time.monotonic) -> None:
+    """Start the host with a kernel log of its own; returns before it is up."""
+    kernel = Path("/proc/version").read_text(encoding="utf-8").strip()
+    launch.kernel_log.write_text(
+        "".join(
+            kernel_line(sequence, now(), 5, text) for sequence, text in enumerate((kernel, "aiops lab host booted"))
+        ),
+        encoding="utf-8",
+    )
+    run(launcher(launch))
+
+
+def kernel_line(sequence: int, seconds: float, level: int, text: str) -> str:
+    """One record as /dev/kmsg gives it: `level,sequence,microseconds,-;text`. Pure."""
+    return f"{level},{sequence},{int(seconds * 1e6)},-;{text}\n"
+
+
+def wait_up(launches: Iterable[tuple[Launch, Group]], came: Callable[[HostState, float], None]) -> None:
+    """Wait until sshd answers on every host; tell `came` of each with its seconds.
+
+    Raises:
+        FailedError: A host died or did not answer in time; the message ends with its console's last lines.
+    """
+    started = time.monotonic()
+    waiting = list(launches)
+    while waiting:
+        still = []
+        for launch, group in waiting:
+            if answers(launch.host.address):
+                came(launch.host, time.monotonic() - started)
+                continue
+            still.append((launch, group))
+            seconds = time.monotonic() - started
+            if seconds > BOOT_SECONDS or (seconds > 1 and not group.populated):
+                what = "did not answer on port 22" if seconds > BOOT_SECONDS else "died while booting"
+                raise FailedError(
+                    f"{launch.host.name}: the host {what} ({seconds:.0f} s); its console ended with:\n"
+                    f"{console_tail(launch)}",
+                    code="lab.boot_failed",
+                    hints=[f"all of it: {launch.console}", "`aiops lab down` removes the lab"],
+                )
+        waiting = still
+        if waiting:
+            time.sleep(0.05)
+
+
+def answers(address: str, *, timeout: float = 0.5) -> bool:
+    """Whether an ssh server greets at `address`."""
+    try:
+        with socket.create_connection((address, 22), timeout=timeout) as connection:
+            connection.settimeout(timeout)
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def console_tail(launch: Launch, lines: int = 15) -> str:
+    """The last lines of the host's console."""
+    try:
+        text = launch.console.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return "(nothing)"
+    return "\n".join(text.splitlines()[-lines:]) or "(nothing)"
+
+
+BUS_UNIT = "sys-bus-pci-devices.mount"
+_BUS_UNIT = f"""\
+[Unit]
+Description=The PCI bus of this lab host (simulated)
+DefaultDependencies=no
+Before=local-fs.target
+ConditionPathIsDirectory=/sys/bus/pci/devices
+[Mount]
+What={RUN}/pci
+Where=/sys/bus/pci/devices
+Type=none
+Options=bind,ro
+"""
+"""nspawn mounts /sys after its own binds, so this one is the host's."""
+
+
+def identity_files(
+    host: HostState, *, lab: str, keys: HostKeys, simulated: Sequence[str]
+) -> Mapping[str, tuple[str, int]]:
+    """Content and mode, by path below the root, of what makes a host itself. Pure.
+
+    Args:
+        host: The host.
+        lab: The lab's name.
+        keys: The keys it has, and the one it accepts.
+        simulated: What on this host is not real, as the fact `simulated` reports it.
+    """
+    marker = {"lab": lab, "host": host.name, "simulated": sorted(simulated)}
+    return {
+        "etc/hostname": (f"{host.name}\n", 0o644),
+        "etc/hosts": (f"127.0.0.1 localhost\n127.0.1.1 {host.name}\n::1 localhost ip6-localhost\n", 0o644),
+        "etc/machine-id": (f"{host.machine_id}\n", 0o444),
+        "etc/ssh/ssh_host_ed25519_key": (keys.private, 0o600),
+        "etc/ssh/ssh_host_ed25519_key.pub": (keys.public, 0o644),
+        "root/.ssh/authorized_keys": (keys.login, 0o600),
+        f"usr/lib/systemd/system/{BUS_UNIT}": (_BUS_UNIT, 0o644),
+        MARKER: (json.dumps(marker, indent=1) + "\n", 0o644),
+    }
+
+
+def write_files(root: Path, files: Mapping[str, tuple[str, int]], links: Mapping[str, str]) -> None:
+    """Write `files` (content and mode) and symbolic `links` below `root`, making folders that are missing."""
+    for name, (content, mode) in files.items():
+        path = _vacant(root / name)
+        path.write_text(content, encoding="utf-8")
+        path.chmod(mode)
+    for name, target in links.items():
+        _vacant(root / name).symlink_to(target)
+
+
+def _vacant(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    return path
