@@ -1,1 +1,103 @@
-# `make demo` and `make test` are the two commands of the README; everything else is for developers.
+# `make demo` and `make test` are the two commands of the README. On a bare Debian 12 or Ubuntu 24.04 machine both
+# first install what they need (as root); the second time that takes a moment.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+# Of the controller: what aiops itself runs. Of the lab: what booted hosts on this machine need.
+CONTROLLER := python3 python3-venv openssh-client ca-certificates
+LAB := mmdebstrap systemd-container nftables iproute2 openssh-server gnupg apt-utils dpkg-dev e2fsprogs util-linux procps
+
+.PHONY: help
+help:  ## Show this
+	@echo "make TARGET, where TARGET is one of"
+	@grep -hE '^[a-z-]+%?:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /  \1\t/' | expand -t 16
+
+.PHONY: demo
+demo: setup  ## From nothing to a working cluster of booted hosts on this machine (root; KEEP=1 leaves it up)
+	@exec benchmarks/demo
+
+.PHONY: test
+test: setup  ## All tests but the long soaks
+	@exec $(BIN)/pytest $(TESTS)
+
+.PHONY: lint
+lint: setup  ## All static checks
+	@step() { echo "+ $$*"; "$$@"; }
+	step $(BIN)/ruff format --check --quiet .
+	step $(BIN)/ruff check --quiet .
+	step $(BIN)/mypy --no-error-summary
+	step $(BIN)/lint-imports --no-logo
+	step $(BIN)/deptry .
+	step $(BIN)/vermin --quiet --no-tips --violations -t=3.6- layers/*/remote
+	step $(BIN)/ansible-lint --offline --quiet playbooks
+
+.PHONY: format
+format: setup  ## Bring the code into shape
+	@$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+soak-%: setup  ## A long run, benchmarks/soak_NAME.py; keeps its wall time, seed and verdict
+	@exec $(BIN)/python benchmarks/soak_$*.py
+
+.PHONY: setup
+setup: packages .venv/installed  ## Install what the others need
+
+.PHONY: packages
+packages:
+	@[ -e /etc/debian_version ] || exit 0
+	missing=()
+	for name in $(CONTROLLER) $(LAB); do
+	  case "$$(dpkg-query -W -f '$${db:Status-Status}' $$name 2>/dev/null)" in installed) ;; *) missing+=($$name) ;; esac
+	done
+	[ $${#missing[@]} -gt 0 ] || exit 0
+	if [ "$$(id -u)" != 0 ]; then
+	  echo "error: these packages are missing, and installing them needs root: $${missing[*]}" >&2
+	  echo >&2
+	  echo "hint: sudo apt-get install $${missing[*]}" >&2
+	  exit 1
+	fi
+	echo "installing $${missing[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	log=$$(mktemp)
+	{ apt-get update -qq && apt-get install -qq -y --no-install-recommends "$${missing[@]}"; } >$$log 2>&1 || {
+	  cat $$log >&2
+	  echo "error: apt-get could not install $${missing[*]}" >&2
+	  echo >&2
+	  echo "hint: is this machine online? try \`apt-get update\`" >&2
+	  exit 1
+	}
+	rm -f $$log
+
+# pip >= 25.1 knows dependency groups; Debian 12 brings 23.
+.venv/installed: pyproject.toml
+	@python=
+	for candidate in python3 /usr/bin/python3; do
+	  if $$candidate -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+	    python=$$candidate
+	    break
+	  fi
+	done
+	if [ -z "$$python" ]; then
+	  echo "error: no python3 of version 3.11 or newer with venv was found" >&2
+	  echo >&2
+	  echo "hint: apt-get install python3 python3-venv" >&2
+	  exit 1
+	fi
+	echo "installing aiops and its tools into .venv"
+	[ -x $(BIN)/python ] && $(BIN)/python -c '' 2>/dev/null || { rm -rf .venv; $$python -m venv .venv; }
+	{ $(BIN)/pip install -q --upgrade 'pip>=25.1' && $(BIN)/pip install -q --editable '.[postgresql]' --group dev; } || {
+	  echo "error: pip could not install what pyproject.toml asks for" >&2
+	  echo >&2
+	  echo "hint: is this machine online? try \`$(BIN)/pip download --no-deps -d /tmp rich\`" >&2
+	  exit 1
+	}
+	touch $@
