@@ -2,7 +2,10 @@
 
 import typer
 
+from . import bundle
+
 app = typer.Typer(no_args_is_help=True, help="Deploy and keep the cluster.")
+app.add_typer(bundle.app, name="bundle")
 
 
 @app.callback()

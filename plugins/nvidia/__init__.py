@@ -2,6 +2,7 @@
 
 from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l0_nodes.ask import Ask, Record
+from aiops.layers.l0_nodes.simulated_package import SimulatedPackage
 from aiops.layers.l0_nodes.vendor import Reading, SimulatedTool, Vendor
 
 
@@ -34,3 +35,13 @@ class Nvidia:
 def accelerator_vendor() -> Vendor:
     """The vendor this plugin knows."""
     return Nvidia()
+
+
+@hookimpl
+def simulated_packages(vendor: str, driver_version: str | None) -> tuple[SimulatedPackage, ...] | None:
+    """Dummies of the driver's packages for the lab; None when another vendor is asked."""
+    if vendor != "nvidia":
+        return None
+    from .packages import DEFAULT_DRIVER, simulated_driver
+
+    return simulated_driver(driver_version or DEFAULT_DRIVER)

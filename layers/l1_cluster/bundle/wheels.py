@@ -1,0 +1,210 @@
+"""Python wheels: this aiops as one, and all it depends on, for another machine's Python."""
+
+import base64
+import hashlib
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Iterable, Sequence
+from email.parser import HeaderParser
+from importlib.metadata import Distribution, distribution
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiops.layers.core.errors import FailedError, Problem, UnreachableError
+
+from .program import run_program
+from .target import Target
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+_TIMEOUT = 900.0
+_EPOCH = (2020, 1, 1, 0, 0, 0)
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+_GLIBC = {"bookworm": 36, "jammy": 35, "noble": 39}
+
+
+def own_wheel(folder: Path) -> Path:
+    """Pack the running aiops, installed or a checkout, as a wheel; equal code gives equal bytes.
+
+    Args:
+        folder: Where to put it.
+
+    Returns:
+        The wheel's path.
+    """
+    known = distribution("aiops")
+    name = f"aiops-{known.version}"
+    content = dict(_package_files())
+    info = f"{name}.dist-info"
+    for part in ("METADATA", "entry_points.txt"):
+        text = known.read_text(part)
+        if text is not None:
+            content[f"{info}/{part}"] = text.encode()
+    content[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: aiops\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    record = "".join(f"{path},sha256={_digest(data)},{len(data)}\n" for path, data in sorted(content.items()))
+    content[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    path = folder / f"{name}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for inner, data in sorted(content.items()):
+            member = zipfile.ZipInfo(inner, _EPOCH)
+            member.external_attr = 0o644 << 16
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, data)
+    return path
+
+
+def requirements() -> tuple[str, ...]:
+    """What this aiops depends on, as pip reads it."""
+    return tuple(distribution("aiops").requires or ())
+
+
+def download_wheels(target: Target, wanted: Sequence[str], folder: Path) -> tuple[Path, ...]:
+    """Fetch `wanted` and all they depend on as wheels for the target's Python; pip checks every hash.
+
+    pip judges environment markers by its own interpreter, so the closure is checked against the target's
+    afterwards and what is missing is fetched in further rounds.
+
+    Raises:
+        UnreachableError: The package index did not answer.
+        FailedError: `bundle.missing_wheel`: a dependency has no wheel for the target; it is named.
+    """
+    pending = list(wanted)
+    for _round in range(4):
+        _pip_download(target, pending, folder)
+        wheels = tuple(sorted(folder.glob("*.whl")))
+        gaps = closure_gaps(wheels, wanted, target)
+        if not gaps:
+            return wheels
+        pending = list(gaps)
+    raise FailedError(
+        f"the wheels for {target} are not complete",
+        code="bundle.missing_wheel",
+        problems=[Problem(f"nothing satisfies `{gap}`") for gap in pending],
+    )
+
+
+def closure_gaps(wheels: Iterable[Path], wanted: Iterable[str], target: Target) -> tuple[str, ...]:
+    """Requirements, direct or of a wheel, that no wheel satisfies under the target's markers."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name, parse_wheel_filename
+
+    have = {}
+    for wheel in wheels:
+        name, version, _, _ = parse_wheel_filename(wheel.name)
+        have[str(name)] = (version, wheel)
+    environment = marker_environment(target)
+    gaps: dict[str, None] = {}
+    seen: set[tuple[str, str]] = set()
+    queue = [(Requirement(word), "") for word in wanted]
+    while queue:
+        requirement, extra = queue.pop()
+        if requirement.marker is not None and not requirement.marker.evaluate({**environment, "extra": extra}):
+            continue
+        name = canonicalize_name(requirement.name)
+        if name not in have or not requirement.specifier.contains(have[name][0], prereleases=True):
+            gaps[_without_marker(requirement)] = None
+            continue
+        for chosen in ("", *requirement.extras):
+            if (name, chosen) not in seen:
+                seen.add((name, chosen))
+                queue.extend((Requirement(word), chosen) for word in wheel_metadata(have[name][1])["requires"])
+    return tuple(sorted(gaps))
+
+
+def marker_environment(target: Target) -> dict[str, str]:
+    """The values of environment markers on the target."""
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{target.python}.0",
+        "os_name": "posix",
+        "platform_machine": _MACHINES[target.architecture],
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": f"{target.python}.0",
+        "python_version": target.python,
+        "sys_platform": "linux",
+    }
+
+
+def wheel_metadata(wheel: Path) -> dict[str, Any]:
+    """Name, version, licence (None where not told) and requirements of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        inner = next(name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name))
+        fields = HeaderParser().parsestr(archive.read(inner).decode("utf-8", "replace"))
+    licence = fields.get("License-Expression") or _classifier_licence(fields.get_all("Classifier", []))
+    if licence is None and (given := fields.get("License", "")) and len(given) < 60 and "\n" not in given:  # noqa: PLR2004
+        licence = given
+    return {
+        "name": fields["Name"],
+        "version": fields["Version"],
+        "licence": licence,
+        "requires": tuple(fields.get_all("Requires-Dist", [])),
+    }
+
+
+def _pip_download(target: Target, wanted: Sequence[str], folder: Path) -> None:
+    machine = _MACHINES[target.architecture]
+    newest = _GLIBC[target.codename]
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, 16, -1)]
+    platforms += [f"manylinux2014_{machine}", f"linux_{machine}"]
+    argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+    argv += ["--only-binary=:all:", "--implementation", "cp", "--python-version", target.python]
+    argv += [word for platform in platforms for word in ("--platform", platform)]
+    ended = run_program([*argv, "--dest", str(folder), *wanted], timeout=_TIMEOUT)
+    if ended.exit_status == 0:
+        return
+    said = [line.removeprefix("ERROR: ") for line in ended.stderr.splitlines() if line.startswith("ERROR")]
+    if "No module named pip" in ended.stderr:
+        raise FailedError(
+            "the Python that runs aiops has no pip, which fetches the wheels",
+            code="bundle.no_pip",
+            hints=[f"`{sys.executable} -m ensurepip` brings it"],
+        )
+    if re.search(r"Failed to establish a new connection|NameResolutionError|Read timed out|ProxyError", ended.stderr):
+        raise UnreachableError(
+            "the Python package index did not answer",
+            code="bundle.no_network",
+            problems=[Problem(line) for line in said[:5]],
+            hints=["a mirror or proxy of your own is set with `pip config set global.index-url URL`"],
+        )
+    raise FailedError(
+        f"not every Python package that aiops needs can be had for {target} (Python {target.python})",
+        code="bundle.missing_wheel",
+        problems=[Problem(line) for line in said[:5]],
+    )
+
+
+def _package_files() -> Iterable[tuple[str, bytes]]:
+    root = Path(str(files("aiops")))
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(one for one in folders if one != "__pycache__")
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.suffix != ".pyc":
+                yield f"aiops/{path.relative_to(root)}", path.read_bytes()
+
+
+def _digest(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+
+
+def _classifier_licence(classifiers: Iterable[str]) -> str | None:
+    names = [one.rpartition(" :: ")[2] for one in classifiers if one.startswith("License :: ")]
+    return " and ".join(names) or None
+
+
+def _without_marker(requirement: "Requirement") -> str:
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{extras}{requirement.specifier}"
+
+
+def running_version() -> str:
+    """The version of the aiops that runs."""
+    known: Distribution = distribution("aiops")
+    return known.version
