@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from aiops.layers.core.errors import InputError, Problem
@@ -16,7 +15,6 @@ _KEYS = ("aiops", "roles", "variables", "forks", "timeout")
 _FORKS = 32
 _TIMEOUT = 10.0
 _MOST = 1024
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +27,15 @@ class Settings:
         variables: Defaults of `aiops_*` variables, below anything the inventory says.
         forks: How many nodes are worked on at once.
         timeout: Seconds a node has to answer.
+        lines: The line of each key, for words about mistakes.
     """
 
     path: Path | None = None
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
-    variables: Mapping[str, Any] = field(default=_NOTHING, hash=False)
+    variables: Mapping[str, Any] = field(default_factory=dict, hash=False)
     forks: int = _FORKS
     timeout: float = _TIMEOUT
+    lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def groups_of(self, role: str) -> tuple[str, ...]:
         """The groups that play `role`."""
@@ -76,6 +76,7 @@ def read_settings(path: Path) -> Settings:
         _variables(document.get("variables", {}), complaints),
         int(_number(document, "forks", _FORKS, complaints)),
         float(_number(document, "timeout", _TIMEOUT, complaints)),
+        complaints.lines,
     )
     if complaints.problems:
         raise _wrong(path, complaints.problems)
@@ -87,11 +88,11 @@ class _Complaints:
 
     def __init__(self, path: Path, text: str) -> None:
         self._path = path
-        self._text = text
+        self.lines = _lines(text)
         self.problems: list[Problem] = []
 
     def add(self, message: str, key: str, hint: str | None = None) -> None:
-        self.problems.append(Problem(message, str(self._path), _line_of(self._text, key), hint))
+        self.problems.append(Problem(message, str(self._path), self.lines.get(key), hint))
 
 
 def _number(document: Mapping[str, Any], key: str, default: float, complaints: _Complaints) -> float:
@@ -132,13 +133,13 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
     return f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
 
 
-def _line_of(text: str, key: str) -> int | None:
-    """The line of `key = ...` or `[key]`; TOML forbids writing one twice, so the first is the one."""
+def _lines(text: str) -> dict[str, int]:
+    """The line of each `key = ...` and `[key]`; TOML forbids writing one twice in a table, so the first will do."""
+    lines: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        word = line.strip().lstrip("[").split("=")[0].strip(" ]\"'")
-        if word == key:
-            return number
-    return None
+        word = line.strip().lstrip("[").partition("=")[0].strip(" ]\"'")
+        lines.setdefault(word, number)
+    return lines
 
 
 def _line_in(message: str) -> int | None:
