@@ -1,15 +1,25 @@
 """The inventory: the nodes, their groups and the roles they play."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from aiops.layers.core.errors import InputError, NotFoundError
+from aiops.layers.core.errors import InputError, NotFoundError, Problem
 
-from .node import Node
+from . import inventory_cache
+from .ansible import Ansible
+from .key_file import key_trouble
+from .node import Become, Connection, Node
 from .nodeset import select
-from .settings import ROLES, Settings
+from .settings import ROLES, Settings, read_settings, settings_path
+from .withheld import Variables
+
+SYSTEM_PATH = Path("/etc/aiops/inventory.yml")
+_PLAIN_NAMES = ("inventory", "inventories", "hosts")
+_INIT = "`aiops cluster init` writes one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +90,148 @@ class Inventory:
         groups = {**{role: names for role, names in played.items() if names}, **self.groups}
         chosen = set(select(on, [node.name for node in self.nodes], groups))
         return tuple(node for node in self.nodes if node.name in chosen)
+
+    def require(self, roles: Sequence[str]) -> None:
+        """See to it that every role of `roles` is played.
+
+        Raises:
+            InputError: Some are not; all of them together.
+        """
+        problems = [
+            Problem(
+                f"no node plays the role `{role}`",
+                str(self.path),
+                None,
+                f"put a node into the group `{'` or `'.join(self.settings.groups_of(role))}`",
+            )
+            for role in roles
+            if not self.role(role)
+        ]
+        if problems:
+            raise wrong(self.path, problems, code="inventory.empty_role")
+
+
+def locate(option: Path | None, environment: Mapping[str, str], folder: Path) -> Path:
+    """Which inventory is meant: the option, AIOPS_INVENTORY, ./inventory.yml, or the head's own.
+
+    Raises:
+        InputError: None is named and none is there, or the one named does not exist.
+    """
+    given = option or (Path(environment["AIOPS_INVENTORY"]) if environment.get("AIOPS_INVENTORY") else None)
+    if given is not None:
+        path = folder / given.expanduser()
+        if not path.exists():
+            raise InputError(f"there is no inventory {given}", code="inventory.missing", hints=[_INIT])
+        return path
+    for path in (folder / "inventory.yml", SYSTEM_PATH):
+        if path.exists():
+            return path
+    raise InputError(
+        f"there is no inventory: neither {folder / 'inventory.yml'} nor {SYSTEM_PATH}",
+        code="inventory.missing",
+        hints=[_INIT, "or name one: `-i FILE`, `export AIOPS_INVENTORY=FILE`"],
+    )
+
+
+def read_inventory(path: Path, environment: Mapping[str, str], cache: Path, *, folder: Path | None = None) -> Inventory:
+    """The inventory at `path`, as Ansible reads it; from the cache where nothing it rests on has changed.
+
+    Args:
+        path: A file or a directory.
+        environment: This process's; ANSIBLE_* and HOME count.
+        cache: The folder of the cache, `AIOPS_HOME/cache`.
+        folder: The working folder, where Ansible looks for ansible.cfg; this process's by default.
+
+    Raises:
+        InputError: The inventory is missing or wrong; all mistakes together as problems, with file and line.
+        FailedError: ansible-core is missing or does not answer.
+    """
+    folder = (folder or Path.cwd()).absolute()
+    path = folder / path
+    if not path.exists():
+        raise InputError(f"there is no inventory {path}", code="inventory.missing", hints=[_INIT])
+    key = _key(path, environment, folder)
+    kept = inventory_cache.load(cache, path, key) if key else None
+    if kept is not None and (inventory := _restored(kept, path, environment, folder)) is not None:
+        return inventory
+    settings = read_settings(settings_path(path))
+    from .ansible_inventory import read_afresh
+
+    reading = read_afresh(path, environment, folder, settings)
+    if reading.problems:
+        raise wrong(path, reading.problems)
+    inventory = Inventory(path, _cluster(path, reading.nodes), reading.nodes, reading.groups, settings)
+    if key and reading.keepable:
+        inventory_cache.store(cache, path, key, _document(inventory))
+    else:
+        inventory_cache.drop(cache, path)
+    return inventory
+
+
+def wrong(path: Path, problems: Sequence[Problem], *, code: str = "inventory.wrong") -> InputError:
+    """The error that reports all mistakes of an inventory at once."""
+    hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
+    count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+    return InputError(f"{path} has {count}", code=code, hints=hints, problems=problems)
+
+
+def _key(path: Path, environment: Mapping[str, str], folder: Path) -> str | None:
+    """The cache's key; None where a file cannot be read, which reading afresh will report."""
+    try:
+        return inventory_cache.key_of(path, environment, folder)
+    except OSError:
+        return None
+
+
+def _cluster(path: Path, nodes: Sequence[Node]) -> str:
+    """`aiops_cluster`, or a name made of the inventory's path: the file's, the folder's where that says nothing."""
+    for node in nodes:
+        if node.aiops.get("aiops_cluster"):
+            return str(node.aiops["aiops_cluster"])
+    names = [path.name if path.is_dir() else path.stem, *(parent.name for parent in path.absolute().parents)]
+    name = next((name for name in names if name.lower() not in _PLAIN_NAMES), "")
+    word = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return (word if word[:1].isalpha() else f"cluster-{word}").strip("-")[:40]
+
+
+def _document(inventory: Inventory) -> dict[str, Any]:
+    """What the cache keeps; nothing that is withheld."""
+    return {
+        "cluster": inventory.cluster,
+        "groups": inventory.groups,
+        "nodes": [_row(node) for node in inventory.nodes],
+    }
+
+
+def _row(node: Node) -> list[Any]:
+    variables = node.variables
+    known, withheld = (variables.known, sorted(variables.withheld)) if isinstance(variables, Variables) else ({}, [])
+    return [node.name, node.groups, sorted(node.roles), asdict(node.connection), known, withheld, node.aiops]
+
+
+def _restored(kept: Mapping[str, Any], path: Path, environment: Mapping[str, str], folder: Path) -> Inventory | None:
+    """The inventory that was kept; None where it is not of our making, or a private key is no longer usable."""
+    ansible = Ansible(environment, folder)
+    try:
+        nodes = tuple(_node(row, ansible, path) for row in kept["nodes"])
+        groups = {str(name): tuple(names) for name, names in kept["groups"].items()}
+        cluster = str(kept["cluster"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if any(key_trouble(key) for key in {node.connection.key_file for node in nodes} if key is not None):
+        return None
+    return Inventory(path, cluster, nodes, groups, read_settings(settings_path(path)))
+
+
+def _node(row: Sequence[Any], ansible: Ansible, path: Path) -> Node:
+    name, groups, roles, connection, known, withheld, aiops = row
+    become = Become(**connection.pop("become"))
+    arguments = tuple(connection.pop("ssh_arguments"))
+    return Node(
+        name,
+        tuple(groups),
+        frozenset(roles),
+        Connection(**connection, become=become, ssh_arguments=arguments),
+        Variables(known, frozenset(withheld), ansible.revealer(path, name)),
+        aiops,
+    )

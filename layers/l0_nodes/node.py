@@ -7,11 +7,17 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Become:
-    """How root is reached on a node. Passwords are asked of their owner when needed, never kept here."""
+    """How root is reached on a node. Passwords are asked of their owner when needed, never kept here.
+
+    Attributes:
+        executable: Other than the method's own program; `flags` likewise (Ansible's sudo has `-H -S -n`).
+    """
 
     enabled: bool = False
     method: str = "sudo"
     user: str = "root"
+    executable: str | None = None
+    flags: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,29 @@
 """The `aiops_*` variables of the inventory: one model gives their types, defaults, words and the reference page."""
 
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .node import Node
+
+_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def _flag(value: Any) -> Any:
+    """INI inventories have no booleans, only words."""
+    return _WORDS.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _number(value: Any) -> Any:
+    """Templates of older Ansible give digits as text."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Number = Annotated[int, BeforeValidator(_number)]
 
 
 class _Strict(BaseModel):
@@ -17,7 +36,7 @@ class ExpectedAccelerators(_Strict):
     """What the operator bought; the probe tells what is there."""
 
     vendor: str = Field(description="The vendor, as its plugin is called.", examples=["nvidia"])
-    count: int = Field(ge=1, description="Devices in each node.", examples=[8])
+    count: Number = Field(ge=1, description="Devices in each node.", examples=[8])
     model: str | None = Field(default=None, description="Part of the model's name.", examples=["H100"])
 
 
@@ -42,8 +61,8 @@ class ManagedUser(_Strict):
     """An account with the same numbers on every node."""
 
     name: str = Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="Login name.", examples=["alice"])
-    uid: int = Field(ge=1, le=4294967293, description="User number, the same everywhere.", examples=[2001])
-    gid: int | None = Field(default=None, ge=1, description="Group number; `uid` by default.")
+    uid: Number = Field(ge=1, le=4294967293, description="User number, the same everywhere.", examples=[2001])
+    gid: Number | None = Field(default=None, ge=1, description="Group number; `uid` by default.")
     group: str | None = Field(default=None, description="Primary group; the user's name by default.")
     home: str | None = Field(default=None, pattern=r"^/", description="Home directory; `/home/NAME` by default.")
     shell: str = Field(default="/bin/bash", pattern=r"^/", description="Login shell.")
@@ -110,7 +129,7 @@ class NodeVariables(_Strict):
         description="Packages never to be upgraded, beside kernel and driver.",
         examples=[["linux-image-amd64"]],
     )
-    aiops_swap_off: bool = Field(default=True, description="Turn swap off.")
+    aiops_swap_off: Flag = Field(default=True, description="Turn swap off.")
     aiops_slurm_partition: str = Field(
         default="main", pattern=r"^[A-Za-z0-9_-]+$", description="The Slurm partition the node is in."
     )
@@ -133,16 +152,69 @@ class NodeVariables(_Strict):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something wrong with one variable: its name, and what to say."""
+
+    variable: str
+    message: str
+    hint: str | None = None
+
+
 def variables_of(node: Node) -> NodeVariables:
     """The `aiops_*` variables of `node`, with defaults.
 
-    Cheap to call again; `read_inventory` has checked them, so it does not fail for nodes that came from there.
+    `read_inventory` has checked them, so this does not fail for nodes that came from there.
 
     Raises:
         pydantic.ValidationError: The node was made by hand with wrong values.
     """
-    return NodeVariables.model_validate(_known(node.aiops))
+    return NodeVariables.model_validate(dict(node.aiops))
 
 
-def _known(values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name.startswith("aiops_")}
+def mistakes_in(values: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What is wrong with the `aiops_*` variables of a node."""
+    try:
+        NodeVariables.model_validate(dict(values))
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            yield _mistake(detail)
+
+
+def _mistake(detail: Mapping[str, Any]) -> Mistake:
+    path = tuple(detail["loc"])
+    name = str(path[0])
+    where = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[1:] if _said(part))
+    if detail["type"] == "extra_forbidden":
+        known = sorted(NodeVariables.model_fields if len(path) == 1 else _inner(name))
+        near = get_close_matches(str(path[-1]), known, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
+        return Mistake(name, f"there is no variable `{where}`", hint)
+    if detail["type"] == "missing":
+        return Mistake(name, f"`{where}` is missing", _example(name))
+    words = str(detail["msg"]).removeprefix("Input should ").replace("be a valid", "be a")
+    given = detail["input"]
+    shown = "" if isinstance(given, dict | list) else f", not {given!r}"
+    quote = detail["type"] == "string_type" and not isinstance(given, dict | list)
+    return Mistake(name, f"`{where}` must {words}{shown}", f'quote it: "{given}"' if quote else _example(name))
+
+
+def _said(part: Any) -> bool:
+    """Whether a step of pydantic's path means something to the user; the branches of a union do not."""
+    return isinstance(part, int) or str(part) not in {"str", "int", "function-before[_number(), int]"}
+
+
+def _inner(name: str) -> Iterator[str]:
+    """The fields of the model inside a variable's type."""
+    kinds = [NodeVariables.model_fields[name].annotation]
+    while kinds:
+        kind = kinds.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from kind.model_fields
+        kinds += get_args(kind)
+
+
+def _example(name: str) -> str | None:
+    """A hint that shows a right value."""
+    examples = NodeVariables.model_fields[name].examples
+    return f"for example `{name}: {examples[0]}`" if examples else None
