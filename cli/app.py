@@ -12,6 +12,7 @@ from aiops.layers.core.plugin import Plugins
 
 if TYPE_CHECKING:
     from aiops.layers.core.store import Store
+    from aiops.layers.l0_nodes.inventory import Inventory
 
     from .screen import Screen
 
@@ -53,3 +54,24 @@ class App:
         from aiops.layers.core.store import Store
 
         return Store.open(self.home, self.environment)
+
+    def locate(self, option: Path | None) -> Path:
+        """The inventory to read: the option, AIOPS_INVENTORY, ./inventory.yml, or the head's own.
+
+        Raises:
+            InputError: None of them is there.
+        """
+        from aiops.layers.l0_nodes.inventory import locate
+
+        return locate(option, self.environment, self.working_folder)
+
+    def inventory(self, option: Path | None = None) -> "Inventory":
+        """The inventory, read as Ansible reads it.
+
+        Raises:
+            InputError: There is none, or it has mistakes; all of them together.
+        """
+        from aiops.layers.l0_nodes.inventory import read_inventory
+
+        path = self.locate(option)
+        return read_inventory(path, self.environment, self.home / "cache", folder=self.working_folder)

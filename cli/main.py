@@ -15,7 +15,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError
 from aiops import __version__
 from aiops.layers.core.errors import AiopsError, FailedError
 
-from . import cluster, lab, node, run
+from . import cluster, config, doctor, lab, node, plugin, run
 from .app import App
 from .exit import Exit, exit_of
 from .screen import PipeClosedError, Screen
@@ -37,6 +37,9 @@ root.add_typer(lab.app, name="lab")
 root.add_typer(cluster.app, name="cluster")
 root.add_typer(node.app, name="node")
 root.add_typer(run.app, name="run")
+root.add_typer(plugin.app, name="plugin")
+root.add_typer(config.app, name="config")
+root.command("doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:

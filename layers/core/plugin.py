@@ -48,6 +48,19 @@ class Plugins:
                 found.append(PluginName(point_kind, name, point.value, point.dist.name if point.dist else None))
         return tuple(sorted(found, key=lambda plugin: (plugin.kind, plugin.name)))
 
+    def check(self, name: str) -> None:
+        """Import the plugin called `kind.name`.
+
+        Raises:
+            PluginError: It cannot be imported.
+            KeyError: There is none of that name.
+        """
+        for point in self._points:
+            if point.name == name:
+                self._import(point)
+                return
+        raise KeyError(name)
+
     def hooks(self, kind: str, specification: Any) -> Any:
         """The hooks of `kind`, its plugins imported and checked on the first call.
 
@@ -71,14 +84,25 @@ class Plugins:
         for point in sorted(self._points, key=lambda point: point.name):
             if point.name.partition(".")[0] != kind:
                 continue
+            plugin = self._import(point)
             try:
-                manager.register(point.load(), name=point.name)
+                manager.register(plugin, name=point.name)
                 manager.check_pending()
-            except Exception as error:
-                origin = point.dist.name if point.dist else point.value
-                raise PluginError(
-                    f"plugin `{point.name}` of `{origin}` cannot be used: {error}",
-                    code="plugin.broken",
-                    hints=[f"remove or upgrade it: `pip uninstall {origin}`", "`aiops plugin list` shows all"],
-                ) from error
+            except pluggy.PluginValidationError as error:
+                raise _broken(point, error) from error
         return manager
+
+    def _import(self, point: EntryPoint) -> Any:
+        try:
+            return point.load()
+        except Exception as error:
+            raise _broken(point, error) from error
+
+
+def _broken(point: EntryPoint, error: Exception) -> PluginError:
+    origin = point.dist.name if point.dist else point.value
+    return PluginError(
+        f"plugin `{point.name}` of `{origin}` cannot be used: {error}",
+        code="plugin.broken",
+        hints=[f"remove or upgrade it: `pip uninstall {origin}`", "`aiops plugin list` shows all"],
+    )

@@ -6,6 +6,7 @@ opened, alembic only when a schema's number differs from the database's.
 """
 
 from .database import Store, recorder
+from .engine import place_of
 from .schema import Schema
 
-__all__ = ["Schema", "Store", "recorder"]
+__all__ = ["Schema", "Store", "place_of", "recorder"]

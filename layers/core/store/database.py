@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from aiops.layers.core.event import Event, Listener
 
-from .engine import WRITES, sqlite_engine, told, url_engine
+from .engine import WRITES, place_of, sqlite_engine, told, url_engine
 from .schema import Schema
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Store:
 
         url = environment.get("AIOPS_DB")
         if url:
-            engine, place = url_engine(url)
+            engine, place = url_engine(url), place_of(url)
         else:
             engine, place = sqlite_engine(home / FILE), str(home / FILE)
         store = cls(engine, place)

@@ -11,11 +11,13 @@ from aiops.layers.core.errors import AiopsError, ConflictError, FailedError, Inp
 from aiops.layers.core.home import ensure_folder
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import URL, Connection, Engine
     from sqlalchemy.exc import DBAPIError
 
 BUSY_SECONDS = 15
 """How long a writer waits for another before it is told that the database is busy."""
+
+_URL_HINT = "write it as `AIOPS_DB=postgresql://user:password@host/aiops`; unset it for SQLite in AIOPS_HOME"
 
 WRITES = "aiops_writes"
 """Execution option: this transaction takes the write lock when it begins."""
@@ -61,29 +63,46 @@ def _begin_sqlite(connection: "Connection") -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def url_engine(url: str) -> tuple["Engine", str]:
-    """The engine of the PostgreSQL database at `url`, and its name without the password.
+def place_of(url: str) -> str:
+    """`url` without its password.
+
+    Raises:
+        InputError: It is not a URL, or names another kind of database than PostgreSQL.
+    """
+    return _parsed(url).render_as_string(hide_password=True)
+
+
+def _parsed(url: str) -> "URL":
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Neither the URL nor the error is shown: both may hold a password.
+        raise InputError("AIOPS_DB is not a database URL", code="store.url", hints=[_URL_HINT]) from None
+    if parsed.get_backend_name() != "postgresql":
+        raise InputError(
+            f"AIOPS_DB names `{parsed.get_backend_name()}`, and only PostgreSQL is known",
+            code="store.url",
+            hints=[_URL_HINT],
+        )
+    return parsed
+
+
+def url_engine(url: str) -> "Engine":
+    """The engine of the PostgreSQL database at `url`.
 
     Raises:
         InputError: The URL is not one, names another kind of database, or the driver is not installed.
     """
     from sqlalchemy import create_engine
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
 
-    hints = ["write it as `AIOPS_DB=postgresql://user:password@host/aiops`; unset it for SQLite in AIOPS_HOME"]
     try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        # Not shown: it may hold a password.
-        raise InputError("AIOPS_DB is not a database URL", code="store.url", hints=hints) from error
-    if parsed.get_backend_name() != "postgresql":
-        raise InputError(
-            f"AIOPS_DB names `{parsed.get_backend_name()}`, and only PostgreSQL is known", code="store.url", hints=hints
-        )
-    try:
-        engine = create_engine(
-            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args={"connect_timeout": 10}
+        return create_engine(
+            _parsed(url).set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10},
         )
     except ModuleNotFoundError as error:
         raise InputError(
@@ -91,7 +110,6 @@ def url_engine(url: str) -> tuple["Engine", str]:
             code="store.driver",
             hints=["install it beside aiops: `pip install 'aiops[postgresql]'`"],
         ) from error
-    return engine, parsed.render_as_string(hide_password=True)
 
 
 @contextmanager
