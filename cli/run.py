@@ -168,10 +168,11 @@ def _folded(results: Iterable[Result]) -> list[tuple[str, str, str, str | None, 
 
 
 def _failure(screen: Screen, event: Event) -> None:
-    """One failed task: what, where, and the last of what it said."""
+    """One failed task: where, what, why, and the last of what it said."""
+    data = event.data
     screen.line("")
-    screen.line(f"{event.node or '-'}: {event.message}")
-    for line in str(event.data.get("output", "")).splitlines():
+    screen.line(f"{event.node or '-'}: {data.get('phase', '-')}: {data.get('task', '-')}: {event.message}")
+    for line in data.get("tail") or ():
         screen.line(f"  | {line}")
 
 

@@ -252,11 +252,15 @@ class Lock:
     """The lock while we hold it: renewed by a thread, released at the end of the block.
 
     Attributes:
+        token: The proof of our tenure. Never shown.
+        epoch: What every changing step carries (`fence`).
         lost: Set when the keeper has refused a renewal: another holds the lock now.
     """
 
     def __init__(self, keeper: Keeper, clock: Clock, tenure: "Tenure") -> None:
         self.tenure = tenure
+        self.token = tenure.token
+        self.epoch = tenure.epoch
         self.lost = threading.Event()
         self._keeper = keeper
         self._clock = clock
@@ -265,16 +269,6 @@ class Lock:
         self._ended = threading.Event()
         self._asking = threading.Lock()
         threading.Thread(target=self._renew_until_ended, name="cluster-lock", daemon=True).start()
-
-    @property
-    def token(self) -> str:
-        """The proof of our tenure. Never shown."""
-        return self.tenure.token
-
-    @property
-    def epoch(self) -> int:
-        """What every changing step carries (`fence`)."""
-        return self.tenure.epoch
 
     def guard(self) -> None:
         """Return only while the lock is ours: call it before every changing step.

@@ -47,10 +47,11 @@ def deployed(tmp_path: Path) -> Path:
                 stream.emit("node_finished", node=node, phase="base", outcome="changed", seconds=2.0)
             stream.emit(
                 "task_failed",
-                "install packages: no space left on /var",
+                "no space left on /var",
                 node="gpu03",
                 phase="base",
-                output="dpkg: error\nno space left on device",
+                task="Install packages",
+                tail=["dpkg: error", "no space left on device"],
             )
             stream.emit("node_finished", node="gpu03", phase="base", outcome="failed", seconds=9.0, reason="no space")
             journal.end(1)
@@ -79,7 +80,9 @@ def test_show(shown: Shown, deployed: Path) -> None:
     assert screen.startswith("exit: 0\n")
     assert "base\tgpu[01-02]\tchanged\t[SECONDS]\n" in screen
     assert "base\tgpu03\tfailed\t[SECONDS]\tno space\n" in screen
-    assert "gpu03: install packages: no space left on /var\n  | dpkg: error\n  | no space left on device\n" in screen
+    assert (
+        "gpu03: base: Install packages: no space left on /var\n  | dpkg: error\n  | no space left on device\n" in screen
+    )
     assert "hint: everything of one node: `aiops run show r-1121-193005-4f2 --node gpu03`" in screen
 
 
@@ -89,7 +92,7 @@ def test_show_one_node(shown: Shown, deployed: Path) -> None:
     assert "gpu03" not in screen
     document = json.loads(answer(shown("run", "show", "1121", "--node", "gpu03", "--json")))
     assert [one["outcome"] for one in document["results"]] == ["failed"]
-    assert document["failures"][0]["data"]["output"].startswith("dpkg")
+    assert document["failures"][0]["data"]["tail"][0] == "dpkg: error"
 
 
 def test_show_a_node_that_was_not_there(shown: Shown, deployed: Path) -> None:
