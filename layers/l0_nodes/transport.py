@@ -4,8 +4,24 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from aiops.layers.core.command import Command, Completed
+from aiops.layers.core.errors import FailedError
 
 from .node import Node
+
+LINGER = 2.0
+"""Seconds that a child which keeps the output open may outlive its command before we stop listening."""
+
+MAX_OUTPUT = 64 * 1024 * 1024
+"""Bytes of one stream that are taken of one command."""
+
+
+def too_much_output(node: Node, command: Command) -> FailedError:
+    """The error for a command that never stops talking."""
+    return FailedError(
+        f"{node.name}: `{command.argv[0]}` wrote more than {MAX_OUTPUT // 1024 // 1024} MiB",
+        code="command.too_much_output",
+        hints=["write it to a file on the node and fetch what you need of it"],
+    )
 
 
 class Transport(Protocol):
@@ -21,6 +37,7 @@ class Transport(Protocol):
 
         Raises:
             UnreachableError: The node cannot be reached, does not let us in, or the connection broke.
+            FailedError: Root is needed and sudo does not give it, or the output is endless.
         """
         ...
 

@@ -1,0 +1,145 @@
+"""Becoming root by sudo: the words, and the talk about the password.
+
+The password goes to sudo's stdin and only when sudo asks for it: sudo's prompt is a mark that nobody else prints,
+and the command says with another mark that it runs. Its stdin follows only then, so the password can never end up
+in it, nor the other way round, whatever the sudoers file says.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aiops.layers.core.errors import FailedError, InputError
+
+from .node import Node
+
+_NO_PASSWORD = ("a password is required", "a terminal is required", "no tty present")
+
+
+@dataclass(frozen=True, slots=True)
+class Sudo:
+    """How one command is run as another user.
+
+    Attributes:
+        mark: Random letters that make the prompt and the start visible; None where no password may be asked.
+    """
+
+    user: str = "root"
+    mark: str | None = None
+
+    @property
+    def prompt(self) -> bytes:
+        """What sudo prints when it wants the password."""
+        return f"{self.mark}?".encode()
+
+    @property
+    def started(self) -> bytes:
+        """What the command prints when sudo has let it run."""
+        return f"{self.mark}!".encode()
+
+    def words(self, argv: Sequence[str]) -> tuple[str, ...]:
+        """`argv`, run by sudo."""
+        if self.mark is None:
+            return ("sudo", "-n", "-H", "-u", self.user, "--", *argv)
+        start = f'printf %s {self.mark}! >&2; exec "$@"'
+        return ("sudo", "-S", "-p", f"{self.mark}?", "-H", "-u", self.user, "--", "sh", "-c", start, "sh", *argv)
+
+
+def sudo_of(node: Node, login_user: str, *, with_password: bool) -> Sudo | None:
+    """How `node` becomes root, or None where the login user is it already.
+
+    Raises:
+        FailedError: The inventory does not say how to become root there.
+        InputError: It says so in a way other than sudo.
+    """
+    become = node.connection.become
+    if login_user == become.user or (login_user == "root" and not become.enabled):
+        return None
+    if not become.enabled:
+        raise FailedError(
+            f"{node.name}: this needs root, and {login_user} may not become it",
+            code="become.disabled",
+            hints=[f"set `ansible_become: true` for {node.name} in the inventory, or log in as root"],
+        )
+    if become.method != "sudo":
+        raise InputError(
+            f"{node.name}: ansible_become_method `{become.method}` is not supported",
+            code="become.method",
+            hints=["use `ansible_become_method: sudo`"],
+        )
+    return Sudo(become.user, secrets.token_hex(12) if with_password else None)
+
+
+class Heard(NamedTuple):
+    """What a piece of stderr meant.
+
+    Attributes:
+        password_due: The password is to be sent now.
+        started: The command has just begun to run: its stdin is to be sent now.
+        own: The bytes that are the command's own.
+    """
+
+    password_due: bool = False
+    started: bool = False
+    own: bytes = b""
+
+
+class Dialogue:
+    """Reads a command's stderr until it runs, and says when the password is due. Knows no password itself."""
+
+    def __init__(self, node: Node, sudo: Sudo) -> None:
+        self._node = node
+        self._sudo = sudo
+        self._heard = b""
+        self._asked = 0
+        self.running = sudo.mark is None
+
+    def hear(self, data: bytes) -> Heard:
+        """Take what came on stderr.
+
+        Raises:
+            FailedError: sudo asks again: the password was wrong.
+        """
+        if self.running:
+            return Heard(own=data)
+        self._heard += data
+        before, mark, after = self._heard.partition(self._sudo.started)
+        asked = before.count(self._sudo.prompt)
+        if asked > 1:
+            raise wrong_password(self._node)
+        if mark:
+            self.running = True
+            return Heard(started=True, own=after)
+        due = asked > self._asked
+        self._asked = asked
+        return Heard(password_due=due)
+
+    def explain(self) -> FailedError | None:
+        """Why the command never ran, when it has ended without; None when it ran."""
+        if self.running:
+            return None
+        if self._asked:
+            return wrong_password(self._node)
+        said = self._heard.decode("utf-8", "replace").strip()
+        return FailedError(f"{self._node.name}: sudo did not run the command: {said}", code="become.refused")
+
+
+def wrong_password(node: Node) -> FailedError:
+    """The error for a password that sudo did not take."""
+    return FailedError(
+        f"{node.name}: sudo does not take the become password",
+        code="become.password",
+        hints=["check `ansible_become_password` in the inventory or its vault"],
+    )
+
+
+def missing_password(node: Node, error_text: str) -> FailedError | None:
+    """The error for a sudo that wanted a password which nobody has; None if that is not what stderr says."""
+    if not error_text.startswith("sudo:") or not any(sign in error_text for sign in _NO_PASSWORD):
+        return None
+    return FailedError(
+        f"{node.name}: sudo wants a password",
+        code="become.no_password",
+        hints=["set `ansible_become_password` in a vaulted file of the inventory"],
+    )

@@ -1,0 +1,151 @@
+"""Whether the host that answered is the one we mean."""
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from aiops.layers.core.errors import UnreachableError
+from aiops.layers.l0_nodes.certificate import Certificate, parse_certificate
+from aiops.layers.l0_nodes.known_hosts import (
+    DEFAULT_PORT,
+    Entry,
+    HostKey,
+    Verdict,
+    host_name,
+    judge,
+    of_host,
+    ordered_algorithms,
+    parse,
+)
+from aiops.layers.l0_nodes.ssh_config import SshConfig
+from aiops.layers.l0_nodes.trust import remember
+
+_TRUSTING = ("accept-new", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the host showed: its plain key, and who vouches for it, if anybody does."""
+
+    key: HostKey
+    authority: HostKey | None = None
+    refusal: str | None = None
+
+
+class HostKeys:
+    """The known_hosts files as they matter to one host."""
+
+    def __init__(self, config: SshConfig, node: str) -> None:
+        self._config = config
+        self._node = node
+        self._lines: list[Entry] = []
+        for file in (*config.user_known_hosts, *config.global_known_hosts):
+            with contextlib.suppress(OSError):  # a file that is not there knows nobody
+                self._lines += parse(Path(file).read_text("utf-8", "replace"), file)
+        alias = config.host_key_alias
+        self._name = alias.lower() if alias is not None else host_name(config.host, config.port)
+        self._entries = of_host(self._lines, self._name)
+
+    def algorithms(self) -> tuple[str, ...]:
+        """The host key algorithms to ask for, best first."""
+        wanted = self._config.host_key_algorithms
+        return ordered_algorithms(wanted, self._entries) if self._config.reorders_host_keys else wanted
+
+    def check(self, blob: bytes, peer: str | None) -> None:
+        """Return when the host that showed `blob` is trusted.
+
+        Args:
+            blob: The key or certificate it proved to hold.
+            peer: Its address on a direct connection, for CheckHostIP.
+
+        Raises:
+            UnreachableError: It is not; the message names file and line where there is one.
+        """
+        shown = self._read(blob)
+        bits = paramiko.RSAKey(data=shown.key.blob).get_bits() if shown.key.kind == "ssh-rsa" else None
+        if bits is not None and bits < self._config.least_rsa_bits:
+            raise UnreachableError(
+                f"{self._node}: the host key has {bits} bits, and RequiredRSASize is {self._config.least_rsa_bits}",
+                code="ssh.host_key_weak",
+            )
+        verdict = self._verdict(shown)
+        if verdict.kind in ("known", "unknown") and self._config.check_host_ip and peer is not None:
+            by_address = judge(of_host(self._lines, host_name(peer, self._config.port)), shown.key)
+            if by_address.kind in ("changed", "revoked"):
+                verdict = by_address
+        strict = self._config.strict
+        if verdict.kind == "known" or (verdict.kind == "changed" and strict == "no"):
+            return
+        if verdict.kind == "unknown" and strict in _TRUSTING:
+            remember(self._config, self._name, shown.key)
+            return
+        raise self._error(verdict, shown)
+
+    def _read(self, blob: bytes) -> _Shown:
+        try:
+            certificate = parse_certificate(blob)
+        except ValueError as error:
+            raise UnreachableError(f"{self._node}: its host certificate: {error}", code="ssh.host_key") from error
+        if certificate is None:
+            return _Shown(HostKey(blob))
+        name = (self._config.host_key_alias or self._config.host).lower()
+        refusal = certificate.refusal(name, time.time(), self._config.authority_algorithms)
+        if refusal is None and not _is_true(certificate):
+            refusal = "its signature is false"
+        key, authority = HostKey(certificate.plain), HostKey(certificate.authority)
+        return _Shown(key, authority if refusal is None else None, refusal)
+
+    def _verdict(self, shown: _Shown) -> Verdict:
+        verdict = judge(self._entries, shown.key, shown.authority)
+        config = self._config
+        if verdict.kind == "unknown" and config.host_key_alias is None and config.port != DEFAULT_PORT:
+            # As ssh does: a key known for the host without a port is good enough, a different one says nothing.
+            plain = judge(of_host(self._lines, config.host.lower()), shown.key)
+            if plain.kind == "known":
+                return plain
+        return verdict
+
+    def _error(self, verdict: Verdict, shown: _Shown) -> UnreachableError:
+        node, name, fingerprint = self._node, self._name, f"{shown.key.kind} {shown.key.fingerprint}"
+        if verdict.kind == "revoked":
+            return UnreachableError(
+                f"{node}: the host key of {name} ({fingerprint}) is revoked in {verdict.place}",
+                code="ssh.host_key_revoked",
+                hints=["do not trust this host; its administrator must give it a new key"],
+            )
+        if verdict.kind == "broken":
+            return UnreachableError(
+                f"{node}: {verdict.place} is about {name}, but its key cannot be read",
+                code="ssh.host_key_broken",
+                hints=[f"mend or remove the line {verdict.place}"],
+            )
+        if verdict.kind == "changed":
+            file = verdict.entry.file if verdict.entry else ""
+            return UnreachableError(
+                f"{node}: the host key of {name} has changed: {verdict.place} does not know {fingerprint}",
+                code="ssh.host_key_changed",
+                hints=[
+                    "somebody may be listening in: ask its administrator for the fingerprint",
+                    f"if the host was installed anew: `aiops node trust {node} --replace`",
+                    f"or remove the old key by hand: `ssh-keygen -R '{name}' -f {file}`",
+                ],
+            )
+        reason = f" (it shows a certificate, but {shown.refusal})" if shown.refusal else ""
+        return UnreachableError(
+            f"{node}: the host key of {name} is not known: {fingerprint}{reason}",
+            code="ssh.host_key_unknown",
+            hints=[f"compare the fingerprint, then trust it: `aiops node trust {node}`"],
+        )
+
+
+def _is_true(certificate: Certificate) -> bool:
+    """Whether the authority really signed the certificate."""
+    authority = HostKey(certificate.authority)
+    try:
+        key = paramiko.PKey.from_type_string(authority.kind, authority.blob)
+        return bool(key.verify_ssh_sig(certificate.signed, paramiko.Message(certificate.signature)))
+    except Exception:  # noqa: BLE001 - whatever a forged key makes of the parser, it is not true
+        return False
