@@ -2,10 +2,11 @@
 
 import typer
 
-from . import bundle
+from . import bundle, lock
 
 app = typer.Typer(no_args_is_help=True, help="Deploy and keep the cluster.")
 app.add_typer(bundle.app, name="bundle")
+app.add_typer(lock.app, name="lock")
 
 
 @app.callback()
