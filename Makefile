@@ -45,6 +45,10 @@ format: setup  ## Bring the code into shape
 	@$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --quiet --fix .
 
+.PHONY: docs
+docs: setup  ## Write the pages that come from the code
+	@$(BIN)/python -m aiops.cli.reference > docs/reference/cli.md
+
 soak-%: setup  ## A long run, benchmarks/soak_NAME.py; keeps its wall time, seed and verdict
 	@exec $(BIN)/python benchmarks/soak_$*.py
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Annotated
 
@@ -11,6 +11,7 @@ import typer
 # typer's own copy of click, see usage.py
 from typer._click.core import Command, Context
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
+from typer.core import TyperGroup
 
 from aiops import __version__
 from aiops.layers.core.errors import AiopsError, FailedError
@@ -24,8 +25,20 @@ from .usage import told
 
 HELP_OPTIONS = ["-h", "--help"]
 
+
+def listed(commands: Mapping[str, Command]) -> list[str]:
+    """The names of commands in the order of `--help`: nouns first, then what stands alone."""
+    return sorted(commands, key=lambda name: not hasattr(commands[name], "commands"))
+
+
+class _Nouns(TyperGroup):
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return listed(self.commands)
+
+
 root = typer.Typer(
     name="aiops",
+    cls=_Nouns,
     help="Run a private AI compute cluster over SSH, from bare nodes to served models.",
     no_args_is_help=True,
     add_completion=False,
