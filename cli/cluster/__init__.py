@@ -2,9 +2,11 @@
 
 import typer
 
-from . import bundle, lock
+from . import bundle, init, lock, validate
 
 app = typer.Typer(no_args_is_help=True, help="Deploy and keep the cluster.")
+app.command("init")(init.init)
+app.command("validate")(validate.validate)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(lock.app, name="lock")
 

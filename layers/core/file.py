@@ -33,3 +33,23 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file that must not exist yet; a reader never sees a part of it.
+
+    Raises:
+        FileExistsError: There is something at `path`; it is left as it is.
+        OSError: The folder is missing, full or read-only.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        path.hardlink_to(temporary)  # unlike a rename, a link never replaces
+    finally:
+        temporary.unlink()

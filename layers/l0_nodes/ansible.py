@@ -33,6 +33,15 @@ _QUIET = {
 }
 
 
+def configuration_files(environment: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
+    """Every ansible.cfg that Ansible looks for, in its order of search."""
+    given = environment.get("ANSIBLE_CONFIG")
+    home = Path(environment.get("HOME", "~")).expanduser()
+    first = [folder / Path(given).expanduser()] if given else []
+    first = [path / "ansible.cfg" if path.is_dir() else path for path in first]
+    return (*first, folder / "ansible.cfg", home / ".ansible.cfg", Path("/etc/ansible/ansible.cfg"))
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What `ansible-inventory --list` said.
@@ -93,6 +102,10 @@ class Ansible:
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self._environment = {**environment, **_QUIET}
         self._folder = folder
+        # Where no file and no variable can have set any, all settings are defaults, and asking is saved.
+        self._configured = any(name.startswith("ANSIBLE_") for name in environment) or any(
+            file.exists() for file in configuration_files(environment, folder)
+        )
 
     def list(self, inventory: Path) -> Listing:
         """All groups and variables of `inventory`, untemplated.
@@ -127,6 +140,8 @@ class Ansible:
         Raises:
             FailedError: ansible-config failed, e.g. because ansible.cfg is broken; its words are the message.
         """
+        if not self._configured:
+            return {}
         ended = self._run(
             "ansible-config", ["dump", "-t", kind, "--only-changed", "--format", "json", *names], _LIST_TIMEOUT
         )

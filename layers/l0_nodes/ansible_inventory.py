@@ -11,12 +11,11 @@ from aiops.layers.core.errors import Problem
 from . import mistakes
 from .ansible import Ansible, Answers, Listing
 from .connection import VARIABLES, AnsibleSettings, WrongValueError, connection_of
-from .inventory_cache import configuration_files
 from .node import Connection, Node
 from .outline import Outline
 from .settings import ROLES, Settings
 from .source import inventory_files, outline_of, read_source, variable_files
-from .template import is_lasting, is_templated, plain
+from .template import is_lasting, is_templated, is_vaulted, plain
 from .withheld import Variables, is_plain_secret
 from .yaml_outline import compose
 
@@ -40,7 +39,9 @@ class Reading:
     keepable: bool
 
 
-def read_afresh(path: Path, environment: Mapping[str, str], folder: Path, settings: Settings) -> Reading:
+def read_afresh(
+    path: Path, environment: Mapping[str, str], folder: Path, settings: Settings, *, thorough: bool = False
+) -> Reading:
     """Read the inventory at `path` by asking Ansible.
 
     Args:
@@ -48,11 +49,12 @@ def read_afresh(path: Path, environment: Mapping[str, str], folder: Path, settin
         environment: For Ansible; its ANSIBLE_* count.
         folder: The working folder, where Ansible looks for its files.
         settings: What aiops.toml says.
+        thorough: Also see whether every vaulted value can be decrypted, needed or not.
 
     Raises:
         FailedError: ansible-core is missing, or does not answer.
     """
-    return _Reader(path, environment, folder, settings).read()
+    return _Reader(path, environment, folder, settings).read(thorough=thorough)
 
 
 class _Reader:
@@ -68,7 +70,7 @@ class _Reader:
         self._outline = Outline()
         self._secrets: frozenset[str] = frozenset()
 
-    def read(self) -> Reading:
+    def read(self, *, thorough: bool) -> Reading:
         sources = [read_source(file) for file in inventory_files(self._path)]
         with ThreadPoolExecutor(max_workers=2) as pool:
             listing_later, own_later = pool.submit(self._ansible.list, self._path), pool.submit(self._own_settings)
@@ -77,7 +79,7 @@ class _Reader:
         groups, raw = listing.groups(), listing.variables()
         self._judge_listing(listing)
         self._secrets = self._secret_names() if raw else frozenset()
-        answers = self._answers(raw)
+        answers = self._answers(raw, thorough=thorough)
         self._judge_answers(answers, raw)
         memberships = memberships_of(groups)
         nodes = tuple(self._node(name, raw[name], memberships[name], answers) for name in raw)
@@ -90,12 +92,7 @@ class _Reader:
         return Reading(nodes, groups, tuple(dict.fromkeys(self._problems)), keepable)
 
     def _own_settings(self) -> AnsibleSettings:
-        """Ansible's own settings; nothing is run where nothing can have set any."""
-        files = configuration_files(self._environment, self._folder)
-        if not any(file.exists() for file in files) and not any(
-            name.startswith("ANSIBLE_") for name in self._environment
-        ):
-            return AnsibleSettings()
+        """Ansible's own settings for reaching nodes."""
         base = self._ansible.settings("base")
         method = str(base.get("DEFAULT_BECOME_METHOD", "sudo"))
         ssh, become = self._ansible.settings("connection", "ssh"), self._ansible.settings("become", method)
@@ -111,10 +108,14 @@ class _Reader:
         elif not outline.unread and not any(True for _ in outline.cycles()):
             self._problems += mistakes.unparsed(listing.warnings, outline, self._path)
 
-    def _answers(self, raw: Mapping[str, Mapping[str, Any]]) -> Answers:
+    def _answers(self, raw: Mapping[str, Mapping[str, Any]], *, thorough: bool) -> Answers:
         """Ansible's values for what is templated or vaulted among the variables that matter here."""
         wanted = {
-            node: [name for name, value in variables.items() if _matters(name) and is_templated(value)]
+            node: [
+                name
+                for name, value in variables.items()
+                if is_templated(value) and (_matters(name) or (thorough and is_vaulted(value)))
+            ]
             for node, variables in raw.items()
         }
         return self._ansible.values(self._path, {node: names for node, names in wanted.items() if names})

@@ -133,7 +133,9 @@ def locate(option: Path | None, environment: Mapping[str, str], folder: Path) ->
     )
 
 
-def read_inventory(path: Path, environment: Mapping[str, str], cache: Path, *, folder: Path | None = None) -> Inventory:
+def read_inventory(
+    path: Path, environment: Mapping[str, str], cache: Path, *, folder: Path | None = None, thorough: bool = False
+) -> Inventory:
     """The inventory at `path`, as Ansible reads it; from the cache where nothing it rests on has changed.
 
     Args:
@@ -141,6 +143,7 @@ def read_inventory(path: Path, environment: Mapping[str, str], cache: Path, *, f
         environment: This process's; ANSIBLE_* and HOME count.
         cache: The folder of the cache, `AIOPS_HOME/cache`.
         folder: The working folder, where Ansible looks for ansible.cfg; this process's by default.
+        thorough: Read afresh in any case, and see whether every vaulted value can be decrypted.
 
     Raises:
         InputError: The inventory is missing or wrong; all mistakes together as problems, with file and line.
@@ -151,13 +154,13 @@ def read_inventory(path: Path, environment: Mapping[str, str], cache: Path, *, f
     if not path.exists():
         raise InputError(f"there is no inventory {path}", code="inventory.missing", hints=[_INIT])
     key = _key(path, environment, folder)
-    kept = inventory_cache.load(cache, path, key) if key else None
+    kept = inventory_cache.load(cache, path, key) if key and not thorough else None
     if kept is not None and (inventory := _restored(kept, path, environment, folder)) is not None:
         return inventory
     settings = read_settings(settings_path(path))
     from .ansible_inventory import read_afresh
 
-    reading = read_afresh(path, environment, folder, settings)
+    reading = read_afresh(path, environment, folder, settings, thorough=thorough)
     if reading.problems:
         raise wrong(path, reading.problems)
     inventory = Inventory(path, _cluster(path, reading.nodes), reading.nodes, reading.groups, settings)
@@ -170,9 +173,10 @@ def read_inventory(path: Path, environment: Mapping[str, str], cache: Path, *, f
 
 def wrong(path: Path, problems: Sequence[Problem], *, code: str = "inventory.wrong") -> InputError:
     """The error that reports all mistakes of an inventory at once."""
-    hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
     count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-    return InputError(f"{path} has {count}", code=code, hints=hints, problems=problems)
+    return InputError(
+        f"{path} has {count}", code=code, hints=[f"then try again: `aiops cluster validate {path}`"], problems=problems
+    )
 
 
 def _key(path: Path, environment: Mapping[str, str], folder: Path) -> str | None:

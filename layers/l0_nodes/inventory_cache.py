@@ -18,19 +18,11 @@ from aiops import __version__
 from aiops.layers.core.file import write_atomic
 from aiops.layers.core.home import ensure_folder
 
+from .ansible import configuration_files
 from .settings import settings_path
 from .source import inventory_files, variable_files
 
 _FORMAT = 1
-
-
-def configuration_files(environment: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
-    """Every ansible.cfg that Ansible looks for, in its order of search."""
-    given = environment.get("ANSIBLE_CONFIG")
-    home = Path(environment.get("HOME", "~")).expanduser()
-    first = [folder / Path(given).expanduser()] if given else []
-    first = [path / "ansible.cfg" if path.is_dir() else path for path in first]
-    return (*first, folder / "ansible.cfg", home / ".ansible.cfg", Path("/etc/ansible/ansible.cfg"))
 
 
 def key_of(path: Path, environment: Mapping[str, str], folder: Path) -> str:

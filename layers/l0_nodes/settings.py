@@ -150,10 +150,9 @@ def _line_in(message: str) -> int | None:
 
 
 def _wrong(path: Path, problems: list[Problem]) -> InputError:
-    hints = tuple(dict.fromkeys(problem.hint for problem in problems if problem.hint))
     return InputError(
         f"{path.name} is wrong in {len(problems)} {'place' if len(problems) == 1 else 'places'}",
         code="settings.wrong",
-        hints=hints,
+        hints=["docs/reference/aiops.toml shows all it may say"],
         problems=problems,
     )

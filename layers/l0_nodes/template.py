@@ -26,6 +26,11 @@ def is_templated(value: Any) -> bool:
     return isinstance(value, list) and any(is_templated(part) for part in value)
 
 
+def is_vaulted(value: Any) -> bool:
+    """Whether `value` as a whole is vaulted."""
+    return isinstance(value, Mapping) and VAULT in value
+
+
 def plain(value: Any) -> Any:
     """`value` without the marks that `ansible-inventory` puts around `!unsafe` text."""
     if isinstance(value, Mapping):
