@@ -1,6 +1,7 @@
 """What commands are given: lazy makers of what they may need, so that nothing is built until it is asked for."""
 
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,10 @@ from aiops.layers.core.plugin import Plugins
 if TYPE_CHECKING:
     from aiops.layers.core.store import Store
     from aiops.layers.l0_nodes.fleet import Fleet
+    from aiops.layers.l0_nodes.fleet import Fleet
     from aiops.layers.l0_nodes.inventory import Inventory
+    from aiops.layers.l0_nodes.node import Node
+    from aiops.layers.l0_nodes.vendor import Vendor
     from aiops.layers.l0_nodes.node import Node
 
     from .screen import Screen
@@ -101,3 +105,47 @@ class App:
             return passwords[0].get(node.name)
 
         return Fleet(Connector(self.environment, become_password=password), width=width)
+
+    def fleet(self, inventory: "Inventory", *, width: int | None = None) -> "Fleet":
+        """Connections to the nodes of `inventory`, opened when first needed. The caller closes it.
+
+        Args:
+            inventory: Where the nodes are from, and their passwords, which are asked of it once and only at need.
+            width: How many nodes are worked on at once; `forks` of aiops.toml by default.
+        """
+        from aiops.layers.l0_nodes.connector import Connector
+        from aiops.layers.l0_nodes.fleet import Fleet
+
+        passwords = _Passwords(inventory, self.environment, self.working_folder)
+        connector = Connector(self.environment, become_password=passwords, seconds=inventory.settings.timeout)
+        return Fleet(connector, width=width or inventory.settings.forks)
+
+    def vendors(self) -> "tuple[Vendor, ...]":
+        """The makers of accelerators that are plugged in; imports their plugins.
+
+        Raises:
+            PluginError: One of them cannot be used.
+        """
+        from aiops.layers.l0_nodes.vendor import AcceleratorHooks
+
+        return tuple(self.plugins.hooks("accelerator", AcceleratorHooks).accelerator_vendor())
+
+
+class _Passwords:
+    """Passwords for becoming root, asked of Ansible for all nodes at once when the first is needed."""
+
+    def __init__(self, inventory: "Inventory", environment: Mapping[str, str], folder: Path) -> None:
+        self._inventory = inventory
+        self._environment = environment
+        self._folder = folder
+        self._known: dict[str, str] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, node: "Node") -> str | None:
+        from aiops.layers.l0_nodes.password import become_passwords
+
+        with self._lock:
+            if self._known is None:
+                nodes = self._inventory.nodes
+                self._known = become_passwords(self._inventory, nodes, self._environment, self._folder)
+        return self._known.get(node.name)
