@@ -14,11 +14,9 @@ from aiops.layers.core.plugin import Plugins
 if TYPE_CHECKING:
     from aiops.layers.core.store import Store
     from aiops.layers.l0_nodes.fleet import Fleet
-    from aiops.layers.l0_nodes.fleet import Fleet
     from aiops.layers.l0_nodes.inventory import Inventory
     from aiops.layers.l0_nodes.node import Node
     from aiops.layers.l0_nodes.vendor import Vendor
-    from aiops.layers.l0_nodes.node import Node
 
     from .screen import Screen
 
@@ -81,30 +79,6 @@ class App:
 
         path = self.locate(option)
         return read_inventory(path, self.environment, self.home / "cache", folder=self.working_folder)
-
-    def fleet(self, inventory: "Inventory", *, width: int = 32) -> "Fleet":
-        """Connections to the nodes of `inventory`, each opened when it is first used; the caller closes it.
-
-        Passwords for sudo are asked of Ansible for all nodes at once, when the first of them is needed.
-        """
-        from threading import Lock
-
-        from aiops.layers.l0_nodes.connector import Connector
-        from aiops.layers.l0_nodes.fleet import Fleet
-        from aiops.layers.l0_nodes.password import become_passwords
-
-        asking = Lock()
-        passwords: list[Mapping[str, str]] = []
-
-        def password(node: "Node") -> str | None:
-            with asking:
-                if not passwords:
-                    passwords.append(
-                        become_passwords(inventory, inventory.nodes, self.environment, self.working_folder)
-                    )
-            return passwords[0].get(node.name)
-
-        return Fleet(Connector(self.environment, become_password=password), width=width)
 
     def fleet(self, inventory: "Inventory", *, width: int | None = None) -> "Fleet":
         """Connections to the nodes of `inventory`, opened when first needed. The caller closes it.
