@@ -1,0 +1,153 @@
+"""Jinja2 for phases: sandboxed, strict, and without guessing.
+
+A scalar that is one expression (`"{{ node.variables.aiops_hold }}"`) gives that expression's own value, a list stays a
+list; any other text gives text. Text is never parsed again, so a version like `1.10` stays what it is, and a value
+cannot smuggle in YAML or another template.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+
+class TemplateTroubleError(Exception):
+    """A template is wrong, or cannot be rendered with what it was given."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
+
+
+class Templates:
+    """The templates of one folder, and the expressions of the phase file beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._text = _text_environment(folder)
+        self._value = _value_environment()
+        self._expressions: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}
+
+    def check_file(self, name: str) -> None:
+        """Raise `TemplateTroubleError` where a template file has a mistake of syntax."""
+        with _told():
+            self._text.get_template(name)
+
+    def check_text(self, text: str) -> None:
+        """Raise `TemplateTroubleError` where a scalar has a mistake of syntax."""
+        with _told():
+            self._value.parse(text)
+
+    def check_expression(self, text: str) -> None:
+        """Raise `TemplateTroubleError` where an expression has a mistake of syntax."""
+        with _told():
+            self._value.compile_expression(text, undefined_to_none=False)
+
+    def file(self, name: str, context: Mapping[str, Any]) -> str:
+        """A template file, rendered."""
+        with _told(name):
+            return self._text.get_template(name).render(context)
+
+    def expression(self, text: str, context: Mapping[str, Any]) -> Any:
+        """The value of an expression (`when`, `each`)."""
+        with _told():
+            if text not in self._expressions:
+                self._expressions[text] = self._value.compile_expression(text, undefined_to_none=False)
+            return _defined(self._expressions[text](**context))
+
+    def value(self, value: Any, context: Mapping[str, Any]) -> Any:
+        """A value of the phase file with every string in it rendered; other values as they are."""
+        if isinstance(value, str):
+            if "{" not in value:
+                return value
+            with _told():
+                if value not in self._values:
+                    self._values[value] = self._value.from_string(value)
+                return _defined(self._values[value].render(context))
+        if isinstance(value, list):
+            return [self.value(item, context) for item in value]
+        if isinstance(value, dict):
+            return {key: self.value(item, context) for key, item in value.items()}
+        return value
+
+
+def _text_environment(folder: Path) -> "ImmutableSandboxedEnvironment":
+    from jinja2 import FileSystemLoader, StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # configuration files, not HTML
+    )
+
+
+def _value_environment() -> "ImmutableSandboxedEnvironment":
+    from jinja2 import StrictUndefined
+    from jinja2.nativetypes import NativeCodeGenerator, NativeTemplate
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Values(ImmutableSandboxedEnvironment):
+        code_generator_class = NativeCodeGenerator
+        concat = staticmethod(_joined)
+
+    class ValueTemplate(NativeTemplate):
+        environment_class = Values  # type: ignore[assignment]
+
+    Values.template_class = ValueTemplate
+    return Values(undefined=StrictUndefined, autoescape=False)
+
+
+def _joined(parts: Iterable[Any]) -> Any:
+    """One part is itself; several are text."""
+    values = list(parts)
+    if len(values) == 1:
+        return values[0]
+    return "".join(str(value) for value in values)
+
+
+def _defined(value: Any) -> Any:
+    """`value`, or jinja2's own error where it is undefined."""
+    from jinja2 import Undefined
+
+    if isinstance(value, Undefined):
+        str(value)
+    return value
+
+
+class _told:  # noqa: N801 - reads as `with _told():`
+    """Turns what jinja2 and the expressions raise into `TemplateTroubleError`."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        from jinja2 import TemplateError, TemplateSyntaxError
+
+        if isinstance(error, TemplateSyntaxError):
+            raise TemplateTroubleError(error.message or "wrong syntax", error.lineno) from error
+        line = _line_in(self._name, error) if self._name else None
+        if isinstance(error, TemplateError):
+            raise TemplateTroubleError(error.message or str(error), line) from error
+        raise TemplateTroubleError(f"{type(error).__name__}: {error}", line) from error
+
+
+def _line_in(name: str, error: Exception) -> int | None:
+    """The last line of template `name` that the error came through; jinja2 rewrites tracebacks to template lines."""
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith(f"/{name}"):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
