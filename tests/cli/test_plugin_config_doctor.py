@@ -1,0 +1,88 @@
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from aiops.layers.core.plugin import Plugins
+
+Shown = Callable[..., str]
+
+SHIPPED = EntryPoint("accelerator.nvidia", "aiops.plugins.nvidia", "aiops")
+BROKEN = EntryPoint("accelerator.gone", "aiops_no_such_module", "aiops")
+
+
+def test_plugins_are_listed_without_importing_them(shown: Shown) -> None:
+    assert shown("plugin", "list", plugins=Plugins([SHIPPED, BROKEN])) == (
+        "exit: 0\n--- stdout\naccelerator\tgone\t\naccelerator\tnvidia\t\n--- stderr\n".replace("\t\n", "\n")
+    )
+
+
+def test_a_plugin_is_shown(shown: Shown) -> None:
+    screen = shown("plugin", "show", "accelerator.nvidia", plugins=Plugins([SHIPPED]))
+    assert screen.startswith("exit: 0\n")
+    assert "target\taiops.plugins.nvidia\nstate\tcan be imported\n" in screen
+
+
+def test_a_broken_plugin_is_shown_and_fails(shown: Shown) -> None:
+    screen = shown("plugin", "show", "accelerator.gone", plugins=Plugins([BROKEN]))
+    assert screen.startswith("exit: 1\n")
+    assert "state\tbroken\n" in screen
+    assert "error: plugin `accelerator.gone`" in screen
+
+
+def test_a_plugin_that_is_not_there(shown: Shown) -> None:
+    assert shown("plugin", "show", "accelerator.nvidai", plugins=Plugins([SHIPPED])) == (
+        "exit: 6\n--- stdout\n--- stderr\n"
+        "error: there is no plugin `accelerator.nvidai`\n\nhint: did you mean `accelerator.nvidia`?\n"
+    )
+
+
+def test_config_says_who_said_so(shown: Shown, tmp_path: Path) -> None:
+    assert shown("config", "show") == (
+        "exit: 0\n--- stdout\n"
+        "home\t[TMP]/home\tAIOPS_HOME\n"
+        "database\t[TMP]/home/aiops.db\tdefault\n"
+        "inventory\t\tdefault\n"
+        "--- stderr\n"
+    )
+    (tmp_path / "inventory.yml").write_text("all:\n")
+    assert "inventory\t[TMP]/inventory.yml\tdefault\n" in shown("config", "show")
+    assert shown("config", "path") == "exit: 0\n--- stdout\n[TMP]/home\n--- stderr\n"
+
+
+def test_config_hides_the_password_of_the_database(shown: Shown) -> None:
+    screen = shown("config", "show", environment={"AIOPS_DB": "postgresql://aiops:canary@db/aiops"})
+    assert "database\tpostgresql://aiops:***@db/aiops\tAIOPS_DB\n" in screen
+    assert "canary" not in screen
+
+
+def test_doctor_finds_a_sound_machine(shown: Shown) -> None:
+    screen = shown("doctor", "--json", plugins=Plugins([SHIPPED]))
+    findings = json.loads(screen.partition("--- stdout\n")[2].partition("--- stderr")[0])
+    verdicts = {one["subject"]: one["verdict"] for one in findings}
+    assert list(verdicts) == ["python", "ssh", "ansible", "home", "database", "accelerator.nvidia", "lab"]
+    assert {verdicts[subject] for subject in ("python", "ssh", "ansible", "home", "accelerator.nvidia")} == {"ok"}
+    assert screen.startswith("exit: 0\n")
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do(
+    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    home.chmod(0o755)
+    (home / "aiops.db").write_text("no database " * 100)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    screen = shown("doctor", plugins=Plugins([BROKEN]))
+    assert screen.startswith("exit: 4\n")
+    assert "ssh\tcritical\tnot found\n" in screen
+    assert "ansible\tcritical\tansible-core is not beside aiops\n" in screen
+    assert "home\twarn\t[TMP]/home can be read by others\n" in screen
+    assert "database\tcritical\tthe database [TMP]/home/aiops.db is damaged" in screen
+    assert "accelerator.gone\tcritical\t" in screen
+    assert "hint: ssh: install it: `apt-get install openssh-client`\n" in screen
+    assert "hint: home: `chmod 0700 [TMP]/home`\n" in screen

@@ -1,0 +1,78 @@
+"""The example in docs/writing-a-plugin.md works as it is written there."""
+
+import re
+import sys
+import types
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from aiops.layers.core.plugin import PluginError, Plugins
+from aiops.layers.l0_nodes.ask import Answer, Record
+from aiops.layers.l0_nodes.vendor import AcceleratorHooks, Vendor
+
+PAGE = Path(__file__).parents[2] / "docs" / "writing-a-plugin.md"
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (point,) = re.findall(r'^"(accelerator\.acme)" = "(\w+)"', PAGE.read_text(), re.MULTILINE)
+    module = types.ModuleType(point[1])
+    exec(compile(code, str(PAGE), "exec"), module.__dict__)  # noqa: S102 - our own page
+    sys.modules[point[1]] = module
+    try:
+        plugins = Plugins([EntryPoint(point[0], point[1], "aiops")])
+        (found,) = plugins.hooks("accelerator", AcceleratorHooks).accelerator_vendor()
+        yield found
+    finally:
+        del sys.modules[point[1]]
+
+
+def record(answer: Answer) -> Record:
+    return Record("gpu01", datetime(2026, 11, 21, tzinfo=UTC), {"acme.info": answer})
+
+
+def test_the_example_reads_devices(vendor: Vendor) -> None:
+    (ask,) = vendor.asks()
+    assert ask.argv == ("acme-info", "--plain")
+    reading = vendor.read(record(Answer("acme.info", 0, "0 A100X 81920 41\n1 A100X 81920 N/A\n")))
+    assert [(one.index, one.memory_total_mib, one.temperature_c) for one in reading.accelerators] == [
+        (0, 81920, 41.0),
+        (1, 81920, None),
+    ]
+    assert not reading.unknown
+
+
+def test_the_example_keeps_its_own_rules(vendor: Vendor) -> None:
+    assert vendor.read(record(Answer("acme.info", 0, "garbage\n"))).unknown == {"line 1": "not understood: 'garbage'"}
+    missing = vendor.read(record(Answer("acme.info", missing={"argv": "not found"})))
+    assert (missing.accelerators, missing.unknown) == ((), {"tool": "acme-info: not found"})
+    assert vendor.simulate(8, None) is None
+
+
+def test_a_hook_that_the_kind_does_not_have_is_an_error() -> None:
+    module = types.ModuleType("aiops_wrong")
+    exec(  # noqa: S102
+        "from aiops.layers.core.plugin import hookimpl\n@hookimpl\ndef accelerator_vendr():\n    pass\n",
+        module.__dict__,
+    )
+    sys.modules["aiops_wrong"] = module
+    try:
+        with pytest.raises(PluginError, match="accelerator_vendr") as caught:
+            Plugins([EntryPoint("accelerator.wrong", "aiops_wrong", "aiops")]).hooks("accelerator", AcceleratorHooks)
+    finally:
+        del sys.modules["aiops_wrong"]
+    assert caught.value.code == "plugin.broken"
+    assert "accelerator.wrong" in caught.value.message
+
+
+def test_a_plugin_that_cannot_be_imported_is_named() -> None:
+    plugins = Plugins([EntryPoint("accelerator.gone", "aiops_no_such_module", "aiops")])
+    assert [one.name for one in plugins.names("accelerator")] == ["gone"]
+    assert plugins.names("engine") == ()
+    with pytest.raises(PluginError, match=r"accelerator\.gone.*aiops_no_such_module"):
+        plugins.hooks("accelerator", AcceleratorHooks)
