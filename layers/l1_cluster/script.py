@@ -1,5 +1,6 @@
 """Remote code on its way: the text of a module of `remote/` and one call behind it, on the stdin of `python3 -`."""
 
+import shlex
 from importlib.resources import files
 
 from aiops.layers.core.command import Command
@@ -19,6 +20,5 @@ def script(module: str, call: str) -> str:
 
 def script_command(node: Node, module: str, call: str, *, timeout: float = 20.0) -> Command:
     """The command that runs `script(module, call)` on `node` as root; nothing of it shows in a process list."""
-    interpreter = node.connection.python or ""
-    python = interpreter if interpreter.startswith("/") else "python3"
-    return Command((python, "-I", "-"), stdin=script(module, call).encode(), timeout=timeout, root=True)
+    python = shlex.split(node.connection.python or "") or ["python3"]
+    return Command((*python, "-I", "-S", "-"), stdin=script(module, call).encode(), timeout=timeout, root=True)
