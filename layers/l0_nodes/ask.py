@@ -5,8 +5,11 @@ So a parser's bug is mended without touching a node, and any stored record can b
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from typing import Any
+
+from aiops.layers.core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +65,63 @@ class Record:
         """The answer to `name`; an empty one, marked missing, if it was never asked."""
         found = self.answers.get(name)
         return found if found is not None else Answer(name, missing={"argv": "not asked"})
+
+    def document(self) -> dict[str, Any]:
+        """JSON-ready values; `Record.of` makes the same record of them again."""
+        return {
+            "aiops": 1,
+            "node": self.node,
+            "at": self.at.isoformat(),
+            "answers": [_plain(asdict(answer)) for answer in self.answers.values()],
+        }
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Record":
+        """The record that `document` was made of.
+
+        Raises:
+            InputError: It is not the document of a record.
+        """
+        try:
+            answers = {str(values["name"]): answer_of(values) for values in document["answers"]}
+            return cls(str(document["node"]), datetime.fromisoformat(document["at"]), answers)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"this is not a record of a node: {error!r}", code="record.garbled") from error
+
+
+def answer_of(values: Mapping[str, Any]) -> Answer:
+    """An answer from JSON values; fields it does not know are left out, so newer records can be read.
+
+    Raises:
+        TypeError: A value has the wrong type.
+    """
+    known: dict[str, Any] = {}
+    for field_ in fields(Answer):
+        if field_.name not in values:
+            continue
+        value, wanted = values[field_.name], _TYPES[field_.name]
+        if not isinstance(value, wanted):
+            raise TypeError(f"`{field_.name}` is {type(value).__name__}")
+        if isinstance(value, Mapping) and not all(isinstance(word, str) for pair in value.items() for word in pair):
+            raise TypeError(f"`{field_.name}` holds something other than text")
+        known[field_.name] = value
+    return Answer(**known)
+
+
+_TYPES: Mapping[str, Any] = {
+    "name": str,
+    "exit_status": int | None,
+    "stdout": str,
+    "stderr": str,
+    "files": Mapping,
+    "missing": Mapping,
+    "seconds": float | int,
+    "timed_out": bool,
+    "truncated": bool,
+}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Without what is as a fresh Answer has it: most fields of most answers."""
+    fresh = asdict(Answer(values["name"]))
+    return {name: value for name, value in values.items() if name == "name" or value != fresh[name]}

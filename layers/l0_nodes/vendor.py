@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from aiops.layers.core.plugin import hookspec
+from aiops.layers.core.plugin import Plugins, hookspec
 
 from .accelerator import Accelerator
 from .ask import Ask, Record
@@ -82,6 +82,15 @@ class Vendor(Protocol):
     def simulate(self, count: int, model: str | None) -> SimulatedTool | None:
         """The tool for a lab host with `count` devices, or None when there is no simulation."""
         ...
+
+
+def vendors_of(plugins: Plugins) -> tuple[Vendor, ...]:
+    """The vendors that are installed.
+
+    Raises:
+        PluginError: A plugin is broken.
+    """
+    return tuple(plugins.hooks("accelerator", AcceleratorHooks).accelerator_vendor())
 
 
 class AcceleratorHooks:

@@ -1,0 +1,79 @@
+"""Which accelerators a record tells of: those on the bus, and what the vendors' tools say of them."""
+
+from dataclasses import replace
+from typing import Any
+
+from .accelerator import Accelerator
+from .answer_reading import UnreadableError
+from .ask import Record
+from .facts import BusAccelerators
+from .vendor import Reading, Vendor
+
+_ACCELERATOR_CLASSES = ("0x0300", "0x0302", "0x0380", "0x0b40", "0x1200")  # VGA, 3D, display, co-processor, accelerator
+
+
+def _bus(record: Record) -> dict[str, tuple[str, str]]:
+    """`(vendor, class)` by PCI address; empty where there is no such bus."""
+    files = record.answer("bus").files
+    missing = record.answer("bus").missing
+    if not files:
+        if set(missing.values()) <= {"nothing matches"} and missing:
+            return {}
+        raise UnreadableError(next(iter(missing.values()), "the bus was not asked"))
+    found = {}
+    for path, content in files.items():
+        folder, _, name = path.rpartition("/")
+        if name == "vendor":
+            kind = files.get(f"{folder}/class", "").strip().lower()
+            found[folder.rpartition("/")[2]] = (content.strip().lower().removeprefix("0x"), kind)
+    return found
+
+
+def read_accelerators(
+    record: Record, vendors: tuple[Vendor, ...], *, simulated: bool, unknown: dict[str, str]
+) -> dict[str, Any]:
+    """`bus_accelerators` and `accelerators`, each as far as it is known."""
+    values: dict[str, Any] = {}
+    on_bus: dict[str, BusAccelerators] | None = None
+    try:
+        bus = _bus(record)
+        on_bus = {}
+        for vendor in vendors:
+            buses = tuple(
+                sorted(
+                    address
+                    for address, (maker, kind) in bus.items()
+                    if maker in vendor.pci_vendor_ids and kind.startswith(_ACCELERATOR_CLASSES)
+                )
+            )
+            if buses:
+                on_bus[vendor.name] = BusAccelerators(vendor.name, len(buses), buses)
+        values["bus_accelerators"] = tuple(on_bus.values())
+    except UnreadableError as error:
+        unknown["bus_accelerators"] = str(error)
+    found = []
+    for vendor in vendors:
+        reading = vendor.read(record)
+        found += [_labelled(one, simulated=simulated) for one in reading.accelerators]
+        expected = on_bus.get(vendor.name) if on_bus is not None else None
+        if reading.accelerators or expected is not None or on_bus is None:
+            _explain(vendor.name, reading, expected, unknown)
+    if found or "accelerators" not in unknown:
+        values["accelerators"] = tuple(found)
+    return values
+
+
+def _explain(vendor: str, reading: Reading, expected: BusAccelerators | None, unknown: dict[str, str]) -> None:
+    """Say what of a vendor's devices is not known."""
+    reasons = dict(reading.unknown or {})
+    count = len(reading.accelerators)
+    if not count:
+        unknown["accelerators"] = next(iter(reasons.values()), f"{vendor}: its tool shows no device")
+    elif expected is not None and expected.count != count:
+        unknown["accelerators"] = f"{vendor}: {expected.count} on the bus, but its tool shows {count}"
+    for subject, reason in reasons.items():
+        unknown[f"accelerators.{vendor}.{subject}"] = reason
+
+
+def _labelled(accelerator: Accelerator, *, simulated: bool) -> Accelerator:
+    return replace(accelerator, simulated=True) if simulated else accelerator

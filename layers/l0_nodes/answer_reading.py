@@ -1,0 +1,36 @@
+"""Taking from one answer what must be in it, or the reason why it is not."""
+
+from .ask import Answer
+
+
+class UnreadableError(ValueError):
+    """An answer does not tell what it was asked for."""
+
+
+def said(answer: Answer) -> str:
+    """What the command wrote, when it ended well."""
+    if answer.timed_out:
+        raise UnreadableError(f"no answer within {answer.seconds:.0f} s")
+    if answer.exit_status is None:
+        raise UnreadableError(answer.missing.get("argv", "it was not run"))
+    if answer.exit_status != 0:
+        said = (answer.stderr or answer.stdout).strip().splitlines()
+        raise UnreadableError(f"exit {answer.exit_status}" + (f": {said[0][:200]}" if said else ""))
+    if answer.truncated:
+        raise UnreadableError("the answer was cut at its size limit")
+    return answer.stdout
+
+
+def file(answer: Answer, path: str) -> str:
+    """A file that must be there."""
+    if path not in answer.files:
+        raise UnreadableError(f"{path}: {answer.missing.get(path) or answer.missing.get('files') or 'not asked'}")
+    return answer.files[path]
+
+
+def word(text: str, subject: str) -> str:
+    """A text that is one word."""
+    words = text.split()
+    if len(words) != 1:
+        raise UnreadableError(f"{subject} is `{text.strip()[:80]}`")
+    return words[0]
