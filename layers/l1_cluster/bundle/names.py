@@ -5,6 +5,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
+from .application import PACKAGE
 from .workspace import Wanted
 
 
@@ -39,6 +40,7 @@ def packages_of_playbooks(
         found.pop(package, None)
     for package in release.get("with") or ():
         found.setdefault(package, Wanted(package, f"release {codename}"))
+    found.pop(PACKAGE, None)  # made here, not fetched
     if not vendor:
         for package in declared.get("vendor") or ():
             found.pop(package, None)

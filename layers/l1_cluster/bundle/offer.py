@@ -1,0 +1,168 @@
+"""A bundle as phases see it: `cluster.bundle` in their templates."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Protocol
+
+from aiops.layers.l0_nodes.facts import Facts
+
+from .archive import archive_path, pack
+from .bundle import MANIFEST, Bundle
+from .signing import trusted_keys
+from .version import upstream, version_key
+
+PORT = 8990
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class Placed(Protocol):
+    """What is needed of a node to know which of the packages are for it."""
+
+    name: str
+    facts: Facts | None
+
+
+class NotOfferedError(LookupError):
+    """The bundle has not what a node needs; its words are for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairMember:
+    """One package of a driver, at the version that all of them have."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An opened bundle, for templates.
+
+    Attributes:
+        archive: The file that the head unpacks; made by `prepare`.
+    """
+
+    bundle: Bundle
+    archive: Path
+
+    @property
+    def manifest(self) -> str:
+        """The text of manifest.json: what the head has when the whole bundle is there."""
+        return (self.bundle.path / MANIFEST).read_text()
+
+    @property
+    def key(self) -> str:
+        """The public key, armored."""
+        return self.bundle.key.armored
+
+    @property
+    def content(self) -> str:
+        """Changes when any package changes."""
+        return self.bundle.manifest.content
+
+    @property
+    def server(self) -> str:
+        """The program that serves the bundle on the head."""
+        return (files("aiops") / "layers/l1_cluster/remote/repository.py").read_text()
+
+    @property
+    def port(self) -> int:
+        """Where it is served."""
+        return PORT
+
+    def prepare(self, home: Path) -> None:
+        """Make `archive`; every file is hashed on the way.
+
+        Raises:
+            FailedError: `bundle.damaged`.
+        """
+        pack(self.bundle, home)
+
+    def suite(self, node: Placed) -> str:
+        """The release of a node, as the repository calls it.
+
+        Raises:
+            NotOfferedError: The bundle holds nothing for it.
+        """
+        codename, architecture = _platform(node)
+        if f"{codename}/{architecture}" not in self.bundle.manifest.targets:
+            raise NotOfferedError(
+                f"the bundle holds nothing for {codename}/{architecture}:"
+                f" build it with `aiops cluster bundle build --for {codename}/{architecture}`"
+            )
+        return codename
+
+    def architecture(self, node: Placed) -> str:
+        """The architecture of a node, as Debian calls it."""
+        return _platform(node)[1]
+
+    def version(self, name: str, node: Placed) -> str | None:
+        """The newest version of a package that a node can have, or None."""
+        found = self.bundle.versions(name, *_platform(node))
+        return max(found, key=version_key) if found else None
+
+    def pair(self, names: Iterable[str], node: Placed, wanted: str | None = None) -> tuple[PairMember, ...]:
+        """Packages of a driver, all of one maker's version: never a mixture.
+
+        Args:
+            names: The packages; `#` stands for the driver's branch (`580` of `580.95.05`).
+            node: For which node.
+            wanted: The exact driver version; the newest that all packages have by default.
+
+        Raises:
+            NotOfferedError: There is no version that all of them have; names those that lack it.
+        """
+        patterns = tuple(names)
+        platform = _platform(node)
+        candidates = [wanted] if wanted else self._drivers(patterns, platform)
+        lacking: list[str] = []
+        for version in candidates:
+            members = []
+            lacking = []
+            for pattern in patterns:
+                name = pattern.replace("#", version.partition(".")[0])
+                fitting = [one for one in self.bundle.versions(name, *platform) if upstream(one) == version]
+                if fitting:
+                    members.append(PairMember(name, max(fitting, key=version_key)))
+                else:
+                    lacking.append(f"{name} {version}")
+            if not lacking:
+                return tuple(members)
+        what = ", ".join(lacking) or "no driver package at all"
+        raise NotOfferedError(
+            f"a driver is only installed whole, and the bundle lacks {what}: build it with the vendor's repository"
+            " (`--source`), or in the lab with `--simulated VENDOR:VERSION`"
+        )
+
+    def _drivers(self, patterns: Iterable[str], platform: tuple[str, str]) -> list[str]:
+        """The maker's versions of what the first pattern matches, newest first."""
+        first = next(iter(patterns)).partition("#")[0]
+        codename, architecture = platform
+        found = {
+            upstream(one.version)
+            for one in self.bundle.artefacts("deb")
+            if one.name.startswith(first)
+            and one.version is not None
+            and one.release == codename
+            and one.architecture in {architecture, "all"}
+        }
+        return sorted(found, key=version_key, reverse=True)
+
+
+def open_offer(path: Path, home: Path) -> Offer:
+    """Open the bundle at `path` for a deploy: signature and sizes are checked, hashes when it is packed.
+
+    Raises:
+        NotFoundError, FailedError: As `Bundle.open`.
+    """
+    bundle = Bundle.open(path, trusted_keys(home))
+    return Offer(bundle, archive_path(bundle, home))
+
+
+def _platform(node: Placed) -> tuple[str, str]:
+    facts = node.facts
+    if facts is None or facts.os_codename is None or facts.architecture is None:
+        raise NotOfferedError(f"which packages are for {node.name} is unknown: its release could not be read")
+    return facts.os_codename, _ARCHITECTURES.get(facts.architecture, facts.architecture)
