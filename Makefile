@@ -23,7 +23,7 @@ help:  ## Show this
 
 .PHONY: demo
 demo: setup  ## From nothing to a working cluster of booted hosts on this machine (root; KEEP=1 leaves it up)
-	@exec benchmarks/demo
+	@exec $(BIN)/python benchmarks/demo.py
 
 .PHONY: test
 test: setup  ## All tests but the long soaks
