@@ -1,0 +1,266 @@
+"""The judges of preflight: each a pure function from the situation to what it finds."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from statistics import median
+
+from aiops.layers.core.errors import UnreachableError
+from aiops.layers.l0_nodes.facts import Facts
+from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l0_nodes.nodeset import fold
+from aiops.layers.l0_nodes.variables import variables_of
+
+from .finding import Finding, Severity, Situation
+
+SUPPORTED = {("debian", "12"): "Debian 12", ("ubuntu", "22.04"): "Ubuntu 22.04", ("ubuntu", "24.04"): "Ubuntu 24.04"}
+OLDEST_PYTHON = (3, 9)
+Values = Callable[[Facts], Iterable[str | None]]
+Judge = Callable[[Situation], Iterator[Finding]]
+
+
+def _reached(situation: Situation) -> Iterator[Finding]:
+    for node in situation.nodes:
+        error = situation.errors.get(node.name)
+        if error is not None:
+            check = "reachable" if isinstance(error, UnreachableError) else "probe"
+            if error.code.startswith(("become", "sudo")):
+                check = "root"
+            yield _error(check, node, error.message, next(iter(error.hints), None))
+        elif node.name not in situation.facts:
+            yield _error("reachable", node, "was not probed")
+
+
+def _system(situation: Situation) -> Iterator[Finding]:
+    for node, facts in situation.known():
+        release = (facts.os_id, facts.os_version)
+        if None in release:
+            yield _error("os", node, f"its operating system is unknown: {_why(facts, 'os_id')}")
+        elif release not in SUPPORTED:
+            name = facts.os_name or f"{facts.os_id} {facts.os_version}"
+            yield _error(
+                "os", node, f"{name} is not supported", f"install one of: {', '.join(sorted(SUPPORTED.values()))}"
+            )
+        if facts.python is None:
+            yield _error("python", node, f"the version of python3 is unknown: {_why(facts, 'python')}")
+        elif _version(facts.python) < OLDEST_PYTHON:
+            wanted = ".".join(map(str, OLDEST_PYTHON))
+            yield _error(
+                "python",
+                node,
+                f"python {facts.python} is older than {wanted}",
+                f"set ansible_python_interpreter to a python >= {wanted}",
+            )
+
+
+def _room(situation: Situation) -> Iterator[Finding]:
+    limits = situation.limits
+    for node, facts in situation.known():
+        free = {disk.path: disk.free_mib for disk in facts.disks or ()}
+        for path in ("/", "/var"):
+            left = free.get(path, free.get("/") if path == "/var" and facts.disks else None)
+            if left is None:
+                yield _warning("disk", node, f"free space on {path} is unknown: {_why(facts, 'disks')}")
+            elif path not in free and path != "/":
+                continue  # /var is on /, which was judged
+            elif left < limits.disk_mib:
+                yield _error("disk", node, f"{left} MiB free on {path}", f"free {limits.disk_mib} MiB: `apt-get clean`")
+            elif left < limits.disk_warn_mib:
+                yield _warning("disk", node, f"less than {limits.disk_warn_mib} MiB free on {path}")
+        if facts.memory_mib is None:
+            yield _warning("memory", node, f"its memory is unknown: {_why(facts, 'memory_mib')}")
+        elif facts.memory_mib < limits.memory_mib:
+            yield _error("memory", node, f"{facts.memory_mib} MiB of memory, less than {limits.memory_mib}")
+
+
+def _clocks(situation: Situation) -> Iterator[Finding]:
+    """Clocks against the median of all, so that one wrong clock (be it this machine's) blames nobody else."""
+    limits = situation.limits
+    offsets = {name: facts.clock.offset for name, facts in situation.facts.items() if facts.clock is not None}
+    for node, facts in situation.known():
+        if facts.clock is None:
+            yield _warning("clock", node, f"its clock is unknown: {_why(facts, 'clock')}")
+    if len(offsets) < 2:  # noqa: PLR2004 - one clock alone is never wrong
+        return
+    middle = median(offsets.values())
+    for node, _ in situation.known():
+        offset = offsets.get(node.name, middle) - middle
+        if abs(offset) <= limits.offset:
+            continue
+        message = f"its clock is {_span(offset)} the others'"
+        if situation.mends_clock:
+            yield _warning("clock", node, f"{message}; phase `time` sets it")
+        elif abs(offset) > limits.offset_error:
+            yield _error("clock", node, message, "set it: `aiops cluster deploy --only time`")
+        else:
+            yield _warning("clock", node, message, "set it: `aiops cluster deploy --only time`")
+
+
+def _machines(situation: Situation) -> Iterator[Finding]:
+    """The same machine under two names, and machines cloned from one another."""
+    for names in _groups(situation, _machine).values():
+        if len({situation.facts[name].boot_id for name in names}) == 1:
+            finding = Finding("machine", "error", names, "are one and the same machine", "list it once")
+        else:
+            hint = "on the clones: `rm /etc/machine-id && systemd-machine-id-setup`, then reboot"
+            finding = Finding("machine", "warning", names, "have one machine-id (cloned?)", hint)
+        yield from _chosen(situation, finding)
+
+
+def _twins(situation: Situation) -> Iterator[Finding]:
+    """Host names, addresses and network cards that more than one machine has.
+
+    Network cards are warnings only: service processors of some makers bring the same address into every machine.
+    """
+    kinds: tuple[tuple[str, Values, Severity, str], ...] = (
+        ("host name", _hostname, "error", "give each its own: `hostnamectl hostname NAME`"),
+        ("address", _addresses(situation), "error", "give each its own address"),
+        ("network card", _cards, "warning", "if they are clones: give each card its own MAC address"),
+    )
+    same = set(_groups(situation, _boot).values())
+    for words, values, severity, hint in kinds:
+        for value, names in _groups(situation, values).items():
+            if names not in same:  # one machine under two names has everything twice
+                finding = Finding("twins", severity, names, f"have the same {words}, {value}", hint)
+                yield from _chosen(situation, finding)
+
+
+def _names(situation: Situation) -> Iterator[Finding]:
+    for node, facts in situation.known():
+        if facts.hostname is None:
+            yield _warning("hostname", node, f"its host name is unknown: {_why(facts, 'hostname')}")
+        elif _short(facts.hostname) != _short(node.name) and not _is_address(node.name):
+            yield _warning(
+                "hostname",
+                node,
+                f"calls itself `{facts.hostname}`",
+                f"on it: `hostnamectl hostname {node.name}`, or call it so in the inventory",
+            )
+
+
+def _devices(situation: Situation) -> Iterator[Finding]:
+    for node, facts in situation.known():
+        expected = variables_of(node).aiops_accelerators
+        if expected is not None:
+            if facts.bus_accelerators is None:
+                yield _error("accelerators", node, f"its bus could not be read: {_why(facts, 'bus_accelerators')}")
+                continue
+            count = sum(one.count for one in facts.bus_accelerators if one.vendor == expected.vendor)
+            if count != expected.count:
+                yield _error(
+                    "accelerators",
+                    node,
+                    f"{count} {expected.vendor} devices on the bus, {expected.count} expected",
+                    "look: `lspci -nn`; what is expected is `aiops_accelerators` in the inventory",
+                )
+            models = {one.model for one in facts.accelerators or () if one.model and one.vendor == expected.vendor}
+            wrong = sorted(model for model in models if expected.model and expected.model not in model)
+            if wrong:
+                yield _warning("accelerators", node, f"{', '.join(wrong)} where {expected.model} is expected")
+        if situation.pair_mismatch is not None:
+            reason = situation.pair_mismatch(facts)
+            if reason is not None:
+                yield _error("accelerators", node, reason)
+
+
+def _free(situation: Situation) -> Iterator[Finding]:
+    for node, facts in situation.known():
+        if facts.package_lock_held:
+            yield _error(
+                "packages",
+                node,
+                "another program is installing packages",
+                "wait for its end; who it is: `lsof /var/lib/dpkg/lock-frontend`",
+            )
+        elif facts.package_lock_held is None:
+            yield _warning(
+                "packages", node, f"whether packages are being installed is unknown: {_why(facts, 'package_lock_held')}"
+            )
+        if situation.here is not None and situation.here == (facts.machine_id, facts.boot_id):
+            yield _warning("controller", node, "is the machine aiops runs on: it is never rebooted by a deploy")
+
+
+JUDGES: tuple[Judge, ...] = (_reached, _system, _room, _clocks, _machines, _twins, _names, _devices, _free)
+
+
+def _error(check: str, node: Node, message: str, hint: str | None = None) -> Finding:
+    return Finding(check, "error", (node.name,), message, hint)
+
+
+def _warning(check: str, node: Node, message: str, hint: str | None = None) -> Finding:
+    return Finding(check, "warning", (node.name,), message, hint)
+
+
+def _chosen(situation: Situation, finding: Finding) -> Iterator[Finding]:
+    """The finding on those of its nodes that are chosen, naming the others; nothing when none of them is."""
+    chosen = tuple(node.name for node in situation.nodes if node.name in finding.nodes)
+    others = sorted(set(finding.nodes) - set(chosen))
+    if chosen:
+        message = finding.message + (f" (with {fold(others)})" if others else "")
+        yield replace(finding, nodes=chosen, message=message)
+
+
+def _why(facts: Facts, subject: str) -> str:
+    return (facts.unknown or {}).get(subject, "the node did not say")
+
+
+def _groups(situation: Situation, values: Values) -> dict[str, tuple[str, ...]]:
+    """Values that more than one node has, with the nodes' names."""
+    seen: dict[str, list[str]] = defaultdict(list)
+    for name, facts in sorted(situation.facts.items()):
+        for value in {value for value in values(facts) if value}:
+            seen[value].append(name)
+    return {value: tuple(names) for value, names in sorted(seen.items()) if len(names) > 1}
+
+
+def _machine(facts: Facts) -> Iterable[str | None]:
+    return [facts.machine_id]
+
+
+def _boot(facts: Facts) -> Iterable[str | None]:
+    return [f"{facts.machine_id} {facts.boot_id}" if facts.machine_id and facts.boot_id else None]
+
+
+def _hostname(facts: Facts) -> Iterable[str | None]:
+    return [_short(facts.hostname)]
+
+
+def _addresses(situation: Situation) -> Values:
+    """Only addresses by which a node is reached can clash: bridges of containers have the same everywhere."""
+    used = {node.connection.address for node in situation.nodes}
+    used |= {address for node in situation.nodes if (address := variables_of(node).aiops_address)}
+
+    def addresses(facts: Facts) -> Iterable[str | None]:
+        found = {str(address).partition("/")[0] for card in facts.interfaces or () for address in card.addresses}
+        return found & used
+
+    return addresses
+
+
+_VIRTUAL = ("docker", "virbr", "veth", "br-", "cni", "flannel", "cali", "kube", "tun", "tap", "lo", "dummy", "vxlan")
+
+
+def _cards(facts: Facts) -> Iterable[str | None]:
+    return [
+        card.mac.lower()
+        for card in facts.interfaces or ()
+        if card.mac and card.mac.strip("0:") and not card.name.startswith(_VIRTUAL)
+    ]
+
+
+def _short(name: str | None) -> str:
+    return (name or "").partition(".")[0].lower()
+
+
+def _is_address(name: str) -> bool:
+    return ":" in name or name.replace(".", "").isdigit()
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+
+
+def _span(offset: float) -> str:
+    size = abs(offset)
+    words = f"{size:.0f} s" if size < 120 else f"{size / 60:.0f} min" if size < 7200 else f"{size / 3600:.0f} h"  # noqa: PLR2004
+    return f"{words} {'ahead of' if offset > 0 else 'behind'}"
