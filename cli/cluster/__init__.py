@@ -2,11 +2,13 @@
 
 import typer
 
-from . import bundle, init, lock, validate
+from . import bundle, deploy, init, lock, plan, validate
 
 app = typer.Typer(no_args_is_help=True, help="Deploy and keep the cluster.")
 app.command("init")(init.init)
 app.command("validate")(validate.validate)
+app.command("plan")(plan.plan)
+app.command("deploy")(deploy.deploy)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(lock.app, name="lock")
 

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from aiops.layers.l0_nodes.ask import Answer, Record
 from aiops.layers.l1_cluster.observation import (
     DIGESTS,
@@ -25,8 +28,6 @@ from aiops.layers.l1_cluster.observation import (
     sysctl_file,
 )
 from aiops.layers.l1_cluster.resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
-from hypothesis import given
-from hypothesis import strategies as st
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 RESOURCES: tuple[Resource, ...] = (

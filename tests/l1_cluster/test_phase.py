@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from aiops.layers.core.errors import InputError
 from aiops.layers.l1_cluster.phase import choose, read_phases
 

@@ -1,0 +1,243 @@
+"""What `plan` and `deploy` share: the world behind a deploy, and its answer."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiops.cli.exit import Exit, exit_of
+from aiops.layers.core.errors import FailedError, Problem
+
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from aiops.cli.app import App
+    from aiops.cli.screen import Screen
+    from aiops.layers.l1_cluster.bundle.offer import Offer
+    from aiops.layers.l1_cluster.doors import Deployed, Doors
+    from aiops.layers.l1_cluster.ledger import Ledger
+    from aiops.layers.l1_cluster.plan import Plan
+    from aiops.layers.l1_cluster.run import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was typed.
+
+    Attributes:
+        write: Where a plan is written for running by hand.
+        phases: Another folder of phases than the shipped one.
+    """
+
+    inventory: Path | None
+    only: str | None = None
+    start: str | None = None
+    on: str | None = None
+    forks: int | None = None
+    dry_run: bool = False
+    yes: bool = False
+    write: Path | None = None
+    phases: Path | None = None
+
+    def words(self, inventory: Path) -> tuple[str, ...]:
+        """The command that says the same."""
+        options = (("--only", self.only), ("--from", self.start), ("--on", self.on))
+        given = [word for option, value in options if value for word in (option, value)]
+        return ("aiops", "cluster", "deploy", str(inventory), *given)
+
+
+class Deployment:
+    """One `plan` or `deploy`, from its wish to its answer."""
+
+    def __init__(self, aiops: "App", screen: "Screen", wish: Wish) -> None:
+        from aiops.layers.core.event import EventStream
+        from aiops.layers.core.identifier import run_id
+        from aiops.layers.l1_cluster.phase import choose, read_phases, shipped_phases
+
+        self._aiops = aiops
+        self._screen = screen
+        self._wish = wish
+        self._phases = choose(read_phases(wish.phases or shipped_phases()), wish.only, wish.start)
+        self._inventory = aiops.inventory(wish.inventory)
+        self._nodes = self._inventory.select(wish.on)
+        self._folder = aiops.home / "clusters" / self._inventory.cluster
+        self._events = EventStream(run_id(aiops.clock.now()), aiops.clock)
+        self._progress = Progress(screen)
+        self._events.subscribe(self._progress.listen)
+        self._command = shlex.join(wish.words(self._inventory.path))
+
+    def perform(self) -> int:
+        """Plan or deploy, show it, and give the exit code."""
+        from aiops.layers.l1_cluster.deploy import deploy
+        from aiops.layers.l1_cluster.doors import Request
+        from aiops.layers.l1_cluster.render import PrivateFolder
+        from aiops.layers.l1_cluster.secrets import Secrets
+
+        wish = self._wish
+        self._screen.note(self._header())
+        with ExitStack() as stack:
+            journal = None if wish.dry_run else stack.enter_context(self._journal())
+            private = stack.enter_context(PrivateFolder(self._aiops.environment, self._aiops.home)).path
+            stack.callback(self._progress.close)
+            doors = stack.enter_context(self._doors(private))
+            request = Request(
+                self._inventory, self._phases, self._nodes, private, wish.dry_run, wish.write, self._bundle()
+            )
+            done = deploy(request, doors, Secrets(self._folder / "secrets"), self._events)
+            code = _code(done, dry_run=wish.dry_run)
+            if journal is not None:
+                journal.end(code, "declined" if done.declined else _first_reason(done.ledger))
+        if self._screen.json:
+            self._screen.document(self._document(done))
+        else:
+            self._answer(done)
+        return code
+
+    def _header(self) -> str:
+        nodes, total = len(self._nodes), len(self._inventory.nodes)
+        count = f"{nodes} node{'s' * (nodes != 1)}{'' if nodes == total else f' of {total}'}"
+        run = [] if self._wish.dry_run else [f"run {self._events.run}"]
+        return " · ".join([self._inventory.cluster, count, *run]) + "\n"
+
+    @contextmanager
+    def _journal(self) -> "Iterator[Journal]":
+        from aiops.layers.l1_cluster.owner import Owner
+        from aiops.layers.l1_cluster.run import Journal
+
+        with (
+            self._aiops.store() as store,
+            Journal.begin(
+                store,
+                self._events,
+                owner=Owner.here(self._events.run),
+                cluster=self._inventory.cluster,
+                command=self._command,
+                exit_of=exit_of,
+            ) as journal,
+        ):
+            yield journal
+
+    @contextmanager
+    def _doors(self, private: Path) -> "Iterator[Doors]":
+        from aiops.layers.l1_cluster.doors import Doors, this_machine
+        from aiops.layers.l1_cluster.lock import ClusterLock
+        from aiops.layers.l1_cluster.owner import Owner
+        from aiops.layers.l1_cluster.playbook import Playbook
+        from aiops.layers.l1_cluster.prober import FleetProber
+
+        aiops, inventory = self._aiops, self._inventory
+        forks = self._wish.forks or inventory.settings.forks
+        with aiops.fleet(inventory, width=forks) as fleet:
+            head = inventory.head
+            lock = ClusterLock.of(fleet.transport(head) if head else None, self._folder / "lock", aiops.clock)
+            playbook = Playbook(private, inventory.path, aiops.environment, aiops.working_folder, forks)
+            try:
+                yield Doors(
+                    prober=FleetProber(fleet, aiops.vendors(), aiops.clock),
+                    lock=lambda: lock.acquire(Owner.here(self._events.run)),
+                    applier=playbook,
+                    confirm=self._confirm,
+                    clock=aiops.clock,
+                    here=this_machine(),
+                    on_task=self._progress.task,
+                )
+            finally:
+                playbook.close()
+
+    def _bundle(self) -> "Offer | None":
+        """The bundle that the chosen nodes install from, opened and, for a deploy, packed; None where none does."""
+        from aiops.layers.l0_nodes.variables import variables_of
+        from aiops.layers.l1_cluster.bundle.offer import open_offer
+
+        variables = [variables_of(node) for node in self._nodes]
+        bundled = [one for one in variables if one.aiops_repository == "bundle"]
+        if not bundled:
+            return None
+        aiops = self._aiops
+        path = next((one.aiops_bundle for one in bundled if one.aiops_bundle), None)
+        offer = open_offer(aiops.working_folder / path if path else aiops.home / "bundle", aiops.home)
+        if not self._wish.dry_run:
+            offer.prepare(aiops.home)
+        return offer
+
+    def _confirm(self, plan: "Plan") -> bool:
+        for line in ("", *plan_lines(plan)):
+            self._screen.note(line)
+        return self._screen.confirm("Continue?", yes=self._wish.yes)
+
+    def _document(self, done: "Deployed") -> dict[str, Any]:
+        wish = self._wish
+        words = {True: "done", False: "failed"}[done.ledger.ok]
+        return {
+            "run": None if wish.dry_run else self._events.run,
+            "cluster": self._inventory.cluster,
+            "outcome": "planned" if wish.dry_run else "declined" if done.declined else words,
+            "plan": done.plan.document(),
+            "results": [entry.document() for entry in done.ledger],
+            "failures": [entry.document() for entry in done.ledger.failures],
+        }
+
+    def _answer(self, done: "Deployed") -> None:
+        screen, wish = self._screen, self._wish
+        if wish.dry_run:
+            for line in plan_lines(done.plan):
+                screen.line(line)
+        if done.ledger.failures:
+            hints = (
+                (f"see what stops it: `aiops node facts {done.ledger.failures[0].node}`",)
+                if wish.dry_run
+                else (
+                    f"read everything with `aiops run show {self._events.run} --node {done.ledger.failures[0].node}`",
+                    f"then go on with `{self._command}`",
+                )
+            )
+            screen.error(_failed(done, hints))
+        elif done.declined:
+            screen.note("nothing was changed")
+        elif wish.write is not None:
+            screen.hint(f"how to run it by hand is said at the top of {wish.write / 'apply.yml'}")
+        elif not wish.dry_run:
+            count = len(done.ledger.changed_nodes)
+            what = f"{count} of {len(done.plan.nodes)} nodes changed" if count else "nothing had to change"
+            screen.note(f"{self._inventory.cluster} is as wanted; {what}")
+
+
+def plan_lines(plan: "Plan") -> Sequence[str]:
+    """The plan as it is shown: its summary, then one line per phase and set of nodes."""
+    lines = [f"Plan: {plan.summary}"]
+    width = max((len(phase.phase) for phase in plan.changed_phases), default=0)
+    for phase in plan.changed_phases:
+        for index, words in enumerate(phase.lines):
+            lines.append(f"  {phase.phase if index == 0 else '':<{width}}   {words}")
+    return lines
+
+
+def _failed(done: "Deployed", hints: Sequence[str]) -> FailedError:
+    """The failures as an error: one in its message, several as problems."""
+    failures = done.ledger.failures
+    first = failures[0]
+    if len(failures) == 1 and not first.tail:
+        message = f"phase `{first.phase}` failed on {first.node}: {first.reason}"
+        return FailedError(message, code="deploy.failed", hints=hints)
+    problems = []
+    for entry in failures:
+        problems.append(Problem(f"{entry.node} failed in phase `{entry.phase}`: {entry.reason}"))
+        problems += [Problem(f"  | {line}") for line in entry.tail]
+    message = f"{len(failures)} of {len(done.plan.nodes)} nodes failed"
+    return FailedError(message, code="deploy.failed", problems=problems, hints=hints)
+
+
+def _code(done: "Deployed", *, dry_run: bool) -> Exit:
+    if dry_run and done.ledger.failures:
+        return Exit.UNREACHABLE
+    return Exit.DONE if done.ledger.ok and not done.declined else Exit.FAILED
+
+
+def _first_reason(ledger: "Ledger") -> str:
+    failures = ledger.failures
+    if not failures:
+        return ""
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    return f"{failures[0].node} failed in phase `{failures[0].phase}`: {failures[0].reason}{more}"

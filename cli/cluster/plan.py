@@ -1,0 +1,48 @@
+"""`aiops cluster plan`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aiops.cli.app import App
+from aiops.cli.options import InventoryArgument, InventoryOption, JsonOption, OnOption, QuietOption
+
+from .deploy import ForksOption, FromOption, OnlyOption, PhasesOption
+
+WriteOption = Annotated[
+    Path | None,
+    typer.Option("--write", metavar="DIR", help="Write what plain ansible-playbook needs to do it into a new DIR."),
+]
+
+
+def plan(
+    context: typer.Context,
+    *,
+    inventory: InventoryArgument = None,
+    inventory_option: InventoryOption = None,
+    only: OnlyOption = None,
+    start: FromOption = None,
+    on: OnOption = None,
+    forks: ForksOption = None,
+    phases: PhasesOption = None,
+    write: WriteOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> int:
+    """Show what a deploy would change, per phase and node, and change nothing."""
+    from .deployment import Deployment, Wish
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    wish = Wish(
+        inventory or inventory_option,
+        only=only,
+        start=start,
+        on=on,
+        forks=forks,
+        dry_run=True,
+        write=write,
+        phases=phases,
+    )
+    return Deployment(aiops, screen, wish).perform()

@@ -1,0 +1,71 @@
+"""What a phase's templates see: `node` and `cluster`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aiops.layers.l0_nodes.facts import Facts
+from aiops.layers.l0_nodes.inventory import Inventory
+from aiops.layers.l0_nodes.variables import NodeVariables, variables_of
+
+from .bundle.offer import Offer
+
+
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """`node` in a template.
+
+    Attributes:
+        address: The node's address inside the cluster: `aiops_address`, else the one aiops connects to.
+        facts: What the last probe said; None for a node that has never answered.
+    """
+
+    name: str
+    address: str
+    roles: frozenset[str]
+    groups: tuple[str, ...]
+    variables: NodeVariables = field(hash=False)
+    facts: Facts | None = field(default=None, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterContext:
+    """`cluster` in a template.
+
+    Attributes:
+        bundle: The bundle that nodes install from; None where all have `aiops_repository: system`.
+    """
+
+    name: str
+    nodes: tuple[NodeContext, ...]
+    bundle: Offer | None = None
+
+    @property
+    def head(self) -> NodeContext | None:
+        """The head, or None where the inventory has none."""
+        return next((node for node in self.nodes if "head" in node.roles), None)
+
+    def role(self, name: str) -> tuple[NodeContext, ...]:
+        """The nodes that play the role `name`, in the inventory's order."""
+        return tuple(node for node in self.nodes if name in node.roles)
+
+    def node(self, name: str) -> NodeContext:
+        """The node called `name`, which is one of the inventory's."""
+        return next(node for node in self.nodes if node.name == name)
+
+
+def cluster_context(inventory: Inventory, facts: Mapping[str, Facts], bundle: Offer | None = None) -> ClusterContext:
+    """The context of a whole cluster, from its inventory, the facts by node and the opened bundle."""
+    nodes = []
+    for node in inventory.nodes:
+        variables = variables_of(node)
+        nodes.append(
+            NodeContext(
+                name=node.name,
+                address=variables.aiops_address or node.connection.address or node.name,
+                roles=node.roles,
+                groups=node.groups,
+                variables=variables,
+                facts=facts.get(node.name),
+            )
+        )
+    return ClusterContext(inventory.cluster, tuple(nodes), bundle)

@@ -1,0 +1,110 @@
+"""What a deploy is given, and what it reaches the world through."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from aiops.layers.core.clock import Clock
+from aiops.layers.l0_nodes.facts import Facts
+from aiops.layers.l0_nodes.inventory import Inventory
+from aiops.layers.l0_nodes.node import Node
+
+from .bundle.offer import Offer
+from .ledger import Ledger
+from .phase import Phase
+from .plan import Plan
+from .playbook import Played, TaskFailure
+from .survey import Prober
+
+
+class HeldLock(Protocol):
+    """The cluster lock while we hold it."""
+
+    epoch: int
+
+    def guard(self) -> None:
+        """Return only while it is ours."""
+        ...
+
+
+class Applier(Protocol):
+    """Who runs `apply.yml`."""
+
+    def apply(
+        self,
+        phase: str,
+        hosts: Path,
+        *,
+        on_task: Callable[[str, str], None] | None = None,
+        on_failure: Callable[[TaskFailure], None] | None = None,
+    ) -> Played:
+        """Run it for the nodes in `hosts`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What a deploy reaches the world through; tests give it others.
+
+    Attributes:
+        lock: Takes the cluster lock; not called for a dry run.
+        confirm: Asked once, with a plan that changes something; False: nothing is done.
+        here: `(machine_id, boot_id)` of the machine this runs on, which is never rebooted; None where unknown.
+        on_task: Told of tasks as nodes do them (node, task), for a screen.
+        pair_mismatch: See `preflight.Situation`.
+    """
+
+    prober: Prober
+    lock: Callable[[], AbstractContextManager[HeldLock]]
+    applier: Applier
+    confirm: Callable[[Plan], bool]
+    clock: Clock
+    here: tuple[str, str] | None = None
+    on_task: Callable[[str, str], None] | None = None
+    pair_mismatch: Callable[[Facts], str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be deployed.
+
+    Attributes:
+        phases: The chosen ones, in order.
+        nodes: The chosen ones. Facts are asked of all nodes of the inventory, for files that list them.
+        private: The deploy's private directory.
+        write: Where a dry run writes what plain `ansible-playbook` needs to do it.
+        bundle: What nodes with `aiops_repository: bundle` install from; its archive is there.
+    """
+
+    inventory: Inventory
+    phases: tuple[Phase, ...]
+    nodes: tuple[Node, ...]
+    private: Path
+    dry_run: bool = False
+    write: Path | None = None
+    bundle: Offer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """The end of a deploy.
+
+    Attributes:
+        declined: The plan was shown and refused; nothing was done.
+    """
+
+    plan: Plan
+    ledger: Ledger
+    declined: bool = False
+
+
+def this_machine() -> tuple[str, str] | None:
+    """`(machine_id, boot_id)` of the machine this runs on; None where it does not tell."""
+    try:
+        machine = Path("/etc/machine-id").read_text("ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return None
+    return (machine, boot) if boot else None

@@ -1,0 +1,315 @@
+"""The one door to ansible-runner: runs `apply.yml` for one phase on a set of nodes.
+
+Ansible's own verdict decides nothing here: what failed is told as values, and the deploy looks at the nodes itself.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiops.layers.core.errors import FailedError
+
+IDLE_SECONDS = 2400.0
+"""Without a word for so long, Ansible is taken for dead; a reboot alone may take 1800 s."""
+
+_POLL_SECONDS = 0.2
+_JOIN_SECONDS = 10.0
+_TAIL_LINES = 5
+_LINE_LENGTH = 400
+_MARK = "AWX_ISOLATED_DATA_DIR"
+_FORCED = {
+    "ANSIBLE_CALLBACKS_ENABLED": "awx_display",  # none but ansible-runner's own
+    "ANSIBLE_CHECK_MODE_MARKERS": "false",
+    "ANSIBLE_DEPRECATION_WARNINGS": "false",
+    "ANSIBLE_DIFF_ALWAYS": "false",
+    "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "false",
+    "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
+    "ANSIBLE_FORCE_COLOR": "false",
+    "ANSIBLE_GATHERING": "explicit",
+    "ANSIBLE_KEEP_REMOTE_FILES": "false",
+    "ANSIBLE_LOCALHOST_WARNING": "false",
+    "ANSIBLE_LOG_PATH": os.devnull,
+    "ANSIBLE_NOCOLOR": "true",
+    "ANSIBLE_NOCOWS": "true",
+    "ANSIBLE_NO_TARGET_SYSLOG": "true",
+    "ANSIBLE_PIPELINING": "true",
+    "ANSIBLE_RETRY_FILES_ENABLED": "false",
+    "ANSIBLE_VERBOSITY": "0",
+}
+_OURS = ("AIOPS_DB",)
+"""Variables that may hold a secret of ours and that Ansible has no use for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailure:
+    """Why one node failed.
+
+    Attributes:
+        reason: The module's real reason, in one line.
+        tail: The last lines of its output.
+        unreachable: Whether Ansible could not reach the node.
+    """
+
+    node: str
+    task: str
+    reason: str
+    tail: tuple[str, ...] = ()
+    unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """The end of one run of the playbook.
+
+    Attributes:
+        failures: By node, the first of each.
+        trouble: Why Ansible as a whole did not do its work, in one line; None when it did.
+        log: What it printed, without secrets.
+    """
+
+    failures: Mapping[str, TaskFailure]
+    trouble: str | None = None
+    log: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """How Ansible is run in one deploy.
+
+    Attributes:
+        private: The deploy's private directory.
+        inventory: The user's own.
+        environment: The user's; ANSIBLE_* among it stay in force where they say how to connect.
+        folder: The working folder, where Ansible looks for ansible.cfg and resolves relative paths.
+        forks: How many nodes are worked on at once.
+        become_password: Passed in a file of the private directory, never in argv.
+    """
+
+    private: Path
+    inventory: Path
+    environment: Mapping[str, str] = field(repr=False)
+    folder: Path
+    forks: int = 32
+    become_password: str | None = field(default=None, repr=False)
+    playbook: Path | None = None
+
+    def apply(
+        self,
+        phase: str,
+        hosts: Path,
+        *,
+        on_task: Callable[[str, str], None] | None = None,
+        on_failure: Callable[[TaskFailure], None] | None = None,
+        idle: float = IDLE_SECONDS,
+    ) -> Played:
+        """Run the playbook for the nodes in `hosts`, the phase's second inventory.
+
+        A signal that interrupts the caller kills Ansible and all it started before it goes on.
+
+        Args:
+            phase: The phase's name.
+            hosts: Written by `render.write_phase`; the file `limit` beside it names the nodes.
+            on_task: Told of each task a node has done (node, task); quick, called from another thread.
+            on_failure: Told of each failure as it happens; likewise.
+            idle: Seconds without a word from Ansible until it is taken for dead.
+
+        Raises:
+            FailedError: Ansible is not installed.
+        """
+        reader = _Reader(on_task, on_failure)
+        cancelled = threading.Event()
+        runner = self._runner(phase, hosts, reader, cancelled, idle)
+        ended: list[BaseException | None] = []
+
+        def run() -> None:
+            try:
+                runner.run()
+                ended.append(None)
+            except Exception as error:  # noqa: BLE001 - carried over to the caller's thread
+                ended.append(error)
+
+        worker = threading.Thread(target=run, name=f"ansible-{phase}", daemon=True)
+        mark = f"{_MARK}={runner.config.artifact_dir}"
+        worker.start()
+        try:
+            while worker.is_alive():
+                worker.join(_POLL_SECONDS)
+        except BaseException:
+            cancelled.set()
+            kill_marked(mark)
+            worker.join(_JOIN_SECONDS)
+            raise
+        if ended and ended[0] is not None:
+            raise ended[0]
+        log = _text(Path(runner.config.artifact_dir) / "stdout")
+        trouble = None
+        if runner.status == "timeout":
+            kill_marked(mark)
+            trouble = f"Ansible said nothing for {idle:.0f} s and was ended"
+        elif runner.rc not in {0, 2, 4} and not reader.failures:
+            trouble = _last_error(log) or f"Ansible ended with status {runner.rc}"
+        return Played(reader.failures, trouble, log)
+
+    def close(self) -> None:
+        """End what Ansible keeps alive between phases: ssh's shared connections."""
+        kill_marked(f"{_MARK}={self.private}/")
+
+    def _runner(self, phase: str, hosts: Path, reader: "_Reader", cancelled: threading.Event, idle: float) -> Any:
+        from ansible_runner.interface import init_command_config
+
+        from .phase import shipped_phases
+        from .render import PLAYBOOK
+
+        command = Path(sys.executable).parent / "ansible-playbook"
+        if not command.exists():
+            raise FailedError(
+                f"`{command}` is missing",
+                code="ansible.missing",
+                hints=[f"`{sys.executable} -m pip install ansible-core`"],
+            )
+        arguments = ["-i", str(self.inventory.absolute()), "-i", str(hosts), "--limit", f"@{hosts.parent / 'limit'}"]
+        arguments += ["--forks", str(self.forks)]
+        if self.become_password is not None:
+            arguments += ["--become-password-file", str(self._password_file(self.become_password))]
+        runner = init_command_config(
+            str(command),
+            [*arguments, str(self.playbook or shipped_phases() / PLAYBOOK)],
+            private_data_dir=str(self.private),
+            ident=phase,
+            host_cwd=str(self.folder),
+            quiet=True,
+            settings={"pexpect_timeout": _POLL_SECONDS, "idle_timeout": idle},
+            event_handler=reader.read,
+            cancel_callback=cancelled.is_set,
+        )
+        # ansible-runner starts from os.environ and turns host key checking off; neither is what the user said.
+        runner.config.env = self._environment(runner.config.env)
+        return runner
+
+    def _environment(self, prepared: Mapping[str, str]) -> dict[str, str]:
+        ours = {
+            name: value
+            for name, value in prepared.items()
+            if name.startswith("AWX_") or name == "ANSIBLE_STDOUT_CALLBACK"
+        }
+        callbacks = prepared["ANSIBLE_CALLBACK_PLUGINS"].split(":")[-1]
+        return {
+            **{name: value for name, value in self.environment.items() if name not in _OURS},
+            **_FORCED,
+            **ours,
+            "ANSIBLE_CALLBACK_PLUGINS": callbacks,
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.private / "ssh"),
+            "MAX_EVENT_RES": "20000",
+        }
+
+    def _password_file(self, password: str) -> Path:
+        path = self.private / "become"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+            stream.write(password + "\n")
+        return path
+
+
+def kill_marked(mark: str) -> None:
+    """Kill every process of this user whose environment holds `mark`, a prefix of one variable.
+
+    Ansible's workers and ssh's shared connections leave their process group; the environment stays with them.
+    """
+    wanted = mark.encode()
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
+            continue
+        try:
+            marked = any(entry.startswith(wanted) for entry in (folder / "environ").read_bytes().split(b"\0"))
+            if marked:
+                os.kill(int(folder.name), signal.SIGKILL)
+        except OSError:
+            continue
+
+
+class _Reader:
+    """Reads ansible-runner's events as they come."""
+
+    def __init__(
+        self, on_task: Callable[[str, str], None] | None, on_failure: Callable[[TaskFailure], None] | None
+    ) -> None:
+        self.failures: dict[str, TaskFailure] = {}
+        self._on_task = on_task
+        self._on_failure = on_failure
+        self._item_results: dict[tuple[str, str], Mapping[str, Any]] = {}
+
+    def read(self, event: Mapping[str, Any]) -> bool:
+        """Take one event; False: nothing of it is to be written down."""
+        data = event.get("event_data") or {}
+        node, task = data.get("host"), data.get("task", "")
+        if node:
+            result = data.get("res") or {}
+            match event.get("event"):
+                case "runner_on_ok":
+                    if self._on_task is not None:
+                        self._on_task(node, task)
+                case "runner_item_on_failed":
+                    self._item_results.setdefault((node, task), result)
+                case "runner_on_failed" if not data.get("ignore_errors"):
+                    self._fail(node, task, self._item_results.get((node, task), result), unreachable=False)
+                case "runner_on_unreachable":
+                    self._fail(node, task, result, unreachable=True)
+        return False
+
+    def _fail(self, node: str, task: str, result: Mapping[str, Any], *, unreachable: bool) -> None:
+        if node in self.failures:
+            return
+        failure = TaskFailure(node, task, reason_of(result), tail_of(result), unreachable)
+        self.failures[node] = failure
+        if self._on_failure is not None:
+            self._on_failure(failure)
+
+
+def reason_of(result: Mapping[str, Any]) -> str:
+    """The real reason in a failed task's result, in one line. Pure."""
+    if "censored" in result:
+        return "it failed, and its output is hidden because it may hold a secret"
+    message = str(result.get("msg") or "").removeprefix("Task failed: ").strip()
+    output = f"{result.get('stderr') or result.get('module_stderr') or ''}\n{result.get('stdout') or ''}\n{message}"
+    told = [line.strip() for line in output.splitlines() if line.strip().startswith("E: ")]
+    if told:
+        reason = told[0].removeprefix("E: ")
+    elif message.startswith(("non-zero return code", "MODULE FAILURE", "Module result deserialization")):
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        reason = next((line for line in reversed(lines) if line not in message), message)
+    else:
+        reason = next((line.strip() for line in message.splitlines() if line.strip()), "no reason was given")
+    item = result.get("item")
+    name = item.get("path") or item.get("name") if isinstance(item, Mapping) else None
+    return _short(f"{name}: {reason}" if name and str(name) not in reason else reason)
+
+
+def tail_of(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """The last lines of a failed task's output. Pure."""
+    if "censored" in result:
+        return ()
+    parts = (result.get(key) or "" for key in ("stdout", "module_stdout", "stderr", "module_stderr", "msg"))
+    lines = [line.rstrip() for part in parts for line in str(part).splitlines() if line.strip()]
+    return tuple(_short(line) for line in lines[-_TAIL_LINES:])
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= _LINE_LENGTH else f"{line[: _LINE_LENGTH - 1]}…"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _last_error(log: str) -> str | None:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("[ERROR]", "ERROR!"))]
+    found = errors[-1] if errors else (lines[-1] if lines else None)
+    return _short(found.removeprefix("[ERROR]: ").removeprefix("ERROR! ")) if found else None

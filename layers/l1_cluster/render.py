@@ -1,0 +1,181 @@
+"""The private directory of one deploy: what Ansible is given, on memory only, gone at the end.
+
+```
+DIR/                 0700
+  apply.yml          a copy, for running by hand (`plan --write`)
+  files/SHA256       contents of files
+  PHASE/hosts.yml    a second inventory: what each node is to become
+  PHASE/limit        the nodes this phase is for
+  artifacts/         ansible-runner's
+```
+The user's own inventory is passed to Ansible beside it, so connections are made exactly as Ansible makes them.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiops.layers.core.errors import FailedError, InputError
+from aiops.layers.core.home import ensure_folder
+from aiops.layers.l0_nodes.node import Node
+
+from .context import ClusterContext
+from .phase import Phase, shipped_phases
+from .work import Work
+
+PLAYBOOK = "apply.yml"
+_PREFIX = "aiops-deploy"
+_APT_CONFIG = "/etc/aiops/apt.conf"
+_NAME = re.compile(rf"{_PREFIX}-(\d+)-(\d+)-(\d+)-[0-9a-f]+")
+
+
+class PrivateFolder:
+    """A directory for this process only, on memory where the machine has such; removed at the end of the block.
+
+    Directories that killed processes left behind are removed first.
+    """
+
+    def __init__(self, environment: Mapping[str, str], home: Path) -> None:
+        self._places = _places(environment, home)
+        self.path = Path()
+
+    def __enter__(self) -> Self:
+        name = f"{_PREFIX}-{os.getuid()}-{os.getpid()}-{_start_of(os.getpid())}-{secrets.token_hex(4)}"
+        last: OSError | None = None
+        for place in self._places:
+            try:
+                place.mkdir(parents=True, exist_ok=True, mode=0o700)
+                scrub_stale(place)
+                path = place / name
+                path.mkdir(mode=0o700)
+            except OSError as error:
+                last = error
+                continue
+            self.path = path
+            return self
+        raise FailedError(
+            f"no private directory can be made in {', '.join(map(str, self._places))}: {last}",
+            code="deploy.no_folder",
+            hints=["make room in /dev/shm, or set XDG_RUNTIME_DIR"],
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def scrub_stale(place: Path) -> None:
+    """Remove the private directories of this user's processes that are no more."""
+    for path in place.glob(f"{_PREFIX}-{os.getuid()}-*"):
+        found = _NAME.fullmatch(path.name)
+        if found and _start_of(int(found[2])) != int(found[3]):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def variables_of(phase: Phase, node: Node, cluster: ClusterContext, fence: str | None) -> dict[str, Any]:
+    """What Ansible is told of a node beside its work.
+
+    Args:
+        phase: The phase.
+        node: The node.
+        cluster: What is known of all nodes.
+        fence: The program that refuses a stale lock; None when it is run by hand.
+    """
+    variables: dict[str, Any] = {}
+    if fence is not None:
+        variables["aiops_fence"] = fence
+    if phase.before is not None:
+        variables["aiops_before"] = str(phase.before)
+    if cluster.node(node.name).variables.aiops_repository == "bundle":
+        variables["aiops_environment"] = {"APT_CONFIG": _APT_CONFIG}
+    if cluster.bundle is not None:
+        variables["aiops_bundle_archive"] = str(cluster.bundle.archive)
+    if node.connection.python is None:
+        # Saves Ansible one round trip per node and phase to find what aiops has used already.
+        variables["ansible_python_interpreter"] = "/usr/bin/python3"
+    return variables
+
+
+def write_phase(
+    folder: Path,
+    phase: str,
+    works: Mapping[str, Work],
+    variables: Mapping[str, Mapping[str, Any]],
+) -> Path:
+    """Write what Ansible is given for one phase; return the second inventory's path.
+
+    Args:
+        folder: The private directory.
+        phase: The phase's name.
+        works: By node.
+        variables: More variables by node (`aiops_fence`, `aiops_environment` ...).
+    """
+    files = ensure_folder(folder / "files")
+    for work in works.values():
+        for digest, content in work.contents.items():
+            if not (files / digest).exists():
+                _write(files / digest, content)
+    target = ensure_folder(folder / phase)
+    hosts = {
+        node: {"aiops_phase": phase, "aiops_files": str(files), "aiops_desired": work.variables, **variables[node]}
+        for node, work in works.items()
+    }
+    _write(target / "limit", "".join(f"{node}\n" for node in works).encode())
+    _write(target / "hosts.yml", unsafe_yaml({"all": {"hosts": hosts}}).encode())
+    return target / "hosts.yml"
+
+
+def write_by_hand(
+    folder: Path, phases: Mapping[str, tuple[Mapping[str, Work], Mapping[str, Mapping[str, Any]]]]
+) -> None:
+    """Write all phases and the playbook into a new or empty `folder`, to be run with plain `ansible-playbook`.
+
+    Raises:
+        InputError: The folder is not empty or cannot be written.
+    """
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise InputError(f"{folder} is not empty", code="plan.write", hints=["name a new directory"])
+        ensure_folder(folder).chmod(0o700)
+        shutil.copyfile(shipped_phases() / PLAYBOOK, folder / PLAYBOOK)
+        for phase, (works, variables) in phases.items():
+            write_phase(folder.absolute(), phase, works, variables)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}", code="plan.write") from error
+
+
+def unsafe_yaml(value: Any) -> str:
+    """YAML in which no text is a template to Ansible: every string that could be one is marked `!unsafe`."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(key))}: {unsafe_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(unsafe_yaml(item) for item in value) + "]"
+    if isinstance(value, str):
+        text = json.dumps(value)
+        return f"!unsafe {text}" if "{" in value else text
+    return json.dumps(value)
+
+
+def _places(environment: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    return (Path("/dev/shm"), *([Path(runtime)] if runtime else []), home / "private")  # noqa: S108 - 0700, own name
+
+
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+        stream.write(content)
+
+
+def _start_of(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when there is none. With the pid, a name for good."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return None
