@@ -10,6 +10,7 @@ from .facts import BusAccelerators
 from .vendor import Reading, Vendor
 
 _ACCELERATOR_CLASSES = ("0x0300", "0x0302", "0x0380", "0x0b40", "0x1200")  # VGA, 3D, display, co-processor, accelerator
+_SWITCH_CLASS = "0x0680"  # a bridge of its own kind
 
 
 def _bus(record: Record) -> dict[str, tuple[str, str]]:
@@ -32,7 +33,7 @@ def _bus(record: Record) -> dict[str, tuple[str, str]]:
 def read_accelerators(
     record: Record, vendors: tuple[Vendor, ...], *, simulated: bool, unknown: dict[str, str]
 ) -> dict[str, Any]:
-    """`bus_accelerators` and `accelerators`, each as far as it is known."""
+    """`bus_accelerators`, `accelerators` and `driver_mismatch`, each as far as it is known."""
     values: dict[str, Any] = {}
     on_bus: dict[str, BusAccelerators] | None = None
     try:
@@ -47,13 +48,21 @@ def read_accelerators(
                 )
             )
             if buses:
-                on_bus[vendor.name] = BusAccelerators(vendor.name, len(buses), buses)
+                switches = sum(
+                    maker in vendor.pci_vendor_ids and kind.startswith(_SWITCH_CLASS) for maker, kind in bus.values()
+                )
+                on_bus[vendor.name] = BusAccelerators(vendor.name, len(buses), buses, switches)
         values["bus_accelerators"] = tuple(on_bus.values())
     except UnreadableError as error:
         unknown["bus_accelerators"] = str(error)
     found = []
     for vendor in vendors:
-        reading = vendor.read(record)
+        try:
+            reading = vendor.read(record)
+        except Exception as error:  # noqa: BLE001 - a stranger's parser must not cost the other facts
+            reading = Reading(unknown={"parser": f"{vendor.name}: its parser failed: {error!r}"})
+        if reading.mismatch is not None:
+            values["driver_mismatch"] = reading.mismatch
         found += [_labelled(one, simulated=simulated) for one in reading.accelerators]
         expected = on_bus.get(vendor.name) if on_bus is not None else None
         if reading.accelerators or expected is not None or on_bus is None:

@@ -6,7 +6,8 @@ in it, nor the other way round, whatever the sudoers file says.
 """
 
 import secrets
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from aiops.layers.core.errors import FailedError, InputError
 
 from .node import Node
 
+_OWN_FLAGS = ("-S", "-n", "--stdin", "--non-interactive")  # Ansible's defaults; whether to use them is decided here
 _NO_PASSWORD = ("a password is required", "a terminal is required", "no tty present")
 
 
@@ -22,11 +24,13 @@ class Sudo:
     """How one command is run as another user.
 
     Attributes:
-        mark: Random letters that make the prompt and the start visible; None where no password may be asked.
+        mark: Random letters that make the prompt and the start visible; None where no password is known.
     """
 
     user: str = "root"
     mark: str | None = None
+    program: str = "sudo"
+    flags: tuple[str, ...] = ("-H",)
 
     @property
     def prompt(self) -> bytes:
@@ -46,8 +50,15 @@ class Sudo:
         return ("sudo", "-S", "-p", f"{self.mark}?", "-H", "-u", self.user, "--", "sh", "-c", start, "sh", *argv)
 
 
-def sudo_of(node: Node, login_user: str, *, with_password: bool) -> Sudo | None:
-    """How `node` becomes root, or None where the login user is it already.
+def becoming(
+    node: Node, login_user: str, ask: Callable[[], str | None] | None = None
+) -> tuple[Sudo | None, str | None]:
+    """How `node` becomes root, and the password for it; (None, None) where the login user is it already.
+
+    Args:
+        node: The node.
+        login_user: Who we are there.
+        ask: Gives the password, or None where sudo wants none; only called when it matters.
 
     Raises:
         FailedError: The inventory does not say how to become root there.
@@ -55,7 +66,7 @@ def sudo_of(node: Node, login_user: str, *, with_password: bool) -> Sudo | None:
     """
     become = node.connection.become
     if login_user == become.user or (login_user == "root" and not become.enabled):
-        return None
+        return None, None
     if not become.enabled:
         raise FailedError(
             f"{node.name}: this needs root, and {login_user} may not become it",
@@ -68,7 +79,10 @@ def sudo_of(node: Node, login_user: str, *, with_password: bool) -> Sudo | None:
             code="become.method",
             hints=["use `ansible_become_method: sudo`"],
         )
-    return Sudo(become.user, secrets.token_hex(12) if with_password else None)
+    password = ask() if ask is not None else None
+    mark = secrets.token_hex(12) if password is not None else None
+    flags = [word for word in shlex.split(become.flags or "-H") if word not in _OWN_FLAGS]
+    return Sudo(become.user, mark, become.executable or "sudo", tuple(flags)), password
 
 
 class Heard(NamedTuple):

@@ -5,6 +5,7 @@ from a node costs the fact it is about and nothing else.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -75,7 +76,7 @@ def facts_of(record: Record, vendors: Iterable[Vendor] = ()) -> Facts:
             values[name] = read(record)
         except UnreadableError as error:
             unknown[name] = str(error)
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             unknown[name] = f"the answer is garbled: {type(error).__name__}"
     simulated = "/etc/aiops-lab.json" in record.answer("os.simulated").files
     values |= read_accelerators(record, tuple(vendors), simulated=simulated, unknown=unknown)
@@ -219,7 +220,10 @@ def _interfaces(record: Record) -> tuple[Interface, ...]:
 
 
 def _clock(record: Record) -> ClockReading:
-    return ClockReading(float(said(record.answer(CLOCK))), record.at.timestamp())
+    epoch = float(said(record.answer(CLOCK)))
+    if not math.isfinite(epoch):
+        raise UnreadableError(f"its clock says {epoch}")
+    return ClockReading(epoch, record.at.timestamp())
 
 
 def _python(record: Record) -> str:

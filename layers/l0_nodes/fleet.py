@@ -1,9 +1,10 @@
 """Many nodes at once. The only place with fan-out; a node's failure is a value, never an exception mid-loop."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -49,16 +50,36 @@ class Fleet:
     def each(self, nodes: Iterable[Node], work: Callable[[Transport], T]) -> Iterator[Outcome[T]]:
         """Do `work` on every node, `width` at a time; yield outcomes as they come.
 
+        The threads are daemons and nobody joins them: leaving early (an error, Ctrl-C) begins no further node and waits
+        for none, and what still runs on nodes ends by its own timeout, or when the connections are closed.
+
         Only `AiopsError` is a node's failure; anything else is a defect of ours and is raised.
         """
-        with ThreadPoolExecutor(max_workers=self._width, thread_name_prefix="fleet") as pool:
-            futures = [pool.submit(self._one, node, work) for node in nodes]
-            try:
-                for future in as_completed(futures):
-                    yield future.result()
-            finally:
-                for future in futures:
-                    future.cancel()
+        waiting = deque(nodes)
+        finished: SimpleQueue[Outcome[T] | BaseException] = SimpleQueue()
+
+        def worker() -> None:
+            while True:
+                try:
+                    node = waiting.popleft()
+                except IndexError:
+                    return
+                try:
+                    finished.put(self._one(node, work))
+                except BaseException as defect:  # noqa: BLE001 - raised again where the outcomes are taken
+                    finished.put(defect)
+
+        count = len(waiting)
+        for number in range(min(self._width, count)):
+            threading.Thread(target=worker, name=f"fleet-{number}", daemon=True).start()
+        try:
+            for _ in range(count):
+                outcome = finished.get()
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                yield outcome
+        finally:
+            waiting.clear()
 
     def _one(self, node: Node, work: Callable[[Transport], T]) -> Outcome[T]:
         try:

@@ -15,7 +15,7 @@ from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import FailedError, UnreachableError
 
 from . import shell
-from .become import Dialogue, Sudo, missing_password, sudo_of
+from .become import Dialogue, Sudo, becoming, missing_password
 from .node import Node
 from .transport import LINGER, MAX_OUTPUT, too_much_output
 
@@ -36,6 +36,7 @@ class LocalTransport:
         self._node = node
         self._become_password = become_password
         self._user = pwd.getpwuid(os.geteuid()).pw_name
+        self._running: set[subprocess.Popen[bytes]] = set()
 
     @property
     def node(self) -> Node:
@@ -46,9 +47,8 @@ class LocalTransport:
         """Run `command` and wait for its end, or its timeout."""
         sudo, password = None, None
         if command.root:
-            password = self._become_password() if self._become_password else None
-            sudo = sudo_of(self._node, self._user, with_password=password is not None)
-        return _Run(self._node, command, sudo, password).completed()
+            sudo, password = becoming(self._node, self._user, self._become_password)
+        return _Run(self._node, command, sudo, password, self._running).completed()
 
     def put(self, content: bytes, path: str, *, mode: int = 0o600, root: bool = False) -> None:
         """Write `content` to the absolute `path`, atomically."""
@@ -57,7 +57,9 @@ class LocalTransport:
             raise FailedError(f"{self._node.name}: cannot write {path}: {written.error_text}", code="put.failed")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """End the commands that still run."""
+        for process in tuple(self._running):
+            _kill(process)
 
     def __enter__(self) -> Self:
         return self
@@ -71,11 +73,19 @@ class LocalTransport:
 class _Run:
     """One process, its pipes and its deadline."""
 
-    def __init__(self, node: Node, command: Command, sudo: Sudo | None, password: str | None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        command: Command,
+        sudo: Sudo | None,
+        password: str | None,
+        running: "set[subprocess.Popen[bytes]]",
+    ) -> None:
         self._node = node
         self._command = command
         self._sudo = sudo
         self._password = password
+        self._running = running
         self._dialogue = Dialogue(node, sudo) if sudo is not None else None
         self._output: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._pending = memoryview(b"" if self._asking else command.stdin)
@@ -100,9 +110,11 @@ class _Run:
             raise UnreachableError(
                 f"{self._node.name}: cannot start `{argv[0]}` here: {error.strerror}", code="local.start"
             ) from error
+        self._running.add(process)
         try:
             status = self._talk(process, started)
         finally:
+            self._running.discard(process)
             _end(process)
         seconds = time.monotonic() - started
         error_text = bytes(self._output["stderr"])
@@ -207,7 +219,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         if stream is not None:
             stream.close()
     if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _kill(process)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1.0)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

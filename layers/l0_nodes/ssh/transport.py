@@ -10,7 +10,7 @@ import paramiko
 from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import FailedError, UnreachableError
 from aiops.layers.l0_nodes import shell
-from aiops.layers.l0_nodes.become import sudo_of
+from aiops.layers.l0_nodes.become import becoming
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.ssh_config import Resolver
 
@@ -60,8 +60,7 @@ class SshTransport:
         session = self._connected()
         sudo, password = None, None
         if command.root:
-            password = self._become_password() if self._become_password else None
-            sudo = sudo_of(self._node, self._user, with_password=password is not None)
+            sudo, password = becoming(self._node, self._user, self._become_password)
         with self._channels:
             return Process(self._node, command, sudo, password).completed(session)
 
@@ -73,24 +72,32 @@ class SshTransport:
 
     def close(self) -> None:
         """Let go of the connection; commands that still run fail as unreachable."""
-        with self._lock:
-            session, self._session = self._session, None
-            release, self._release = self._release, lambda: None
-            self._closed = True
+        self._closed = True
+        # Whoever is connecting just now holds the lock, for seconds perhaps, and lets go itself when it is done.
+        if self._lock.acquire(timeout=0.1):
+            try:
+                self._let_go()
+            finally:
+                self._lock.release()
+
+    def _let_go(self) -> None:
+        session, self._session = self._session, None
+        release, self._release = self._release, lambda: None
         if session is not None:
             close_session(session)
         release()
 
     def _connected(self) -> paramiko.Transport:
         with self._lock:
-            if self._closed:
-                raise UnreachableError(f"{self._node.name}: the connection was closed", code="ssh.closed")
-            if self._session is None or not self._session.is_active():
-                self._release()
-                self._release = lambda: None
+            if not self._closed and (self._session is None or not self._session.is_active()):
+                self._let_go()
                 config = self._resolver.of_node(self._node.name, self._node.connection)
                 self._session, self._release = self._jumps.connect(config, self._node.name)
                 self._user = config.user
+            if self._closed:
+                self._let_go()
+            if self._session is None:
+                raise UnreachableError(f"{self._node.name}: the connection was closed", code="ssh.closed")
             return self._session
 
     def __enter__(self) -> Self:
