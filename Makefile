@@ -31,7 +31,8 @@ test: setup  ## All tests but the long soaks
 
 .PHONY: lint
 lint: setup  ## All static checks
-	@step() { echo "+ $$*"; "$$@"; }
+	@failed=()
+	step() { echo "+ $$*"; "$$@" || failed+=("$$1"); }
 	step $(BIN)/ruff format --check --quiet .
 	step $(BIN)/ruff check --quiet .
 	step $(BIN)/mypy --no-error-summary
@@ -39,6 +40,7 @@ lint: setup  ## All static checks
 	step $(BIN)/deptry .
 	step $(BIN)/vermin --quiet --no-tips --violations -t=3.6- layers/*/remote
 	step $(BIN)/ansible-lint --offline --quiet playbooks
+	[ $${#failed[@]} = 0 ] || { echo "error: failed: $${failed[*]##*/}" >&2; exit 1; }
 
 .PHONY: format
 format: setup  ## Bring the code into shape

@@ -304,6 +304,11 @@ while True:
         store.append([event(len(kept) + 1)])
 
 
+def test_opening_does_not_wait_for_a_writer(store: Store, tmp_path: Path) -> None:
+    with store.begin(), Store.open(tmp_path / "home", {}) as other:
+        assert other.events("r-1") == []
+
+
 # Trouble
 
 

@@ -38,8 +38,7 @@ class Store:
             UnreachableError: The PostgreSQL server does not answer.
             FailedError: The database is damaged or cannot be written.
         """
-        from .migration import establish
-        from .tables import CORE, establish_bookkeeping
+        from .tables import CORE
 
         url = environment.get("AIOPS_DB")
         if url:
@@ -47,9 +46,7 @@ class Store:
         else:
             engine, place = sqlite_engine(home / FILE), str(home / FILE)
         store = cls(engine, place)
-        with store.begin() as connection:
-            establish_bookkeeping(connection)
-            establish(connection, CORE, place)
+        store.require(CORE)
         return store
 
     def require(self, schema: Schema) -> None:
@@ -58,8 +55,11 @@ class Store:
         Raises:
             ConflictError: A newer aiops has written them (`store.too_new`); nothing was changed.
         """
-        from .migration import establish
+        from .migration import establish, established
 
+        with self.read() as connection:
+            if established(connection, schema):
+                return
         with self.begin() as connection:
             establish(connection, schema, self.place)
 

@@ -1,18 +1,29 @@
 """Bringing a database to a schema: created when absent, upgraded step by step when older, refused when newer."""
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, inspect, select
 
 from aiops.layers.core.errors import ConflictError
 
 from .schema import Schema
 from .tables import SCHEMA_TABLE
 
+_ADVISORY_LOCK = 0x61696F7073
+"""Of PostgreSQL, which has no write lock on the whole database: `aiops` in ASCII."""
+
+
+def established(connection: Connection, schema: Schema) -> bool:
+    """Whether the database has `schema` at its number; a question that waits for nobody."""
+    if not inspect(connection).has_table(SCHEMA_TABLE.name):
+        return False
+    query = SCHEMA_TABLE.select().where(SCHEMA_TABLE.c.name == schema.name, SCHEMA_TABLE.c.number == schema.number)
+    return connection.execute(query).first() is not None
+
 
 def establish(connection: Connection, schema: Schema, place: str) -> None:
     """Make the database have `schema`, inside the caller's transaction.
 
     Args:
-        connection: Holds the write lock, so that two processes never create or upgrade at once.
+        connection: In a writing transaction, so that two processes never create or upgrade at once.
         schema: What is wanted.
         place: The database as people know it, for the error.
 
@@ -20,6 +31,9 @@ def establish(connection: Connection, schema: Schema, place: str) -> None:
         ConflictError: A newer aiops has written here (`store.too_new`); nothing was changed.
     """
     table = SCHEMA_TABLE
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+    table.create(connection, checkfirst=True)
     found = connection.execute(table.select().where(table.c.name == schema.name)).one_or_none()
     if found is None:
         schema.metadata.create_all(connection)

@@ -80,11 +80,6 @@ for _dialect, _statement in (
 CORE = Schema("core", 1, _METADATA)
 
 
-def establish_bookkeeping(connection: Connection) -> None:
-    """Make the table that knows which schemas are here."""
-    _BOOKKEEPING.create_all(connection)
-
-
 def insert_events(connection: Connection, events: Iterable[Event]) -> None:
     """Append `events`."""
     rows = [
