@@ -23,7 +23,7 @@ _FOOTER = """\
 
 | option | means |
 |---|---|
-| `-i FILE`, `--inventory FILE` | the inventory; else `AIOPS_INVENTORY`, `./inventory.yml`, `/etc/aiops/inventory.yml` (head) |
+| `-i FILE`, `--inventory FILE` | the inventory; else `AIOPS_INVENTORY`, `./inventory.yml`, then the head's own |
 | `--json` | one JSON document on stdout; a failure too: `{"error": {"code": ..., "message": ..., "hint": ...}}` |
 | `-q`, `--quiet` | no progress, no hints |
 | `-v`, `-vv` | more detail |

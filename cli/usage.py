@@ -57,9 +57,10 @@ def told(error: ClickException, command: Command, words: Sequence[str]) -> Input
 def _path(command: Command, words: Sequence[str]) -> str:
     path = ["aiops"]
     for word in words:
-        command = getattr(command, "commands", {}).get(word)
-        if command is None:
+        inner: Command | None = getattr(command, "commands", {}).get(word)
+        if inner is None:
             break
+        command = inner
         path.append(word)
     return " ".join(path)
 

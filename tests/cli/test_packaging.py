@@ -71,7 +71,9 @@ def test_the_wheel_works_in_a_fresh_environment(built: tuple[Path, Path], tmp_pa
     where = run(python, "-c", "import aiops; print(aiops.__file__)", cwd=tmp_path).strip()
     assert where == str(site / "aiops/__init__.py")
     assert run(python, "-m", "aiops", "--help", cwd=tmp_path).startswith("Usage: aiops ")
-    count = "import aiops, pathlib; print(sum(p.is_file() for p in pathlib.Path(aiops.__path__[0], 'playbooks').rglob('*')))"
+    count = (
+        "import aiops, pathlib as p; print(sum(f.is_file() for f in p.Path(*aiops.__path__, 'playbooks').rglob('*')))"
+    )
     assert int(run(python, "-c", count, cwd=tmp_path)) == len(
         [name for name in SOURCES if name.startswith("playbooks/")]
     )
