@@ -56,14 +56,11 @@ def _system(situation: Situation) -> Iterator[Finding]:
 def _room(situation: Situation) -> Iterator[Finding]:
     limits = situation.limits
     for node, facts in situation.known():
-        free = {disk.path: disk.free_mib for disk in facts.disks or ()}
-        for path in ("/", "/var"):
-            left = free.get(path, free.get("/") if path == "/var" and facts.disks else None)
-            if left is None:
-                yield _warning("disk", node, f"free space on {path} is unknown: {_why(facts, 'disks')}")
-            elif path not in free and path != "/":
-                continue  # /var is on /, which was judged
-            elif left < limits.disk_mib:
+        free = {disk.path: disk.free_mib for disk in facts.disks or () if disk.path in ("/", "/var")}
+        if "/" not in free:
+            yield _warning("disk", node, f"its free disk space is unknown: {_why(facts, 'disks')}")
+        for path, left in free.items():
+            if left < limits.disk_mib:
                 yield _error("disk", node, f"{left} MiB free on {path}", f"free {limits.disk_mib} MiB: `apt-get clean`")
             elif left < limits.disk_warn_mib:
                 yield _warning("disk", node, f"less than {limits.disk_warn_mib} MiB free on {path}")
@@ -74,17 +71,15 @@ def _room(situation: Situation) -> Iterator[Finding]:
 
 
 def _clocks(situation: Situation) -> Iterator[Finding]:
-    """Clocks against the median of all, so that one wrong clock (be it this machine's) blames nobody else."""
+    """Clocks against the median of all, this machine's among them, so that one wrong clock blames nobody else."""
     limits = situation.limits
     offsets = {name: facts.clock.offset for name, facts in situation.facts.items() if facts.clock is not None}
+    middle = median([0.0, *offsets.values()]) if len(offsets) > 1 else 0.0
     for node, facts in situation.known():
         if facts.clock is None:
             yield _warning("clock", node, f"its clock is unknown: {_why(facts, 'clock')}")
-    if len(offsets) < 2:  # noqa: PLR2004 - one clock alone is never wrong
-        return
-    middle = median(offsets.values())
-    for node, _ in situation.known():
-        offset = offsets.get(node.name, middle) - middle
+            continue
+        offset = facts.clock.offset - middle
         if abs(offset) <= limits.offset:
             continue
         message = f"its clock is {_span(offset)} the others'"
@@ -99,7 +94,8 @@ def _clocks(situation: Situation) -> Iterator[Finding]:
 def _machines(situation: Situation) -> Iterator[Finding]:
     """The same machine under two names, and machines cloned from one another."""
     for names in _groups(situation, _machine).values():
-        if len({situation.facts[name].boot_id for name in names}) == 1:
+        boots = {situation.facts[name].boot_id for name in names}
+        if len(boots) == 1 and None not in boots:
             finding = Finding("machine", "error", names, "are one and the same machine", "list it once")
         else:
             hint = "on the clones: `rm /etc/machine-id && systemd-machine-id-setup`, then reboot"
@@ -231,8 +227,8 @@ def _addresses(situation: Situation) -> Values:
     used |= {address for node in situation.nodes if (address := variables_of(node).aiops_address)}
 
     def addresses(facts: Facts) -> Iterable[str | None]:
-        found = {str(address).partition("/")[0] for card in facts.interfaces or () for address in card.addresses}
-        return found & used
+        cards = [card for card in facts.interfaces or () if card.name != "lo"]
+        return {address.partition("/")[0] for card in cards for address in card.addresses} & used
 
     return addresses
 
