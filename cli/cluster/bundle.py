@@ -44,6 +44,10 @@ def build(
         list[str] | None,
         typer.Option("--source", metavar="LINE", help="One apt source more, e.g. a vendor's; repeatable."),
     ] = None,
+    driver: Annotated[
+        str | None,
+        typer.Option("--driver", metavar="VERSION", help="The vendor's driver at this exact version, from `--source`."),
+    ] = None,
     mirror: Annotated[
         str | None, typer.Option("--mirror", metavar="URL", help="Your mirror of the distribution.")
     ] = None,
@@ -74,7 +78,7 @@ def build(
     more = tuple(Wanted(name, "--package") for name in package or ())
     request = Request(
         {
-            target: (*packages_of_playbooks(target.codename, vendor=bool(sources)), *more)
+            target: (*packages_of_playbooks(target, vendor=bool(sources), driver=driver), *more)
             for target in parse_targets(targets or ["bookworm/amd64"])
         },
         simulated=dummies,

@@ -34,11 +34,16 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class BusAccelerators:
-    """A vendor's devices as the PCI bus shows them, with or without a driver."""
+    """A vendor's devices as the PCI bus shows them, with or without a driver.
+
+    Attributes:
+        switches: How many of the vendor's own switches (NVSwitch) join them; these need a fabric manager.
+    """
 
     vendor: str
     count: int
     buses: tuple[str, ...] = ()
+    switches: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Facts:
         hosts: /etc/hosts, as it is.
         bus_accelerators: By vendor; empty where the bus shows none.
         accelerators: What the vendors' tools say; None when a device is there but none could be read.
+        driver_mismatch: Why the parts of a vendor's driver do not fit together; None where they do.
         python: Version of the interpreter that the probe ran in.
         kernel_packages: Installed packages of the kernel and of accelerator drivers.
         package_lock_held: Whether some process holds dpkg's or apt's lock.
@@ -105,6 +111,7 @@ class Facts:
     interfaces: tuple[Interface, ...] | None = None
     bus_accelerators: tuple[BusAccelerators, ...] | None = None
     accelerators: tuple[Accelerator, ...] | None = None
+    driver_mismatch: str | None = None
     clock: ClockReading | None = None
     python: str | None = None
     kernel_packages: tuple[str, ...] | None = None

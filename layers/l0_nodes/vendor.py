@@ -17,10 +17,13 @@ class Reading:
 
     Attributes:
         unknown: Reason by subject, for what could not be read (`tool`: "nvidia-smi: driver not loaded").
+        mismatch: Why the parts of the driver do not fit together (installed packages, loaded module); None where
+            they do, or where there is no driver.
     """
 
     accelerators: tuple[Accelerator, ...] = ()
     unknown: Mapping[str, str] | None = None
+    mismatch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

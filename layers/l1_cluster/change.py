@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from .observation import (
@@ -80,7 +81,7 @@ def difference(resources: Iterable[Resource], seen: Observation) -> tuple[Change
         if not isinstance(resource, Reboot):
             continue
         causes = {*resource.when_changed, *(one.key for one in wanted if isinstance(one, File) and one.reboots)}
-        if seen.reboot_needed or not causes.isdisjoint(changed):
+        if seen.reboot_needed or any(fnmatchcase(key, cause) for key in changed for cause in causes):
             changes.append(Change(resource.key, "reboot", resource.reason, "not rebooted since"))
     return tuple(changes)
 
@@ -112,7 +113,7 @@ def _package(wanted: Package, seen: Observation) -> Change | None:
     version = wanted.version or "installed"
     if state is None:
         return Change(wanted.key, "install", version, "absent")
-    if wanted.version is not None and state.version != wanted.version:
+    if wanted.version is not None and not fnmatchcase(state.version, wanted.version):
         return Change(wanted.key, "replace", wanted.version, state.version)
     if wanted.held != state.held:
         words = {True: "held", False: "not held"}

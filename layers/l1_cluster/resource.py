@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package is installed (or absent), at an exact version when one is given, and held when asked."""
+    """A package is installed (or absent), at an exact version when one is given, and held when asked.
+
+    Attributes:
+        version: `*` in it stands for anything, as apt has it (`580.95.05-*`).
+    """
 
     name: str
     version: str | None = None
@@ -115,7 +119,7 @@ class Reboot:
     """The node is rebooted once, when anything before it in this deploy changed what needs a reboot.
 
     Attributes:
-        when_changed: Keys of the resources whose change needs it.
+        when_changed: Keys of the resources whose change needs it; `*` in one stands for anything.
     """
 
     reason: str

@@ -14,15 +14,19 @@ class Nvidia:
 
     def asks(self) -> tuple[Ask, ...]:
         """What to fetch on a node that has, or may have, NVIDIA devices."""
+        from .driver import PACKAGES_ASK
         from .reading import ASKS
 
-        return ASKS
+        return (*ASKS, PACKAGES_ASK)
 
     def read(self, record: Record) -> Reading:
         """The devices in a record. Pure; what cannot be read becomes `unknown`, never an exception."""
+        from dataclasses import replace
+
+        from .driver import pair_mismatch
         from .reading import read
 
-        return read(record)
+        return replace(read(record), mismatch=pair_mismatch(record))
 
     def simulate(self, count: int, model: str | None) -> SimulatedTool | None:
         """The simulated `nvidia-smi` for a lab host with `count` devices."""

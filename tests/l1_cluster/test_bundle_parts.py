@@ -205,13 +205,20 @@ def test_names_come_from_phases_and_declarations(tmp_path: Path) -> None:
         "always: [sudo]\nphases: {gpu: [toolkit]}\nvendor: [toolkit]\n"
         "releases: {jammy: {without: [less], with: [more]}}\n"
     )
-    names = {one.name: one.by for one in packages_of_playbooks("bookworm", playbooks=tmp_path)}
+    names = {one.name: one.by for one in packages_of_playbooks(Target("bookworm", "amd64"), playbooks=tmp_path)}
     assert names == {"chrony": "phase time", "jq": "phase time", "less": "phase time", "sudo": "every node"}
-    jammy = {one.name for one in packages_of_playbooks("jammy", vendor=True, playbooks=tmp_path)}
+    jammy = {one.name for one in packages_of_playbooks(Target("jammy", "amd64"), vendor=True, playbooks=tmp_path)}
     assert jammy == {"chrony", "jq", "more", "sudo", "toolkit"}
 
 
 def test_the_shipped_phases_name_what_a_cluster_is_made_of() -> None:
-    names = {one.name for one in packages_of_playbooks("bookworm")}
+    names = {one.name for one in packages_of_playbooks(Target("bookworm", "amd64"))}
     assert {"chrony", "munge", "slurmctld", "slurmd", "prometheus", "python3-apt"} <= names
     assert not names & {"aiops", "datacenter-gpu-manager-exporter"}
+
+
+def test_a_vendors_driver_is_wanted_at_one_exact_version_by_distribution() -> None:
+    ubuntu = {str(one) for one in packages_of_playbooks(Target("noble", "amd64"), vendor=True, driver="580.95.05")}
+    assert {"nvidia-utils-580-server=580.95.05-*", "nvidia-fabricmanager-580=580.95.05-*"} <= ubuntu
+    debian = {str(one) for one in packages_of_playbooks(Target("bookworm", "amd64"), vendor=True, driver="580.95.05")}
+    assert {"nvidia-driver-cuda=580.95.05-*", "nvidia-fabricmanager=580.95.05-*", "nvidia-container-toolkit"} <= debian

@@ -166,7 +166,8 @@ class _Builder:
         _need_space(folder, _MARGIN, "the package lists")
         apt.update()
         self._events.emit("lists_updated", target=str(target))
-        groups = _by_phase(self._request.wanted[target])
+        made_here = {one.name for one in self._request.simulated}
+        groups = _by_phase(one for one in self._request.wanted[target] if one.name not in made_here)
         closures = [apt.resolve(group) for group in groups]
         debs = {(deb.name, deb.version, deb.architecture): deb for closure in closures for deb in closure}
         for deb in debs.values():

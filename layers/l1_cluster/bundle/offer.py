@@ -20,8 +20,15 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 class Placed(Protocol):
     """What is needed of a node to know which of the packages are for it."""
 
-    name: str
-    facts: Facts | None
+    @property
+    def name(self) -> str:
+        """Its name, for messages."""
+        ...
+
+    @property
+    def facts(self) -> Facts | None:
+        """What the last probe said."""
+        ...
 
 
 class NotOfferedError(LookupError):
@@ -149,6 +156,18 @@ class Offer:
             and one.architecture in {architecture, "all"}
         }
         return sorted(found, key=version_key, reverse=True)
+
+
+def pair_of_sources(names: Iterable[str], wanted: str | None) -> tuple[PairMember, ...]:
+    """As `Offer.pair`, for a node that installs from its own sources: apt finds the packaging's revision.
+
+    Raises:
+        NotOfferedError: No version is said, so that no pair can be named.
+    """
+    if wanted is None:
+        raise NotOfferedError("without a bundle the driver's exact version must be said: set `aiops_driver_version`")
+    branch = wanted.partition(".")[0]
+    return tuple(PairMember(pattern.replace("#", branch), f"{wanted}-*") for pattern in names)
 
 
 def open_offer(path: Path, home: Path) -> Offer:
