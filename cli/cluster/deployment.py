@@ -15,6 +15,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from aiops.cli.app import App
     from aiops.cli.screen import Screen
+    from aiops.layers.l0_nodes.facts import Facts
     from aiops.layers.l1_cluster.bundle.offer import Offer
     from aiops.layers.l1_cluster.doors import Deployed, Doors
     from aiops.layers.l1_cluster.ledger import Ledger
@@ -142,9 +143,15 @@ class Deployment:
                     clock=aiops.clock,
                     here=this_machine(),
                     on_task=self._progress.task,
+                    pair_mismatch=self._pair_mismatch,
                 )
             finally:
                 playbook.close()
+
+    def _pair_mismatch(self, facts: "Facts") -> str | None:
+        """Why a driver that does not fit together keeps its node out: unless this very deploy may mend it."""
+        mends = any(phase.name == "accelerator" for phase in self._phases)
+        return None if mends else facts.driver_mismatch
 
     def _bundle(self) -> "Offer | None":
         """The bundle that the chosen nodes install from, opened and, for a deploy, packed; None where none does."""

@@ -1,13 +1,13 @@
 """What a phase's templates see: `node` and `cluster`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.variables import NodeVariables, variables_of
 
-from .bundle.offer import Offer
+from .bundle.offer import Offer, PairMember, pair_of_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class NodeContext:
     groups: tuple[str, ...]
     variables: NodeVariables = field(hash=False)
     facts: Facts | None = field(default=None, hash=False)
+
+    def has(self, vendor: str) -> bool:
+        """Whether the node's bus shows devices of an accelerator vendor, driver or not."""
+        shown = self.facts.bus_accelerators if self.facts is not None else None
+        return any(one.vendor == vendor for one in shown or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,22 @@ class ClusterContext:
     def role(self, name: str) -> tuple[NodeContext, ...]:
         """The nodes that play the role `name`, in the inventory's order."""
         return tuple(node for node in self.nodes if name in node.roles)
+
+    def driver(self, names: Sequence[str], node: NodeContext) -> tuple[PairMember, ...]:
+        """The packages of a driver for a node, all of one version: `aiops_driver_version`, else the bundle's newest.
+
+        Args:
+            names: `#` in them stands for the driver's branch (`580` of `580.95.05`).
+            node: For which node.
+
+        Raises:
+            NotOfferedError: The repository has no version of which all packages are there, or which one is wanted of
+                the node's own sources is not said.
+        """
+        wanted = node.variables.aiops_driver_version
+        if self.bundle is not None and node.variables.aiops_repository == "bundle":
+            return self.bundle.pair(names, node, wanted)
+        return pair_of_sources(names, wanted)
 
     def node(self, name: str) -> NodeContext:
         """The node called `name`, which is one of the inventory's."""
