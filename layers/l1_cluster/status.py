@@ -22,7 +22,7 @@ class NodeStatus:
     Attributes:
         state: `deployed` (the last word of every phase on it is good), `failed` (that of one is not), `new` (no phase
             ever did anything there) or `unreachable` (it does not answer now, whatever was done).
-        reason: Why it failed or is unreachable.
+        reason: Why it failed or is unreachable; else what is wrong with its driver, if anything.
         system: Operating system and release; None when it is not known. So for the rest.
         accelerators: `8 × NVIDIA H100`.
     """
@@ -115,7 +115,7 @@ def _node(node: Node, results: Sequence[Result], live: Facts | AiopsError | None
         node.name,
         roles,
         state,
-        reason,
+        reason or live.driver_mismatch,
         live.os_name,
         live.kernel,
         accelerators_in_words(live),

@@ -1,0 +1,155 @@
+"""`aiops cluster status`: what was deployed where, what is there now, and who answers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from aiops.cli.app import App
+from aiops.cli.cell import Cell
+from aiops.cli.exit import Exit, worst
+from aiops.cli.options import InventoryArgument, JsonOption, OnOption, QuietOption
+from aiops.cli.screen import Screen
+from aiops.layers.core.errors import AiopsError
+from aiops.layers.l0_nodes.nodeset import fold
+
+if TYPE_CHECKING:
+    from aiops.layers.l0_nodes.facts import Facts
+    from aiops.layers.l0_nodes.fleet import Fleet
+    from aiops.layers.l0_nodes.inventory import Inventory
+    from aiops.layers.l0_nodes.node import Node
+    from aiops.layers.l1_cluster.metrics import Target
+    from aiops.layers.l1_cluster.status import ClusterStatus
+
+
+def status(
+    context: typer.Context,
+    *,
+    inventory: InventoryArgument = None,
+    on: OnOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> int:
+    """Show phases, versions and node states; 3 when a node does not answer, 4 when a phase failed on one."""
+    from aiops.layers.l1_cluster.run import Runs
+    from aiops.layers.l1_cluster.status import cluster_status
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    read = aiops.inventory(inventory)
+    nodes = read.select(on)
+    with aiops.store() as store:
+        runs = Runs(store)
+        results = runs.latest_results(read.cluster)
+        last = next(iter(runs.newest(cluster=read.cluster, limit=1)), None)
+    with aiops.fleet(read) as fleet:
+        live = _look(aiops, screen, fleet, nodes)
+        targets = _targets(read, fleet, live) if any(one.phase == "monitoring" for one in results) else None
+    found = cluster_status(read, nodes, results, last, live)
+    if json:
+        screen.document({**found.document(), "prometheus": _prometheus_document(targets)})
+    else:
+        _show(screen, found, targets)
+    return _exit(found)
+
+
+def _look(aiops: App, screen: Screen, fleet: "Fleet", nodes: "Sequence[Node]") -> "dict[str, Facts | AiopsError]":
+    """The facts of each node now, or why there are none."""
+    from aiops.layers.core.errors import UnreachableError
+    from aiops.layers.l1_cluster.prober import FleetProber
+
+    prober = FleetProber(fleet, aiops.vendors(), aiops.clock)
+    live: dict[str, Facts | AiopsError] = {}
+    with screen.step("look", nodes=[node.name for node in nodes]) as step:
+        for outcome in prober.probe(nodes, prober.fact_asks):
+            name = outcome.node.name
+            if outcome.value is not None:
+                live[name] = prober.facts(outcome.value)
+            else:
+                live[name] = outcome.error or UnreachableError(f"{name}: no answer", code="node.silent")
+            step.done(name, failed=outcome.value is None)
+    return live
+
+
+def _targets(
+    inventory: "Inventory", fleet: "Fleet", live: Mapping[str, "Facts | AiopsError"]
+) -> "tuple[Target, ...] | AiopsError | None":
+    """What Prometheus on the head scrapes, or why that is not known; None without a head that answers."""
+    from aiops.layers.l1_cluster.metrics import prometheus, targets
+
+    head = inventory.head
+    if head is None or isinstance(live.get(head.name), AiopsError):
+        return None
+    try:
+        with prometheus(fleet.transport(head), head.connection.address) as url:
+            return targets(url)
+    except AiopsError as error:
+        return error
+
+
+def _show(screen: Screen, found: "ClusterStatus", targets: "tuple[Target, ...] | AiopsError | None") -> None:
+    simulated = " · simulated" if any(node.simulated for node in found.nodes) else ""
+    last = found.last
+    when = f"last run {last.id}, {last.status}, {screen.time(last.started)}" if last else "nothing was deployed yet"
+    screen.line(f"{found.cluster} · {_count(len(found.nodes))}{simulated} · {when}")
+    screen.line("")
+    screen.table(("nodes", "state", "system", "kernel", "accelerators", "driver", "reason"), _node_rows(found))
+    if found.results:
+        screen.line("")
+        screen.table(("phase", "outcome", "nodes", "run", "at"), _phase_rows(found))
+    if isinstance(targets, AiopsError):
+        screen.line("")
+        screen.line(f"Prometheus: unknown: {targets.message}")
+    elif targets is not None:
+        down = [target for target in targets if target.up is False]
+        screen.line("")
+        screen.line(f"Prometheus: {sum(target.up is True for target in targets)}/{len(targets)} targets up")
+        for target in down:
+            screen.line(f"  {target.job} {target.node or target.instance}: {target.reason or 'down'}")
+    failed = [node.node for node in found.nodes if node.state == "failed"]
+    if failed and last:
+        screen.hint(f"why: `aiops run show {last.id} --node {fold(failed)}`")
+    new = found.states["new"]
+    if new:
+        screen.hint(f"{_count(new)} never deployed: `aiops cluster deploy`")
+
+
+def _node_rows(found: "ClusterStatus") -> list[tuple[str | None, ...]]:
+    """Nodes that are alike in one row."""
+    groups: dict[tuple[str | None, ...], list[str]] = {}
+    for node in found.nodes:
+        key = (node.state, node.system, node.kernel, node.accelerators, node.driver, node.reason)
+        groups.setdefault(key, []).append(node.node)
+    return [(fold(names), *key) for key, names in groups.items()]
+
+
+def _phase_rows(found: "ClusterStatus") -> list[tuple[Cell, ...]]:
+    """The last result of each phase, nodes with the same in one row, with the newest time."""
+    groups: dict[tuple[str, str, str], list[tuple[str, datetime]]] = {}
+    for result in found.results:
+        groups.setdefault((result.phase, result.outcome, result.run), []).append((result.node, result.at))
+    return [
+        (phase, outcome, fold(name for name, _ in members), run, max(at for _, at in members))
+        for (phase, outcome, run), members in groups.items()
+    ]
+
+
+def _prometheus_document(targets: "Iterable[Target] | AiopsError | None") -> object:
+    if targets is None:
+        return None
+    if isinstance(targets, AiopsError):
+        return {"error": {"code": targets.code, "message": targets.message}}
+    return [
+        {"job": one.job, "node": one.node, "instance": one.instance, "up": one.up, "reason": one.reason}
+        for one in targets
+    ]
+
+
+def _exit(found: "ClusterStatus") -> Exit:
+    codes = {"unreachable": Exit.UNREACHABLE, "failed": Exit.CRITICAL}
+    return worst(codes.get(node.state, Exit.DONE) for node in found.nodes)
+
+
+def _count(nodes: int) -> str:
+    return f"{nodes} node{'s' * (nodes != 1)}"

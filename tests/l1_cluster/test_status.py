@@ -1,0 +1,76 @@
+"""The state of a cluster, judged from journals and a look at the nodes."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from aiops.layers.core.errors import AiopsError, UnreachableError
+from aiops.layers.l0_nodes.accelerator import Accelerator
+from aiops.layers.l0_nodes.facts import BusAccelerators, Facts
+from aiops.layers.l0_nodes.inventory import Inventory
+from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l1_cluster.run import Result
+from aiops.layers.l1_cluster.status import NodeStatus, accelerators_in_words, cluster_status
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+NODES = tuple(Node(name, roles=frozenset({"workers"})) for name in ("gpu01", "gpu02"))
+INVENTORY = Inventory(Path("inventory.yml"), "lab-a", NODES, {})
+
+
+def result(phase: str, outcome: str, reason: str | None = None, node: str = "gpu01") -> Result:
+    return Result("r-1", phase, node, outcome, 1.0, reason, NOW)
+
+
+def judged(*results: Result, live: Facts | AiopsError | None = None) -> NodeStatus:
+    live = live or Facts("gpu01", NOW, os_name="Debian", kernel="6.1")
+    return cluster_status(INVENTORY, NODES[:1], results, None, {"gpu01": live}).nodes[0]
+
+
+@pytest.mark.parametrize(
+    ("results", "state", "reason"),
+    [
+        ([], "new", None),
+        ([result("base", "ok"), result("time", "changed")], "deployed", None),
+        ([result("base", "failed", "disk full"), result("time", "ok")], "failed", "base: disk full"),
+        ([result("base", "failed", "disk full"), result("time", "blocked", "it failed")], "failed", "base: disk full"),
+        ([result("time", "blocked", "it needs head")], "failed", "time: it needs head"),
+        ([result("base", "failed", "x", node="gpu02")], "new", None),
+    ],
+)
+def test_state(results: list[Result], state: str, reason: str | None) -> None:
+    status = judged(*results)
+    assert (status.state, status.reason) == (state, reason)
+
+
+def test_a_node_that_does_not_answer_is_unreachable_whatever_was_done() -> None:
+    away = UnreachableError("gpu01: no answer", code="ssh.timeout")
+    status = judged(result("base", "ok"), live=away)
+    assert (status.state, status.reason, status.kernel) == ("unreachable", "gpu01: no answer", None)
+    assert cluster_status(INVENTORY, NODES, (), None, {}).states == {"unreachable": 2}
+
+
+def test_a_driver_that_does_not_fit_is_said() -> None:
+    broken = Facts("gpu01", NOW, driver_mismatch="module 570, library 580")
+    assert judged(result("base", "ok"), live=broken).reason == "module 570, library 580"
+
+
+def test_accelerators_in_words() -> None:
+    devices = (Accelerator("nvidia", model="H100", driver="580.95"),) * 2 + (Accelerator("amd"),)
+    assert accelerators_in_words(Facts("n", NOW, accelerators=devices)) == "2 × H100, 1 × amd"
+    assert accelerators_in_words(Facts("n", NOW, accelerators=())) is None
+    bare = Facts("n", NOW, bus_accelerators=(BusAccelerators("nvidia", 8),))
+    assert accelerators_in_words(bare) == "8 × nvidia (no driver)"
+
+
+def test_as_a_document() -> None:
+    facts = Facts("gpu01", NOW, simulated=True, accelerators=(Accelerator("nvidia", driver="580.95"),))
+    found = cluster_status(
+        INVENTORY, NODES, [result("base", "ok"), result("x", "ok", node="left")], None, {"gpu01": facts}
+    )
+    document = json.loads(json.dumps(found.document()))
+    assert document["simulated"] is True
+    assert [node["state"] for node in document["nodes"]] == ["deployed", "unreachable"]
+    assert document["nodes"][0]["driver"] == "580.95"
+    assert [one["node"] for one in document["phases"]] == ["gpu01"]
