@@ -123,3 +123,25 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+LEAVES = [path for path, command in TREE.items() if not hasattr(command, "commands")]
+# What these print is one word or another program's own output.
+WITHOUT_JSON = {"aiops config path", "aiops node ssh"}
+
+
+@pytest.mark.parametrize("path", LEAVES)
+def test_options_mean_one_thing_everywhere(path: str) -> None:
+    options = {name for parameter in TREE[path].params for name in parameter.opts}
+    if path not in WITHOUT_JSON:
+        assert {"--json", "-q", "--quiet"} <= options
+    for short, long in (("-i", "--inventory"), ("-q", "--quiet"), ("-v", "--verbose"), ("-f", "--follow")):
+        assert (short in options) == (long in options), long
+    if "--on" in options and "NODES" in {parameter.metavar for parameter in TREE[path].params}:
+        assert {"--limit", "--node"} <= options
+
+
+@pytest.mark.parametrize("path", TREE)
+def test_short_help_works_everywhere(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*path.split()[1:], "-h"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: {path} ")
