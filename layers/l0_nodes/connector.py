@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from .known_hosts import HostKey
 from .local import LocalTransport
 from .node import Node
 from .ssh_config import Resolver
@@ -53,6 +54,16 @@ class Connector:
         from .ssh import SshTransport
 
         return SshTransport(node, self.resolver, self._jump_hosts(), password)
+
+    def host_keys(self, node: Node) -> tuple[HostKey, ...]:
+        """The keys a node shows to anybody, whether we trust them or not.
+
+        Raises:
+            UnreachableError: It does not answer.
+        """
+        from .ssh import scan
+
+        return scan(self.resolver.of_node(node.name, node.connection), node.name, self._jump_hosts())
 
     def _jump_hosts(self) -> "JumpHosts":
         from .ssh import Identities, JumpHosts

@@ -101,17 +101,7 @@ class Resolver:
         Raises:
             InputError: ssh does not accept its configuration, or an option cannot be honoured.
         """
-        words = []
-        if connection.port is not None:
-            words += ["-p", str(connection.port)]
-        if connection.user is not None:
-            words += ["-l", connection.user]
-        if connection.key_file is not None:
-            words += ["-o", f'IdentityFile="{connection.key_file}"']
-        if not connection.host_key_checking:
-            words += ["-o", "StrictHostKeyChecking=no"]
-        words += connection.ssh_arguments
-        return self.resolve(name, connection.address or name, words)
+        return self.resolve(name, connection.address or name, ssh_words(connection))
 
     def resolve(self, node: str, host: str, words: Sequence[str] = ()) -> SshConfig:
         """The configuration for `ssh WORDS HOST`, on behalf of `node`.
@@ -169,6 +159,20 @@ class Resolver:
             key, _, value = line.partition(" ")
             found.setdefault(key.lower(), []).append(value.strip())
         return found
+
+
+def ssh_words(connection: Connection) -> tuple[str, ...]:
+    """The options by which the system's ssh reaches a node of the inventory; the inventory's own come first."""
+    words: list[str] = []
+    if connection.port is not None:
+        words += ["-p", str(connection.port)]
+    if connection.user is not None:
+        words += ["-l", connection.user]
+    if connection.key_file is not None:
+        words += ["-o", f'IdentityFile="{connection.key_file}"']
+    if not connection.host_key_checking:
+        words += ["-o", "StrictHostKeyChecking=no"]
+    return (*words, *connection.ssh_arguments)
 
 
 def _config_error(node: str, words: tuple[str, ...], stderr: str) -> InputError:

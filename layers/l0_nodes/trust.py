@@ -4,16 +4,31 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aiops.layers.core.errors import ConflictError, InputError
 from aiops.layers.core.file import write_atomic
 
-from .known_hosts import HostKey, hashed_name, matches, parse
+from .known_hosts import Entry, HostKey, hashed_name, host_name, matches, parse
 from .ssh_config import SshConfig
 
 _HASH_SALT_BYTES = 20
+
+
+def name_of(config: SshConfig) -> str:
+    """The name that a host has in known_hosts."""
+    alias = config.host_key_alias
+    return alias.lower() if alias is not None else host_name(config.host, config.port)
+
+
+def known_lines(config: SshConfig) -> list[Entry]:
+    """All lines of the known_hosts files, the user's before the system's; a file that is not there knows nobody."""
+    lines: list[Entry] = []
+    for file in (*config.user_known_hosts, *config.global_known_hosts):
+        with suppress(OSError):
+            lines += parse(Path(file).read_text("utf-8", "replace"), file)
+    return lines
 
 
 def remember(config: SshConfig, name: str, key: HostKey) -> None:

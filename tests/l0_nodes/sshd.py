@@ -86,7 +86,12 @@ class Sshd:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, *, host_keys: tuple[Path, ...] = (), certificates: tuple[Path, ...] = (), extra: str = ""
+    folder: Path,
+    *,
+    host_keys: tuple[Path, ...] = (),
+    certificates: tuple[Path, ...] = (),
+    addresses: tuple[str, ...] = ("127.0.0.1",),
+    extra: str = "",
 ) -> Iterator[Sshd]:
     """Start a server in `folder` and wait until it answers."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +107,7 @@ def running(
     config = folder / "sshd_config"
     lines = [
         f"Port {port}",
-        "ListenAddress 127.0.0.1",
+        *(f"ListenAddress {address}" for address in addresses),
         "UsePAM no",
         "PermitRootLogin yes",
         "PasswordAuthentication no",

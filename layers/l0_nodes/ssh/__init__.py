@@ -2,6 +2,7 @@
 
 from .identity import Identities
 from .jump import JumpHosts
+from .scan import scan
 from .transport import SshTransport
 
-__all__ = ["Identities", "JumpHosts", "SshTransport"]
+__all__ = ["Identities", "JumpHosts", "SshTransport", "scan"]

@@ -1,9 +1,7 @@
 """Whether the host that answered is the one we mean."""
 
-import contextlib
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import paramiko
 
@@ -11,17 +9,15 @@ from aiops.layers.core.errors import UnreachableError
 from aiops.layers.l0_nodes.certificate import Certificate, parse_certificate
 from aiops.layers.l0_nodes.known_hosts import (
     DEFAULT_PORT,
-    Entry,
     HostKey,
     Verdict,
     host_name,
     judge,
     of_host,
     ordered_algorithms,
-    parse,
 )
 from aiops.layers.l0_nodes.ssh_config import SshConfig
-from aiops.layers.l0_nodes.trust import remember
+from aiops.layers.l0_nodes.trust import known_lines, name_of, remember
 
 _TRUSTING = ("accept-new", "no")
 
@@ -41,12 +37,10 @@ class HostKeys:
     def __init__(self, config: SshConfig, node: str) -> None:
         self._config = config
         self._node = node
-        self._lines: list[Entry] = []
-        for file in (*config.user_known_hosts, *config.global_known_hosts):
-            with contextlib.suppress(OSError):  # a file that is not there knows nobody
-                self._lines += parse(Path(file).read_text("utf-8", "replace"), file)
-        alias = config.host_key_alias
-        self._name = alias.lower() if alias is not None else host_name(config.host, config.port)
+        # A jump host has no name in the inventory, and is trusted by ssh itself.
+        self._trust = f"ssh {config.alias}" if ", by way of " in node else f"aiops node trust {node}"
+        self._lines = known_lines(config)
+        self._name = name_of(config)
         self._entries = of_host(self._lines, self._name)
 
     def algorithms(self) -> tuple[str, ...]:
@@ -129,7 +123,7 @@ class HostKeys:
                 code="ssh.host_key_changed",
                 hints=[
                     "somebody may be listening in: ask its administrator for the fingerprint",
-                    f"if the host was installed anew: `aiops node trust {node} --replace`",
+                    f"if the host was installed anew: `{self._trust} --replace`",
                     f"or remove the old key by hand: `ssh-keygen -R '{name}' -f {file}`",
                 ],
             )
@@ -137,7 +131,7 @@ class HostKeys:
         return UnreachableError(
             f"{node}: the host key of {name} is not known: {fingerprint}{reason}",
             code="ssh.host_key_unknown",
-            hints=[f"compare the fingerprint, then trust it: `aiops node trust {node}`"],
+            hints=[f"compare the fingerprint, then trust it: `{self._trust}`"],
         )
 
 

@@ -47,9 +47,22 @@ class JumpHosts:
         Raises:
             UnreachableError: The host, or a jump host on the way, cannot be reached.
         """
+        way, release = self.way(config, node, depth)
+        try:
+            return open_session(config, self._identities, way), release
+        except BaseException:
+            release()
+            raise
+
+    def way(self, config: SshConfig, node: str, depth: int = 0) -> tuple[Way, Callable[[], None]]:
+        """The way to a host up to its door, and what lets go of it.
+
+        Raises:
+            UnreachableError: A jump host on the way cannot be reached.
+        """
         seconds = min(self._seconds, config.connect_timeout or self._seconds)
         if config.proxy_jump is None:
-            return open_session(config, self._identities, Way(node, seconds)), lambda: None
+            return Way(node, seconds), lambda: None
         if depth >= _DEPTH:
             raise UnreachableError(
                 f"{node}: ProxyJump goes in circles: {config.proxy_jump}",
@@ -58,12 +71,7 @@ class JumpHosts:
             )
         jump = _jump(config)
         session, release = self._through(jump, node, depth)
-        try:
-            way = Way(node, seconds, lambda host, port: _forward(session, host, port, node=node, jump=jump.host))
-            return open_session(config, self._identities, way), release
-        except BaseException:
-            release()
-            raise
+        return Way(node, seconds, lambda host, port: _forward(session, host, port, node=node, jump=jump.host)), release
 
     def _through(self, jump: _Jump, node: str, depth: int) -> tuple[paramiko.Transport, Callable[[], None]]:
         with self._lock:
@@ -71,7 +79,7 @@ class JumpHosts:
         with shared.lock:
             if shared.session is None or not shared.session.is_active():
                 config = self._resolver.resolve(node, jump.host, jump.words)
-                shared.session, shared.below = self.connect(config, f"{node} (by way of {jump.host})", depth + 1)
+                shared.session, shared.below = self.connect(config, f"{node}, by way of {jump.host}", depth + 1)
             shared.users += 1
             return shared.session, lambda: self._release(shared)
 

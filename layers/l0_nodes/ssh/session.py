@@ -107,6 +107,20 @@ def open_session(config: SshConfig, identities: Identities, way: Way) -> paramik
     return session
 
 
+def shown_key(config: SshConfig, way: Way, algorithms: Sequence[str]) -> bytes:
+    """The key that the host shows when it is asked for one of `algorithms`; nobody says that it is to be trusted.
+
+    Raises:
+        UnreachableError: It does not answer, or has no such key (`ssh.handshake`).
+    """
+    session = _Session(_socket(config, way), algorithms)
+    try:
+        _handshake(session, config, way)
+    finally:
+        close_session(session)
+    return session.shown
+
+
 def close_session(session: paramiko.Transport) -> None:
     """Close it at once: the thread that listens is woken, not waited for."""
     sock = session.sock
@@ -278,4 +292,5 @@ def _reason(error: BaseException) -> str:
         return "the connection was closed"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or type(error).__name__
+    said = str(error).replace("Error reading SSH protocol banner", "it says nothing, or not SSH: ")
+    return said.strip(" :") or type(error).__name__

@@ -1,0 +1,126 @@
+"""`aiops node list|show`: the nodes as the inventory has them; nobody is contacted."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiops.cli.app import App
+from aiops.cli.options import InventoryOption, JsonOption, OnOption, QuietOption
+
+if TYPE_CHECKING:
+    from aiops.layers.l0_nodes.node import Node
+
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Its name in the inventory.")]
+
+
+def list_(
+    context: typer.Context,
+    *,
+    on: OnOption = None,
+    inventory: InventoryOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """List the nodes of the inventory, their addresses, roles and groups."""
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    nodes = aiops.inventory(inventory).select(on)
+    if json:
+        screen.document([_document(node) for node in nodes])
+        return
+    screen.table(
+        ("node", "address", "user", "roles", "groups"),
+        [
+            (
+                node.name,
+                _place(node),
+                node.connection.user,
+                ",".join(sorted(node.roles)) or None,
+                ",".join(node.groups) or None,
+            )
+            for node in nodes
+        ],
+    )
+
+
+def show(
+    context: typer.Context,
+    node: NodeArgument,
+    *,
+    inventory: InventoryOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show how a node is reached, after ssh's own configuration, and its variables."""
+    from aiops.layers.l0_nodes.variables import variables_of
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    found = aiops.inventory(inventory).node(node)
+    reached = _reached(aiops, found)
+    variables = variables_of(found).model_dump(mode="json", exclude_defaults=True)
+    if json:
+        screen.document({**_document(found), "reached": reached, "variables": variables})
+        return
+    rows: list[tuple[str, Any]] = [
+        ("node", found.name),
+        ("roles", ",".join(sorted(found.roles)) or None),
+        ("groups", ",".join(found.groups) or None),
+        *reached.items(),
+        *variables.items(),
+    ]
+    screen.table(("what", "value"), [(name, _text(value)) for name, value in rows])
+
+
+def _document(node: "Node") -> dict[str, Any]:
+    connection = node.connection
+    return {
+        "node": node.name,
+        "address": connection.address or node.name,
+        "port": connection.port,
+        "user": connection.user,
+        "connection": connection.kind,
+        "become": connection.become.enabled,
+        "roles": sorted(node.roles),
+        "groups": list(node.groups),
+    }
+
+
+def _place(node: "Node") -> str:
+    if node.connection.kind == "local":
+        return "this machine"
+    address = node.connection.address or node.name
+    return address if node.connection.port is None else f"{address}:{node.connection.port}"
+
+
+def _reached(aiops: App, node: "Node") -> dict[str, Any]:
+    """The connection as ssh resolves it."""
+    if node.connection.kind == "local":
+        return {"connection": "this machine"}
+    from aiops.layers.l0_nodes.ssh_config import Resolver
+
+    config = Resolver(aiops.environment).of_node(node.name, node.connection)
+    become = node.connection.become
+    return {
+        "connection": f"{config.user}@{config.host}:{config.port}",
+        "jump": config.proxy_jump or config.proxy_command,
+        "keys": [file for file in config.identity_files if _exists(file)],
+        "agent": config.agent,
+        "known_hosts": list(config.user_known_hosts),
+        "host_keys": {"yes": "strict", "ask": "strict"}.get(config.strict, config.strict),
+        "root": f"{become.method} to {become.user}" if become.enabled else None,
+    }
+
+
+def _exists(file: str) -> bool:
+    from pathlib import Path
+
+    return Path(file).exists()
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value) or None
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {part}" for name, part in value.items()) or None
+    return str(value) if isinstance(value, bool) else value
