@@ -317,7 +317,7 @@ class _Deployment:
     def _unblocked(self, phase: Phase, part: Sequence[Node]) -> list[Node]:
         """The nodes that can go on; the others are written down as blocked."""
         missing = ""
-        for role in phase.needs:
+        for role in self._needs(phase):
             nodes = [node.name for node in self._request.inventory.role(role)]
             failure = self._ledger.all_failed(nodes)
             if failure is not None:
@@ -331,6 +331,17 @@ class _Deployment:
             else:
                 living.append(node)
         return living
+
+    def _needs(self, phase: Phase) -> tuple[str, ...]:
+        """The roles that a phase and those it comes after need: without the head's repository there is no base."""
+        chosen = {one.name: one for one in self._request.phases}
+        waiting, seen = [phase.name], [phase]
+        while waiting:
+            for name in chosen[waiting.pop()].after:
+                if name in chosen and chosen[name] not in seen:
+                    seen.append(chosen[name])
+                    waiting.append(name)
+        return tuple(dict.fromkeys(role for one in seen for role in one.needs))
 
     def _workable(self, phase: Phase, nodes: Sequence[Node]) -> list[Node]:
         """The nodes whose newest facts the phase can be worked out with; the others have failed."""

@@ -204,7 +204,6 @@ class Playbook:
             **ours,
             "ANSIBLE_CALLBACK_PLUGINS": callbacks,
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.private / "ssh"),
-            "MAX_EVENT_RES": "20000",
         }
 
     def _password_file(self, password: str) -> Path:
@@ -255,7 +254,8 @@ class _Reader:
                 case "runner_item_on_failed":
                     self._item_results.setdefault((node, task), result)
                 case "runner_on_failed" if not data.get("ignore_errors"):
-                    self._fail(node, task, self._item_results.get((node, task), result), unreachable=False)
+                    told = self._item_results.get((node, task)) or _failed_item(result) or result
+                    self._fail(node, task, told, unreachable=False)
                 case "runner_on_unreachable":
                     self._fail(node, task, result, unreachable=True)
         return False
@@ -267,6 +267,12 @@ class _Reader:
         self.failures[node] = failure
         if self._on_failure is not None:
             self._on_failure(failure)
+
+
+def _failed_item(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The first item of a loop that failed, or None."""
+    items = [item for item in result.get("results") or () if isinstance(item, Mapping)]
+    return next((item for item in items if item.get("failed") or item.get("unreachable")), None)
 
 
 def reason_of(result: Mapping[str, Any]) -> str:

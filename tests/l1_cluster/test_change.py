@@ -102,7 +102,7 @@ def test_a_reboot_follows_the_changes_that_need_it() -> None:
 
 
 def test_a_file_can_need_a_reboot() -> None:
-    wanted = [File("/etc/default/grub", b"x", reboots=True), Reboot("the kernel's options changed", ())]
+    wanted: list[Resource] = [File("/etc/default/grub", b"x", reboots=True), Reboot("the kernel's options changed", ())]
     assert [change.key for change in difference(wanted, WHOLE)] == ["file:/etc/default/grub", "reboot"]
 
 

@@ -1,0 +1,557 @@
+"""The deploy's state machine against fake nodes: who is touched, who is left out, and what is written down."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aiops.layers.core.errors import ConflictError, InputError, UnreachableError
+from aiops.layers.core.event import Event, EventStream
+from aiops.layers.l0_nodes.ask import Answer, Ask, Record
+from aiops.layers.l0_nodes.facts import ClockReading, Disk, Facts
+from aiops.layers.l0_nodes.fleet import Outcome
+from aiops.layers.l0_nodes.inventory import Inventory
+from aiops.layers.l0_nodes.node import Connection, Node
+from aiops.layers.l1_cluster.deploy import deploy
+from aiops.layers.l1_cluster.doors import Deployed, Doors, HeldLock, Request
+from aiops.layers.l1_cluster.observation import DIGESTS, REBOOT_MARKER, STAT, UNITS
+from aiops.layers.l1_cluster.phase import read_phases
+from aiops.layers.l1_cluster.plan import Plan
+from aiops.layers.l1_cluster.playbook import Played, TaskFailure
+from aiops.layers.l1_cluster.secrets import Secrets
+from aiops.layers.l1_cluster.survey import AsksFor
+
+NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
+BASE = """
+phase: base
+resources:
+  - file: /etc/hosts
+    content: "{% for node in cluster.nodes %}{{ node.name }} {% endfor %}"
+"""
+SCHEDULER = """
+phase: scheduler
+after: [base]
+on: [head, workers]
+needs: [head]
+resources:
+  - file: /etc/slurm.conf
+    content: "boot {{ cluster.head.facts.kernel }}"
+    restarts: [slurmd]
+  - file: /etc/munge.key
+    secret: munge_key
+  - service: slurmd
+"""
+KERNEL = """
+phase: kernel
+after: [base]
+resources:
+  - file: /etc/kernel
+    content: new
+    reboots: true
+  - reboot: the kernel has changed
+    when_changed: []
+"""
+DRIVER = """
+phase: driver
+after: [kernel]
+on: workers
+resources:
+  - file: /etc/driver
+    content: new
+    reboots: true
+  - reboot: the driver has changed
+    when_changed: []
+"""
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@dataclass
+class Host:
+    """A node that keeps what it is told."""
+
+    name: str
+    files: dict[str, tuple[str, str]] = field(default_factory=dict)  # path: (mode, digest)
+    units: dict[str, str] = field(default_factory=dict)
+    boots: int = 0
+    dead: bool = False
+    slow_starts: int = 0
+
+    def answer(self, ask: Ask) -> Answer:
+        names = ask.argv[ask.argv.index("--") + 1 :] if "--" in ask.argv else ()
+        text = ""
+        if ask.name == STAT:
+            text = "".join(
+                f"{int(self.files[path][0], 8) | 0o100000:x}\troot\troot\t{path}\n"
+                for path in names
+                if path in self.files
+            )
+        elif ask.name == DIGESTS:
+            text = "".join(f"{self.files[path][1]}  {path}\n" for path in names if path in self.files)
+        elif ask.name == UNITS:
+            text = "\n".join(self._unit(unit) for unit in names)
+        return Answer(ask.name, exit_status=0, stdout=text)
+
+    def _unit(self, unit: str) -> str:
+        state = self.units.get(unit, "inactive")
+        if state == "active" and self.slow_starts:
+            self.slow_starts -= 1
+            state = "activating"
+        load = "loaded" if unit in self.units else "not-found"
+        enabled = "enabled" if unit in self.units else ""
+        return f"LoadState={load}\nActiveState={state}\nUnitFileState={enabled}\nType=simple\n"
+
+
+class World:
+    """A cluster of fake hosts: it answers probes and applies what Ansible would be given."""
+
+    def __init__(self, folder: Path, names: Sequence[str] = ("head", "w1", "w2")) -> None:
+        self.folder = folder
+        self.hosts = {name: Host(name) for name in names}
+        self.applied: list[tuple[str, tuple[str, ...]]] = []
+        self.failing: dict[tuple[str, str], str] = {}
+        self.doing_nothing: set[tuple[str, str]] = set()
+        self.events: list[Event] = []
+        self.clock = FakeClock()
+        self.locked = 0
+        self.on: Callable[[str], None] = lambda moment: None
+        self.kernels: dict[str, str] = {}
+        self.confirmed = True
+        self.plans: list[Plan] = []
+
+    @property
+    def inventory(self) -> Inventory:
+        nodes = tuple(
+            Node(
+                name,
+                roles=frozenset({"head"} if name == "head" else {"workers"}),
+                connection=Connection(address=f"10.0.0.{number}"),
+                variables={"aiops_repository": "system"},
+            )
+            for number, name in enumerate(self.hosts)
+        )
+        return Inventory(Path("inventory.yml"), "test", nodes, {"all": tuple(self.hosts)})
+
+    # What `Prober` asks for
+
+    def probe(self, nodes: Sequence[Node], asks_for: AsksFor) -> Iterator[Outcome[Record]]:
+        self.on("probe")
+        for node in nodes:
+            host = self.hosts[node.name]
+            if host.dead:
+                error = UnreachableError(f"{node.name} did not answer on 10.0.0.1:22", code="ssh.timeout")
+                yield Outcome(node, error=error)
+            else:
+                yield Outcome(
+                    node, value=Record(node.name, NOW, {ask.name: host.answer(ask) for ask in asks_for(node)})
+                )
+
+    def fact_asks(self, node: Node) -> tuple[Ask, ...]:
+        return ()
+
+    def facts(self, record: Record) -> Facts:
+        host = self.hosts[record.node]
+        number = list(self.hosts).index(record.node)
+        return Facts(
+            record.node,
+            NOW,
+            hostname=record.node,
+            os_id="debian",
+            os_version="12",
+            os_codename="bookworm",
+            os_name="Debian 12",
+            kernel=self.kernels.get(record.node, "6.1"),
+            architecture="x86_64",
+            boot_id=f"boot-{record.node}-{host.boots}",
+            machine_id=f"{number:032x}",
+            virtualization="none",
+            container=False,
+            cgroup="v2",
+            memory_mib=64000,
+            swap_mib=0,
+            swaps=(),
+            disks=(Disk("/", 100_000, 90_000), Disk("/var", 100_000, 90_000)),
+            hosts="",
+            interfaces=(),
+            bus_accelerators=(),
+            accelerators=(),
+            clock=ClockReading(NOW.timestamp(), NOW.timestamp()),
+            python="3.11.2",
+            kernel_packages=(),
+            package_lock_held=False,
+        )
+
+    # What `Applier` does
+
+    def apply(
+        self,
+        phase: str,
+        hosts: Path,
+        *,
+        on_task: Callable[[str, str], None] | None = None,
+        on_failure: Callable[[TaskFailure], None] | None = None,
+    ) -> Played:
+        self.on(f"apply {phase}")
+        given = yaml.load(hosts.read_text(), Loader=_Loader)["all"]["hosts"]  # noqa: S506 - a SafeLoader with one tag
+        self.applied.append((phase, tuple(given)))
+        failures = {}
+        for name, variables in given.items():
+            assert "aiops_fence" in variables
+            desired = variables["aiops_desired"]
+            if (phase, name) in self.failing:
+                failures[name] = TaskFailure(name, "Install packages", self.failing[phase, name], ("E: line",))
+                if on_failure:
+                    on_failure(failures[name])
+            elif (phase, name) not in self.doing_nothing:
+                self._change(self.hosts[name], desired)
+        return Played(failures)
+
+    def _change(self, host: Host, desired: Mapping[str, object]) -> None:
+        if desired["mark_reboot"]:
+            host.files[REBOOT_MARKER] = ("0644", "")
+        for file in [*desired["files"], *desired["secret_files"]]:  # type: ignore[misc]
+            host.files[file["path"]] = (file["mode"], file["digest"])
+        for service in desired["services"]:  # type: ignore[attr-defined]
+            host.units[service["name"]] = "active"
+        if desired["reboot"]:
+            host.boots += 1
+            del host.files[REBOOT_MARKER]
+
+    @contextmanager
+    def lock(self) -> Iterator[HeldLock]:
+        self.locked += 1
+        try:
+            yield _Lock(self)
+        finally:
+            self.locked -= 1
+
+    def confirm(self, plan: Plan) -> bool:
+        self.on("confirm")
+        self.plans.append(plan)
+        return self.confirmed
+
+    def deploy(self, *phases: str, on: str | None = None, dry_run: bool = False, here: str | None = None) -> Deployed:
+        for text in phases:
+            path = self.folder / "phases" / yaml.safe_load(text)["phase"] / "phase.yml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        private = self.folder / "private"
+        private.mkdir(exist_ok=True)
+        events = EventStream("r-1", self.clock)
+        events.subscribe(self.events.append)
+        doors = Doors(
+            prober=self,
+            lock=self.lock,
+            applier=self,
+            confirm=self.confirm,
+            clock=self.clock,
+            here=("machine", here) if here else None,
+        )
+        inventory = self.inventory
+        request = Request(
+            inventory, read_phases(self.folder / "phases"), inventory.select(on), private, dry_run=dry_run
+        )
+        return deploy(request, doors, Secrets(self.folder / "secrets"), events)
+
+    def kinds(self, node: str | None = None) -> list[str]:
+        return [event.kind for event in self.events if node in (None, event.node)]
+
+
+class _Lock:
+    epoch = 7
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def guard(self) -> None:
+        self._world.on("guard")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads Ansible's one tag too."""
+
+
+def _unsafe(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return loader.construct_scalar(node)
+
+
+_Loader.add_constructor("!unsafe", _unsafe)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def outcomes(done: Deployed) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for entry in done.ledger:
+        found.setdefault(entry.phase, {})[entry.node] = entry.outcome
+    return found
+
+
+def test_a_deploy_converges_and_the_second_touches_nothing(world: World) -> None:
+    done = world.deploy(BASE, SCHEDULER)
+    assert done.ledger.ok
+    assert world.applied == [("base", ("head", "w1", "w2")), ("scheduler", ("head", "w1", "w2"))]
+    assert outcomes(done)["scheduler"] == {"head": "changed", "w1": "changed", "w2": "changed"}
+    assert outcomes(done)["verify"] == {"head": "ok", "w1": "ok", "w2": "ok"}
+    before = {name: (dict(host.files), dict(host.units)) for name, host in world.hosts.items()}
+
+    again = world.deploy(BASE, SCHEDULER)
+    assert again.ledger.ok
+    assert not again.plan.changed_phases
+    assert len(world.applied) == 2
+    assert len(world.plans) == 1
+    assert {name: (host.files, host.units) for name, host in world.hosts.items()} == before
+
+
+def test_only_nodes_that_differ_are_touched(world: World) -> None:
+    world.deploy(BASE)
+    world.hosts["w1"].files["/etc/hosts"] = ("0644", "f" * 64)
+    done = world.deploy(BASE)
+    assert world.applied[-1] == ("base", ("w1",))
+    assert outcomes(done)["base"] == {"head": "ok", "w1": "changed", "w2": "ok"}
+
+
+def test_events_tell_the_story(world: World) -> None:
+    world.deploy(BASE)
+    assert world.kinds("w1") == ["node_finished", "resource_changed", "node_finished", "node_finished"]
+    kinds = [event.kind for event in world.events if event.node is None]
+    assert kinds == [
+        *("phase_started", "phase_finished", "preflight_finished", "plan_made"),
+        *("phase_started", "phase_finished", "phase_started", "phase_finished"),
+    ]
+    finished = [event for event in world.events if event.kind == "phase_finished"][1]
+    assert (finished.data["phase"], finished.data["changed"], finished.data["failed"]) == ("base", 3, 0)
+
+
+def test_a_dead_node_stops_no_other(world: World) -> None:
+    world.hosts["w1"].dead = True
+    done = world.deploy(BASE, SCHEDULER)
+    assert not done.ledger.ok
+    assert world.applied == [("base", ("head", "w2")), ("scheduler", ("head", "w2"))]
+    (failure,) = done.ledger.failures
+    assert (failure.node, failure.phase) == ("w1", "connect")
+    assert "did not answer" in failure.reason
+    assert outcomes(done)["base"]["w1"] == "blocked"
+    # The dead node is still in files that list all nodes.
+    assert world.hosts["w2"].files["/etc/hosts"] == world.hosts["head"].files["/etc/hosts"]
+
+
+def test_a_node_that_dies_midway_has_failed_there(world: World) -> None:
+    def die(moment: str) -> None:
+        if moment == "apply scheduler":
+            world.hosts["w2"].dead = True
+
+    world.on = die
+    done = world.deploy(BASE, SCHEDULER)
+    assert [(one.node, one.phase) for one in done.ledger.failures] == [("w2", "scheduler")]
+    assert outcomes(done)["scheduler"]["w1"] == "changed"
+
+
+def test_a_failing_task_is_told_and_blocks_its_node_later(world: World) -> None:
+    world.failing["base", "w1"] = "Unable to locate package chrony"
+    done = world.deploy(BASE, SCHEDULER)
+    assert outcomes(done)["base"] == {"head": "changed", "w1": "failed", "w2": "changed"}
+    assert outcomes(done)["scheduler"]["w1"] == "blocked"
+    assert world.applied[-1] == ("scheduler", ("head", "w2"))
+    (event,) = [event for event in world.events if event.kind == "task_failed"]
+    assert (event.node, event.data["task"]) == ("w1", "Install packages")
+    assert event.data["reason"] == "Unable to locate package chrony"
+    assert event.data["tail"] == ["E: line"]
+
+
+def test_a_failing_head_blocks_what_needs_it(world: World) -> None:
+    world.failing["base", "head"] = "no space left on device"
+    done = world.deploy(BASE, SCHEDULER)
+    assert outcomes(done)["base"] == {"head": "failed", "w1": "changed", "w2": "changed"}
+    assert outcomes(done)["scheduler"] == {"head": "blocked", "w1": "blocked", "w2": "blocked"}
+    (entry,) = [entry for entry in done.ledger.blocked if entry.node == "w1"]
+    assert entry.reason == "it needs head: head failed in phase `base`"
+
+
+def test_what_comes_after_a_phase_that_lacks_its_head_is_blocked_too(world: World) -> None:
+    world.failing["repository", "head"] = "no space left on device"
+    repository = "phase: repository\nneeds: [head]\nresources: [{file: /etc/apt, content: x}]\n"
+    done = world.deploy(repository, BASE.replace("phase: base", "phase: base\nafter: [repository]"))
+    assert outcomes(done)["repository"]["w1"] == "changed"
+    assert outcomes(done)["base"] == {"head": "blocked", "w1": "blocked", "w2": "blocked"}
+
+
+def test_ansible_saying_all_is_well_is_not_believed(world: World) -> None:
+    world.doing_nothing.add(("base", "w1"))
+    done = world.deploy(BASE)
+    (failure,) = done.ledger.failures
+    assert failure.node == "w1"
+    assert failure.reason == "file:/etc/hosts is absent, not file"
+
+
+def test_a_phase_that_is_undone_by_a_later_one_is_found(world: World) -> None:
+    def undo(moment: str) -> None:
+        if moment == "apply scheduler":
+            world.hosts["w1"].files["/etc/hosts"] = ("0644", "f" * 64)
+
+    world.on = undo
+    done = world.deploy(BASE, SCHEDULER)
+    (failure,) = done.ledger.failures
+    assert (failure.node, failure.phase) == ("w1", "verify")
+    assert "phase `base` is undone: file:/etc/hosts" in failure.reason
+
+
+def test_services_on_their_way_are_waited_for(world: World) -> None:
+    world.hosts["w1"].slow_starts = 3
+    assert world.deploy(BASE, SCHEDULER).ledger.ok
+    assert world.clock.seconds >= 2.0
+
+
+def test_a_service_that_never_comes_up_fails_at_the_deadline(world: World) -> None:
+    world.hosts["w1"].slow_starts = 10_000
+    done = world.deploy(BASE, SCHEDULER)
+    (failure,) = done.ledger.failures
+    assert failure.reason == "service:slurmd is enabled, activating, not enabled, active"
+    assert world.clock.seconds < 60
+
+
+def test_one_reboot_serves_two_phases(world: World) -> None:
+    done = world.deploy(KERNEL.replace("after: [base]\n", ""), DRIVER)
+    assert done.ledger.ok
+    assert {name: host.boots for name, host in world.hosts.items()} == {"head": 1, "w1": 1, "w2": 1}
+    rebooted = [(event.node, event.data["phase"]) for event in world.events if event.kind == "reboot_finished"]
+    assert sorted(rebooted) == [("head", "kernel"), ("w1", "driver"), ("w2", "driver")]
+    assert not world.deploy().plan.changed_phases
+
+
+def test_the_machine_aiops_runs_on_is_never_rebooted(world: World) -> None:
+    done = world.deploy(KERNEL.replace("after: [base]\n", ""), here="boot-head-0")
+    assert world.hosts["head"].boots == 0
+    (failure,) = done.ledger.failures
+    assert failure.node == "head"
+    assert "reboot it yourself" in failure.reason
+
+
+def test_a_reboot_left_over_is_done_by_the_next_run(world: World) -> None:
+    world.hosts["w1"].files[REBOOT_MARKER] = ("0644", "")
+    world.hosts["w1"].files["/etc/kernel"] = ("0644", "x")
+    world.deploy(KERNEL.replace("after: [base]\n", ""))
+    assert world.hosts["w1"].boots == 1
+
+
+def test_a_dry_run_takes_no_lock_and_leaves_nothing(world: World) -> None:
+    world.on = lambda moment: pytest.fail(moment) if moment != "probe" else None
+    done = world.deploy(BASE, SCHEDULER, dry_run=True)
+    assert [phase.phase for phase in done.plan.changed_phases] == ["base", "scheduler"]
+    assert world.applied == []
+    assert not (world.folder / "secrets").exists()
+
+
+def test_declining_changes_nothing(world: World) -> None:
+    world.confirmed = False
+    done = world.deploy(BASE)
+    assert done.declined
+    assert world.applied == []
+
+
+def test_chosen_nodes_only_but_files_list_all(world: World) -> None:
+    world.deploy(BASE, on="w1")
+    assert world.applied == [("base", ("w1",))]
+    assert [event.node for event in world.events if event.kind == "node_finished"] == ["w1", "w1", "w1"]
+    world.deploy(BASE)
+    assert world.hosts["w1"].files["/etc/hosts"] == world.hosts["head"].files["/etc/hosts"]
+
+
+def test_newer_facts_are_looked_at_before_a_later_phase(world: World) -> None:
+    def learn(moment: str) -> None:
+        if moment == "apply base":
+            world.kernels["head"] = "6.12"
+
+    world.on = learn
+    done = world.deploy(BASE, SCHEDULER)
+    assert done.ledger.ok
+    assert not world.deploy().plan.changed_phases
+
+
+def test_a_phase_that_cannot_be_worked_out_stops_before_anything(world: World) -> None:
+    broken = BASE.replace("{{ node.name }}", "{{ node.nam }}")
+    with pytest.raises(InputError, match="cannot be worked out for head") as caught:
+        world.deploy(broken)
+    assert caught.value.problems[0].line == 4
+    assert world.applied == []
+    assert world.locked == 0
+
+
+def test_a_role_that_a_phase_needs_is_missing(tmp_path: Path) -> None:
+    world = World(tmp_path, names=("w1", "w2"))
+    with pytest.raises(InputError):
+        world.deploy(SCHEDULER.replace("after: [base]\n", ""))
+
+
+@pytest.mark.parametrize("moment", ["probe", "confirm", "guard", "apply base", "apply scheduler"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_interrupt_at_any_point_frees_the_lock_and_a_rerun_converges(world: World, moment: str, number: int) -> None:
+    seen = 0
+
+    def interrupt(now: str) -> None:
+        nonlocal seen
+        seen += now == moment
+        if seen == number:
+            seen += 1
+            raise KeyboardInterrupt
+
+    world.on = interrupt
+    try:
+        world.deploy(BASE, SCHEDULER)
+    except KeyboardInterrupt:
+        assert world.locked == 0
+    world.on = lambda moment: None
+    assert world.deploy().ledger.ok
+    assert not world.deploy().plan.changed_phases
+
+
+def test_a_lost_lock_stops_before_the_next_phase(world: World) -> None:
+    def lose(moment: str) -> None:
+        if moment == "guard" and world.applied:
+            raise ConflictError("lost", code="lock.lost")
+
+    world.on = lose
+    with pytest.raises(ConflictError):
+        world.deploy(BASE, SCHEDULER)
+    assert [phase for phase, _ in world.applied] == ["base"]
+
+
+def test_a_secret_reaches_no_event_and_no_inventory(world: World) -> None:
+    world.deploy(BASE, SCHEDULER)
+    key = (world.folder / "secrets" / "munge_key").read_bytes()
+    assert len(key) == 1024
+    assert (world.folder / "secrets" / "munge_key").stat().st_mode & 0o777 == 0o600
+    told = repr([event.document() for event in world.events]).encode()
+    written = (world.folder / "private" / "scheduler" / "hosts.yml").read_bytes()
+    for text in (told, written):
+        assert key.hex().encode() not in text
+        assert repr(key)[2:40].encode() not in text
+
+
+def test_a_node_refused_by_preflight_is_left_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = world.facts
+    monkeypatch.setattr(
+        world, "facts", lambda record: replace(facts(record), os_id="gentoo") if record.node == "w1" else facts(record)
+    )
+    done = world.deploy(BASE)
+    assert [(one.node, one.phase) for one in done.ledger.failures] == [("w1", "preflight")]
+    assert world.applied == [("base", ("head", "w2"))]
