@@ -22,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="A real cluster of booted hosts on 
 NameOption = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="Which lab; several stand side by side. [the only one]")
 ]
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="The host, e.g. `gpu01` or `gpu[01-02]`.")]
 _DEFAULT_NAME = "lab"
 
 
@@ -146,6 +147,72 @@ def inventory(
         screen.document({"lab": lab.state.name, "inventory": str(lab.inventory_path)})
         return
     screen.line(str(lab.inventory_path))
+
+
+@app.command()
+def fault(
+    context: typer.Context,
+    node: NodeArgument,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="One of `aiops lab kinds`.")],
+    value: Annotated[str | None, typer.Argument(metavar="[VALUE]", help="What the kind takes, e.g. an Xid.")] = None,
+    *,
+    device: Annotated[int, typer.Option("--device", metavar="N", min=0, help="Which accelerator.")] = 0,
+    name: NameOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make something go wrong on a host (or a set of hosts, `gpu[01-02]`); returns when it has."""
+    from aiops.layers.l0_nodes.nodeset import expand
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    lab = _open(aiops, screen, name)
+    nodes = expand(node)
+    for each in nodes:
+        lab.fault(each, kind, device=device, value=value)
+    if json:
+        screen.document({"lab": lab.state.name, "nodes": list(nodes), "fault": kind, "device": device, "value": value})
+        return
+    screen.note(f"{node}: {kind}")
+    if kind != "reboot":
+        screen.hint(f"undo it with `aiops lab heal {node} {kind}{_name_words(lab.state.name)}`")
+
+
+@app.command()
+def heal(
+    context: typer.Context,
+    node: NodeArgument,
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="Only this fault; all by default.")] = None,
+    *,
+    name: NameOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Undo the faults of a host or a set of hosts."""
+    from aiops.layers.l0_nodes.nodeset import expand
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    lab = _open(aiops, screen, name)
+    healed = {each: list(lab.heal(each, kind)) for each in expand(node)}
+    if json:
+        screen.document({"lab": lab.state.name, "healed": healed})
+        return
+    for each, names in healed.items():
+        screen.note(f"{each}: {', '.join(names) + ' healed' if names else 'no fault is on'}")
+
+
+@app.command()
+def kinds(context: typer.Context, *, json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """List the faults there are."""
+    from aiops.layers.l0_nodes.lab import kinds as all_kinds
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    if json:
+        screen.document([{"kind": kind.name, "effect": kind.sentence} for kind in all_kinds()])
+        return
+    screen.table(("kind", "effect"), [(kind.name, kind.sentence) for kind in all_kinds()])
 
 
 def _open(aiops: App, screen: Screen, name: str | None) -> "Lab":

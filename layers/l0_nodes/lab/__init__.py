@@ -4,7 +4,8 @@
 the fact `simulated`.
 """
 
+from .fault import Kind, kinds
 from .lab import HostStatus, Lab, lab_names
 from .state import HostState, LabSpec, Simulated
 
-__all__ = ["HostState", "HostStatus", "Lab", "LabSpec", "Simulated", "lab_names"]
+__all__ = ["HostState", "HostStatus", "Kind", "Lab", "LabSpec", "Simulated", "kinds", "lab_names"]

@@ -141,6 +141,7 @@ class Group:
             return
         with contextlib.suppress(FileNotFoundError):
             (self._unified / "cgroup.kill").write_text("1", encoding="ascii")
+            (self._unified / "cgroup.freeze").write_text("0", encoding="ascii")
         self._wait(lambda: not self.populated, seconds, "kill")
 
     def signal_supervisor(self, number: int) -> None:

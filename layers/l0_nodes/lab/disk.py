@@ -1,17 +1,22 @@
 """A host's disk: a sparse file with an ext4 of its own, on which an overlay keeps what the host writes.
 
 ```
-hosts/NAME/disk.img   sparse file, loop-mounted at hosts/NAME/disk
-  disk/upper, work      what the host has written since `base`
-  disk/layers/SNAPSHOT  what it had written before, frozen
-hosts/NAME/root       overlay: upper over the frozen layers over the base image
+hosts/NAME/disk.img     sparse file; mounted at hosts/NAME/disk in the host's own mount namespace only
+  disk/upper, work        what the host has written since the last snapshot
+  disk/layers/SNAPSHOT    what it had written before, frozen
+hosts/NAME/stage        files to be copied onto the root when it boots next
+hosts/NAME/root         overlay: upper over the frozen layers over the base image
 ```
+
+Nothing is mounted where the rest of the machine can see it. Containers that start meanwhile would take a copy of
+such a mount with them and keep the disk busy for as long as they live; and what only the host's own processes see
+goes when they go, whoever killed them.
 """
 
 import contextlib
 import json
 import os
-import shutil
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +25,11 @@ from aiops.layers.core.errors import FailedError
 
 from .machine import MIB, run
 
+_PRIVATE = ("unshare", "--mount", "--propagation", "private")
+
 
 class Disk:
-    """The disk and the root of one host."""
+    """The disk and the root of one host. Its methods are for a host that is off."""
 
     def __init__(self, folder: Path, image: Path) -> None:
         """Name it; nothing is made.
@@ -34,7 +41,13 @@ class Disk:
         self.file = folder / "disk.img"
         self.mounted = folder / "disk"
         self.root = folder / "root"
+        self.stage = folder / "stage"
         self._image = image
+
+    @property
+    def filler(self) -> Path:
+        """The file that takes all free blocks while the disk is full; out of the host's sight."""
+        return self.mounted / "filler"
 
     def make(self, mib: int) -> None:
         """Make the sparse file with an empty file system in it."""
@@ -42,95 +55,97 @@ class Disk:
             os.truncate(stream.fileno(), mib * MIB)
         options = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
         run(["mkfs.ext4", "-q", "-m", "0", "-E", options, str(self.file)])
-
-    def mount(self, layers: Sequence[str]) -> None:
-        """Mount the disk and, over the frozen `layers` (oldest first) and the image, the root."""
-        for folder in (self.mounted, self.root):
+        for folder in (self.mounted, self.root, self.stage):
             folder.mkdir(exist_ok=True)
-        run(["mount", "-o", "loop,noatime", str(self.file), str(self.mounted)])
-        for folder in (self.upper, self._work, self._layers):
-            folder.mkdir(exist_ok=True)
-        self.mount_root(layers)
 
-    def mount_root(self, layers: Sequence[str]) -> None:
-        """Mount the root alone, the disk being mounted."""
-        lower = ":".join([*(str(self._layers / layer) for layer in reversed(layers)), str(self._image)])
-        options = f"lowerdir={lower},upperdir={self.upper},workdir={self._work}"
-        run(["mount", "-t", "overlay", "overlay", "-o", options, str(self.root)])
-
-    @property
-    def upper(self) -> Path:
-        """What the host has written since the last frozen layer."""
-        return self.mounted / "upper"
-
-    @property
-    def _work(self) -> Path:
-        return self.mounted / "work"
-
-    @property
-    def _layers(self) -> Path:
-        return self.mounted / "layers"
-
-    def lock_name(self) -> str | None:
-        """The name of the lock that nspawn takes on the mounted root and leaves behind when it is killed."""
-        if not os.path.ismount(self.root):
-            return None
-        status = self.root.stat()
-        return f"inode-{status.st_dev}:{status.st_ino}"
+    def mount_script(self, layers: Sequence[str]) -> str:
+        """Shell lines that mount the disk and the root over the frozen `layers` (oldest first). Pure."""
+        lower = ":".join([*(str(self.mounted / "layers" / layer) for layer in reversed(layers)), str(self._image)])
+        options = f"lowerdir={lower},upperdir={self.mounted}/upper,workdir={self.mounted}/work"
+        root, stage = shlex.quote(str(self.root)), shlex.quote(str(self.stage))
+        return (
+            f"{self._mount_disk()}"
+            f"mount -t overlay overlay -o {shlex.quote(options)} {root}\n"
+            f"if [ -d {stage} ]; then cp -a {stage}/. {root}; rm -rf {stage}; fi\n"
+        )
 
     def freeze_layer(self, name: str) -> None:
-        """Make what was written since the last layer the new layer `name`; the root must not be mounted."""
-        self.upper.rename(self._layers / name)
-        self.upper.mkdir()
+        """Make what was written since the last layer the new layer `name`."""
+        self._within(f"mv upper layers/{shlex.quote(name)}\nrm -rf work filler\n")
 
     def drop_upper(self, layers: Sequence[str]) -> None:
-        """Forget what was written since, and the layers not in `layers`; the root must not be mounted."""
-        shutil.rmtree(self.upper)
-        shutil.rmtree(self._work)
-        for layer in self._layers.iterdir():
-            if layer.name not in layers:
-                shutil.rmtree(layer)
-        self.upper.mkdir()
-        self._work.mkdir()
+        """Forget what was written since, and the layers not in `layers`."""
+        kept = "".join(f" ! -name {shlex.quote(layer)}" for layer in layers)
+        drop = f"find layers -mindepth 1 -maxdepth 1{kept} -exec rm -rf {{}} +"
+        self._within(f"rm -rf upper work filler\n{drop}\n")
+
+    def _mount_disk(self) -> str:
+        """Shell lines that mount the disk with its folders."""
+        mounted = shlex.quote(str(self.mounted))
+        folders = " ".join(f"{mounted}/{name}" for name in ("upper", "work", "layers"))
+        return f"mount -o loop,noatime {shlex.quote(str(self.file))} {mounted}\nmkdir -p {folders}\n"
+
+    def _within(self, script: str) -> None:
+        """Run shell lines in the mounted disk, which nobody else sees and which is unmounted with them."""
+        self.wait_free()
+        lines = f"set -e\n{self._mount_disk()}cd {shlex.quote(str(self.mounted))}\n{script}"
+        run([*_PRIVATE, "sh", "-c", lines], timeout=120)
+        self.wait_free()
+
+    def wait_free(self) -> None:
+        """Wait until nothing has the disk mounted: a dead host's mounts go a moment after its last process.
+
+        Raises:
+            FailedError: Something keeps it.
+        """
+        release_loops(self.file)
+
+
+def in_private_namespace(command: Sequence[str]) -> list[str]:
+    """`command` with mounts of its own that nobody else sees. Pure."""
+    return [*_PRIVATE, *command]
 
 
 def mounts_below(folder: Path, mountinfo: str | None = None) -> list[Path]:
-    """Mount points in or at `folder`, the last mounted first."""
+    """Mount points in or at `folder` that this machine's own namespace has, the last mounted first."""
     text = mountinfo if mountinfo is not None else Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
     points = [Path(line.split()[4]) for line in text.splitlines() if line]
     return [point for point in reversed(points) if point == folder or folder in point.parents]
 
 
-def unmount_below(folder: Path, *, seconds: float = 15.0) -> None:
-    """Unmount everything in `folder`, and let go of loop devices whose files lie there.
+def unmount_below(folder: Path) -> None:
+    """Unmount everything in `folder`."""
+    for point in mounts_below(folder):
+        run(["umount", str(point)])
+
+
+def release_loops(path: Path, *, seconds: float = 15.0) -> None:
+    """Wait until no loop device has the file `path`, or a file in the folder `path`; detach what stays.
 
     Raises:
-        FailedError: Something keeps a mount busy.
+        FailedError: Something keeps one busy.
     """
     deadline = time.monotonic() + seconds
-    while points := mounts_below(folder):
-        for point in points:
-            try:
-                run(["umount", str(point)])
-            except FailedError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-    while loops := loop_devices(folder):
-        for device in loops:  # a mount's own loop goes by itself a moment after it
-            with contextlib.suppress(FailedError):
-                run(["losetup", "--detach", device])
+    while loops := loop_devices(path):
         if time.monotonic() > deadline:
             raise FailedError(
-                f"loop devices {', '.join(loops)} are still busy with files in {folder}",
+                f"loop devices {', '.join(loops)} are still busy with {path}",
                 code="lab.loop_busy",
-                hints=["`fuser -vm DEVICE` shows who holds one"],
+                hints=["`lsns -t mnt` lists who has mounts of its own; one of them keeps it"],
             )
         time.sleep(0.01)
+        for device in loops:
+            with contextlib.suppress(FailedError):
+                run(["losetup", "--detach", device])
 
 
-def loop_devices(folder: Path) -> list[str]:
-    """Loop devices whose backing file lies in `folder`, deleted or not."""
+def loop_devices(path: Path) -> list[str]:
+    """Loop devices whose file is `path`, or lies in the folder `path`."""
     text = run(["losetup", "--list", "--json", "--output", "NAME,BACK-FILE"])
     devices = json.loads(text)["loopdevices"] if text.strip() else []
-    return [str(device["name"]) for device in devices if folder in Path(str(device["back-file"] or "/")).parents]
+    found = []
+    for device in devices:
+        file = Path(str(device["back-file"] or "/").removesuffix(" (deleted)"))
+        if file == path or path in file.parents:
+            found.append(str(device["name"]))
+    return found

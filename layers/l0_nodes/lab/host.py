@@ -1,6 +1,8 @@
 """A host: what is written on it before it first boots, the command that boots it, and when it counts as up."""
 
+import contextlib
 import json
+import os
 import shlex
 import socket
 import time
@@ -8,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiops.layers.core.errors import FailedError
+from aiops.layers.core.errors import ConflictError, FailedError
 
 from .cgroup import Group
+from .disk import in_private_namespace
 from .identity import HostKeys
 from .machine import run
 from .state import HostState
@@ -25,17 +28,45 @@ CAPABILITIES = ("CAP_MKNOD", "CAP_NET_ADMIN", "CAP_SYS_NICE", "CAP_SYS_RESOURCE"
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Where everything of one host is when it boots."""
+    """Where everything of one host is when it boots.
+
+    Attributes:
+        shared: The folder that all hosts see as /run/aiops-lab/shared.
+        entrances: Files to which a process writes its id to be in the host's control group.
+        launcher_entrances: Those of the group for the loop that starts it.
+    """
 
     host: HostState
     folder: Path
     shared: Path
     entrances: tuple[str, ...]
+    launcher_entrances: tuple[str, ...]
 
     @property
     def root(self) -> Path:
-        """The mounted root."""
+        """The root, in the host's own mount namespace."""
         return self.folder / "root"
+
+    def seen(self, path: Path) -> Path:
+        """`path` as the running host's own mount namespace has it.
+
+        Raises:
+            ConflictError: The host is off, or whoever mounted its disk was killed.
+        """
+        for entrance in (*self.launcher_entrances, *self.supervisor_entrances):
+            with contextlib.suppress(OSError):
+                for process in Path(entrance).read_text("ascii").split():
+                    found = Path(f"/proc/{process}/root") / path.relative_to("/")
+                    if os.path.ismount(Path(f"/proc/{process}/root") / self.root.relative_to("/")):
+                        return found
+        raise ConflictError(
+            f"{self.host.name}: the host is off", code="lab.host_off", hints=[f"aiops lab heal {self.host.name}"]
+        )
+
+    @property
+    def supervisor_entrances(self) -> tuple[str, ...]:
+        """Those of the group that nspawn makes for itself."""
+        return tuple(entrance.replace("/cgroup.procs", "/supervisor/cgroup.procs") for entrance in self.entrances)
 
     @property
     def kernel_log(self) -> Path:
@@ -84,30 +115,76 @@ def nspawn(launch: Launch) -> list[str]:
     ]
 
 
-def launcher(launch: Launch) -> list[str]:
-    """The command that enters the host's control group and becomes `nspawn`, detached from us. Pure."""
-    enter = "".join(f"echo $$ > {shlex.quote(path)} && " for path in launch.entrances)
+_LAUNCHER = """\
+exec </dev/null >{console} 2>&1
+set -e
+for group in {launcher}; do echo $$ > "$group"; done
+{mounts}
+set +e
+while :; do
+  read -r up _ < /proc/uptime
+  printf '5,0,%s0000,-;%s\\n5,1,%s0000,-;%s\\n' "${{up%.*}}${{up#*.}}" "$(cat /proc/version)" \\
+    "${{up%.*}}${{up#*.}}" "aiops lab host {name} booted" > {kernel_log}
+  grep -qs faketime {root}/etc/ld.so.preload && rm {root}/etc/ld.so.preload
+  sh -c 'for group in {host}; do echo $$ > "$group"; done; exec "$@"' - {nspawn}
+  [ $? -eq 133 ] || exit
+done
+"""
+"""Mounts a host's disk and boots it, again each time it reboots itself (nspawn then ends with 133), with a new
+kernel log each time and without what the clock-skew fault preloads.
+
+The loop stays in a group of its own below the host's: cgroup v2 allows no processes in a group that has children.
+"""
+
+
+def launcher(launch: Launch, mounts: str) -> list[str]:
+    """The command that runs a host until it is switched off, detached from us. Pure.
+
+    Args:
+        launch: The host.
+        mounts: Shell lines that mount its root, in a mount namespace of its own.
+    """
     # net.* settings belong to the host's namespace; all others are the machine's and stay read-only.
-    become = f"exec env SYSTEMD_NSPAWN_API_VFS_WRITABLE=network {shlex.join(nspawn(launch))}"
-    console = shlex.quote(str(launch.console))
-    return ["setsid", "--fork", "sh", "-c", f"{enter}{become} </dev/null >{console} 2>&1"]
-
-
-def boot(launch: Launch, *, now: Callable[[], float] = time.monotonic) -> None:
-    """Start the host with a kernel log of its own; returns before it is up."""
-    kernel = Path("/proc/version").read_text(encoding="utf-8").strip()
-    launch.kernel_log.write_text(
-        "".join(
-            kernel_line(sequence, now(), 5, text) for sequence, text in enumerate((kernel, "aiops lab host booted"))
-        ),
-        encoding="utf-8",
+    command = ["env", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network", "SYSTEMD_NSPAWN_LOCK=0", *nspawn(launch)]
+    script = _LAUNCHER.format(
+        console=shlex.quote(str(launch.console)),
+        launcher=" ".join(launch.launcher_entrances),
+        mounts=mounts,
+        host=" ".join(launch.entrances),
+        name=launch.host.name,
+        root=shlex.quote(str(launch.root)),
+        kernel_log=shlex.quote(str(launch.kernel_log)),
+        nspawn=shlex.join(command),
     )
-    run(launcher(launch))
+    return ["setsid", "--fork", *in_private_namespace(["sh", "-c", script])]
+
+
+def boot(launch: Launch, mounts: str) -> None:
+    """Start the host with a kernel log of its own; returns before it is up."""
+    run(launcher(launch, mounts))
 
 
 def kernel_line(sequence: int, seconds: float, level: int, text: str) -> str:
     """One record as /dev/kmsg gives it: `level,sequence,microseconds,-;text`. Pure."""
     return f"{level},{sequence},{int(seconds * 1e6)},-;{text}\n"
+
+
+def log_kernel(launch: Launch, lines: Iterable[tuple[int, str]]) -> None:
+    """Append (level, text) records to the host's kernel log, and to no other's."""
+    sequence = launch.kernel_log.read_text("utf-8").count("\n")
+    with launch.kernel_log.open("a", encoding="utf-8") as log:
+        for offset, (level, text) in enumerate(lines):
+            log.write(kernel_line(sequence + offset, time.monotonic(), level, text))
+
+
+def processes_called(group: Group, name: str) -> list[int]:
+    """The processes of a host whose program is called `name`, as the kernel tells it."""
+    found = []
+    for process in group.processes():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{process}/comm").read_text("utf-8", "replace").rstrip("\n") == name:
+                found.append(process)
+    return found
 
 
 def wait_up(launches: Iterable[tuple[Launch, Group]], came: Callable[[HostState, float], None]) -> None:
@@ -174,6 +251,15 @@ Options=bind,ro
 """nspawn mounts /sys after its own binds, so this one is the host's."""
 
 
+_SSHD_UNIT = """\
+# -r: sshd forks for a connection without executing itself again, so that what the clock-skew fault preloads into new
+# programs stays out of its sandbox, which would kill it.
+[Service]
+ExecStart=
+ExecStart=/usr/sbin/sshd -D -r $SSHD_OPTS
+"""
+
+
 def identity_files(
     host: HostState, *, lab: str, keys: HostKeys, simulated: Sequence[str]
 ) -> Mapping[str, tuple[str, int]]:
@@ -194,6 +280,7 @@ def identity_files(
         "etc/ssh/ssh_host_ed25519_key.pub": (keys.public, 0o644),
         "root/.ssh/authorized_keys": (keys.login, 0o600),
         f"usr/lib/systemd/system/{BUS_UNIT}": (_BUS_UNIT, 0o644),
+        "etc/systemd/system/ssh.service.d/aiops-lab.conf": (_SSHD_UNIT, 0o644),
         MARKER: (json.dumps(marker, indent=1) + "\n", 0o644),
     }
 

@@ -1,36 +1,30 @@
 """A lab: a head and workers, booted on this machine, reached like any other nodes."""
 
-import shutil
-import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from aiops.layers.core.clock import Clock, SystemClock
-from aiops.layers.core.errors import ConflictError, NotFoundError
+from aiops.layers.core.errors import ConflictError, InputError, NotFoundError
 from aiops.layers.core.event import EventStream
-from aiops.layers.core.file import write_atomic
 from aiops.layers.core.home import ensure_folder
 from aiops.layers.core.identifier import run_id
-from aiops.layers.l0_nodes.vendor import SimulatedTool, Vendor
+from aiops.layers.l0_nodes.vendor import Vendor
 
-from .cgroup import Group, machine_hierarchies, remove_parent
-from .device import simulated_tool, tool_files, tool_links, write_bus, write_tool_state
-from .disk import Disk, loop_devices, mounts_below, unmount_below
-from .host import BUS_UNIT, Launch, answers, boot, identity_files, wait_up, write_files
-from .identity import host_keys, known_hosts, make_keys
+from .device import simulated_tool
+from .fault import Order, Target, kind_called, refuse_impossible, survivors
+from .host import answers
 from .image import IMAGE_MIB, build_image, image_path, locked, machine_recipe
-from .inventory import inventory_text
 from .machine import require_fit, require_room, resources
-from .network import connect_hosts, leftovers, make_bridge, remove_network, subnet_choice
+from .network import make_bridge, subnet_choice
+from .rig import Rig
 from .state import HostState, LabSpec, LabState, plan_lab, read_state, write_state
 
 LOCK_SECONDS = 120.0
-NSPAWN = Path("/run/systemd/nspawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +61,11 @@ class Lab:
     """One lab. `Lab.up` makes it, `Lab.open` finds it again."""
 
     def __init__(self, home: Path, state: LabState, vendors: Sequence[Vendor], events: EventStream) -> None:
-        self.state = state
-        self.folder = labs_folder(home) / state.name
         self._home = home
-        self._vendors = tuple(vendors)
         self._events = events
-        self._where = machine_hierarchies()
+        self._rig = Rig(labs_folder(home) / state.name, state, vendors, events)
 
-    # ---------------------------------------------------------------- making and finding
+    # ---------------------------------------------------------------- making, finding, removing
 
     @classmethod
     def up(
@@ -102,7 +93,8 @@ class Lab:
         folder = labs_folder(home) / spec.name
         image = image_path(home, recipe)
         plan_lab(spec, folder, IPv4Network("10.199.0.0/24"), image, "")  # says what is wrong before anything is made
-        tool = simulated_tool(vendors, spec.accelerator) if spec.accelerator else None
+        if spec.accelerator:
+            simulated_tool(vendors, spec.accelerator)
         with held(home, spec.name):
             cls._clear_broken(home, spec.name, vendors, events)
             if not built:
@@ -116,9 +108,9 @@ class Lab:
                 write_state(folder, state)
                 lab = cls(home, state, vendors, events)
                 make_bridge(state)
-            lab._make(tool)
-            lab.boot(state.hosts)
-            lab.note(replace(state, stage="up"))
+            lab._rig.make()
+            lab._rig.boot(state.hosts)
+            lab._note(replace(state, stage="up"))
             events.emit("lab_made", f"lab `{spec.name}`", inventory=str(lab.inventory_path))
         return lab
 
@@ -131,167 +123,22 @@ class Lab:
         """
         return cls(home, read_state(labs_folder(home) / name), vendors, events or silent(SystemClock()))
 
-    @classmethod
-    def _clear_broken(cls, home: Path, name: str, vendors: Sequence[Vendor], events: EventStream) -> None:
+    @staticmethod
+    def _clear_broken(home: Path, name: str, vendors: Sequence[Vendor], events: EventStream) -> None:
+        folder = labs_folder(home) / name
         try:
-            lab = cls.open(name, home=home, vendors=vendors, events=events)
+            state = read_state(folder)
         except NotFoundError:
             return
-        if lab.state.stage == "up" and any(lab.group(host).populated for host in lab.state.hosts):
+        rig = Rig(folder, state, vendors, events)
+        if state.stage == "up" and rig.whole.populated:
             raise ConflictError(
-                f"lab `{name}` is up already, with {len(lab.state.hosts)} hosts",
+                f"lab `{name}` is up already, with {len(state.hosts)} hosts",
                 code="lab.exists",
                 hints=[f"`aiops lab status --name {name}`", f"`aiops lab down --name {name}`, or take another name"],
             )
         events.emit("remains_found", f"removing what an earlier lab `{name}` left")
-        lab.remove()
-
-    # ---------------------------------------------------------------- what it has
-
-    @property
-    def inventory_path(self) -> Path:
-        """The inventory that every other command takes."""
-        return self.folder / "inventory.yml"
-
-    @property
-    def hosts(self) -> tuple[HostState, ...]:
-        """The hosts, the head first."""
-        return self.state.hosts
-
-    def group(self, host: HostState) -> Group:
-        """The control group of a host."""
-        return Group(self._where, f"{self.state.cgroup}/{host.name}")
-
-    def launch(self, host: HostState) -> Launch:
-        """Where everything of a host is."""
-        folder = self.folder / "hosts" / host.name
-        return Launch(host, folder, self.folder / "shared", self.group(host).entrances)
-
-    def disk(self, host: HostState) -> Disk:
-        """The disk of a host."""
-        return Disk(self.folder / "hosts" / host.name, Path(self.state.image))
-
-    def tool(self, host: HostState) -> SimulatedTool | None:
-        """The simulated vendor's tool of a host, where it has accelerators."""
-        accelerator = self.state.spec.accelerator
-        if accelerator is None or host.role == "head":
-            return None
-        return simulated_tool(self._vendors, accelerator)
-
-    def status(self) -> tuple[HostStatus, ...]:
-        """Every host as it is now."""
-        return tuple(
-            HostStatus(
-                name=host.name,
-                role=host.role,
-                address=host.address,
-                running=self.group(host).populated,
-                reachable=self.group(host).populated and answers(host.address),
-                memory_mib=self.group(host).memory_mib,
-                faults=tuple(sorted(self.state.faults.get(host.name, {}))),
-            )
-            for host in self.state.hosts
-        )
-
-    def emit(self, kind: str, message: str, *, node: str | None = None, **data: object) -> None:
-        """Tell the listeners."""
-        self._events.emit(kind, message, node=node, **data)
-
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Hold the lab against others and see its newest state.
-
-        Raises:
-            ConflictError: Someone else works on it.
-            NotFoundError: It is gone.
-        """
-        with held(self._home, self.state.name):
-            self.state = read_state(self.folder)
-            yield
-
-    def note(self, state: LabState) -> None:
-        """Write down a new state, before what it tells of is done."""
-        write_state(self.folder, state)
-        self.state = state
-
-    # ---------------------------------------------------------------- steps
-
-    def _make(self, tool: SimulatedTool | None) -> None:
-        """Everything but booting."""
-        state, started = self.state, time.monotonic()
-        for group in (Group(self._where, state.cgroup), *(self.group(host) for host in state.hosts)):
-            group.make()
-        if state.spec.memory_mib is not None:
-            Group(self._where, state.cgroup).limit_memory(state.spec.memory_mib)
-        make_keys(self.folder, state.hosts)
-        write_atomic(self.folder / "known_hosts", known_hosts(self.folder, state.hosts).encode())
-        write_atomic(self.inventory_path, inventory_text(state, self.folder).encode())
-        (self.folder / "shared").mkdir(exist_ok=True)
-        (self.folder / "shared").chmod(0o1777)
-        for host in state.hosts:
-            self._make_host(host, tool if host.role == "workers" else None)
-        self.emit("hosts_made", f"{len(state.hosts)} hosts", seconds=time.monotonic() - started)
-
-    def _make_host(self, host: HostState, tool: SimulatedTool | None) -> None:
-        launch, disk = self.launch(host), self.disk(host)
-        for folder in (launch.folder, launch.state):
-            folder.mkdir(parents=True, exist_ok=True)
-        launch.folder.chmod(0o755)
-        disk.make(host.disk_mib)
-        disk.mount(())
-        driver = self.state.spec.driver
-        files = dict(
-            identity_files(
-                host,
-                lab=self.state.name,
-                keys=host_keys(self.folder, host),
-                simulated=["host", "kernel-log", "pci-bus", *(["accelerators"] if tool else [])],
-            )
-        )
-        links = {f"etc/systemd/system/local-fs.target.wants/{BUS_UNIT}": f"/usr/lib/systemd/system/{BUS_UNIT}"}
-        if tool:
-            files.update(tool_files(tool))
-            links |= tool_links(tool, with_driver=driver is not None)
-            write_tool_state(launch.state, tool, {**tool.state, "driver": driver})
-        write_files(disk.root, files, links)
-        (disk.root / "root/.ssh").chmod(0o700)
-        write_bus(launch.bus, tool)
-
-    def stop(self, *, seconds: float = 30.0) -> None:
-        """Shut all hosts down in good order; after `seconds` the power is cut."""
-        groups = [self.group(host) for host in self.state.hosts]
-        for group in groups:
-            group.signal_supervisor(signal.SIGTERM)
-        deadline = time.monotonic() + seconds
-        while any(group.populated for group in groups) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        self.kill()
-
-    def kill(self) -> None:
-        """Cut the power of all hosts."""
-        for host in self.state.hosts:
-            self.group(host).kill()
-
-    def boot(self, hosts: Iterable[HostState]) -> None:
-        """Boot hosts that are off and mounted, and wait until each answers.
-
-        Their cables are made anew: what a host did to its addresses does not outlive it.
-
-        Raises:
-            FailedError: A host does not come up.
-        """
-        chosen, started = tuple(hosts), time.monotonic()
-        connect_hosts(self.state, chosen)
-        for host in chosen:
-            boot(self.launch(host))
-
-        def came(host: HostState, seconds: float) -> None:
-            self.emit("host_booted", f"{host.name} answers at {host.address}", node=host.name, seconds=seconds)
-
-        wait_up([(self.launch(host), self.group(host)) for host in chosen], came)
-        self.emit("hosts_booted", f"{len(chosen)} hosts answer", seconds=time.monotonic() - started)
-
-    # ---------------------------------------------------------------- removing
+        rig.remove()
 
     def down(self) -> None:
         """Remove everything the lab is made of. Can be repeated, whatever was killed when.
@@ -301,51 +148,208 @@ class Lab:
             FailedError: Something cannot be removed; it is named.
         """
         with held(self._home, self.state.name):
-            self.remove()
-
-    def remove(self) -> None:
-        """What `down` does, for who holds the lab already."""
-        started = time.monotonic()
-        state = self.state
-        if self.folder.exists():
-            self.note(replace(state, stage="making"))
-        whole = Group(self._where, state.cgroup)
-        whole.kill()
-        inodes = [self.disk(host).lock_name() for host in state.hosts]
-        unmount_below(self.folder)
-        remove_network(state)
-        whole.remove()
-        remove_parent(self._where, str(Path(state.cgroup).parent))
-        for host in state.hosts:
-            shutil.rmtree(NSPAWN / "propagate" / host.machine, ignore_errors=True)
-        for name in inodes:
-            if name:
-                (NSPAWN / "locks" / name).unlink(missing_ok=True)
-        _remove_folder(self.folder)
-        self.emit("lab_removed", f"lab `{state.name}`", seconds=time.monotonic() - started)
+            if self._rig.folder.exists():
+                self._note(replace(self.state, stage="making"))
+            self._rig.remove()
 
     def remains(self) -> list[str]:
-        """What of the lab exists on this machine now: links, namespaces, tables, mounts, loops, processes, folder."""
-        found = leftovers(self.state)
-        found += [f"mount {point}" for point in mounts_below(self.folder)]
-        found += [f"loop device {device}" for device in loop_devices(self.folder)]
-        found += [f"process {process}" for process in Group(self._where, self.state.cgroup).processes()]
-        found += [f"group {path}" for path in Group(self._where, self.state.cgroup).folders if path.exists()]
-        return found + ([f"folder {self.folder}"] if self.folder.exists() else [])
+        """What of the lab exists on this machine now; nothing after `down`."""
+        return self._rig.remains()
 
+    # ---------------------------------------------------------------- what it has
 
-def _remove_folder(folder: Path) -> None:
-    """Remove the lab's folder, its record last, so that a killed removal is still known as a lab."""
-    if not folder.exists():
-        return
-    for child in folder.iterdir():
-        if child.name == "state.json":
-            continue
-        if child.is_dir() and not child.is_symlink():
-            shutil.rmtree(child)
-        else:
-            child.unlink()
-    shutil.rmtree(folder)
+    @property
+    def state(self) -> LabState:
+        """The record, as this object last saw it."""
+        return self._rig.state
+
+    @property
+    def folder(self) -> Path:
+        """Where all its files are."""
+        return self._rig.folder
+
+    @property
+    def inventory_path(self) -> Path:
+        """The inventory that every other command takes."""
+        return self._rig.inventory_path
+
+    @property
+    def hosts(self) -> tuple[HostState, ...]:
+        """The hosts, the head first."""
+        return self.state.hosts
+
+    def root(self, node: str) -> Path:
+        """The running host's root folder as this machine sees it.
+
+        Raises:
+            NotFoundError: There is no such host.
+            ConflictError: It is off.
+        """
+        launch = self._rig.launch(self.state.host(node))
+        return launch.seen(launch.root)
+
+    def status(self) -> tuple[HostStatus, ...]:
+        """Every host as it is now."""
+        return tuple(self._status(host) for host in self.state.hosts)
+
+    def _status(self, host: HostState) -> HostStatus:
+        group = self._rig.group(host)
+        running = group.populated
+        return HostStatus(
+            name=host.name,
+            role=host.role,
+            address=host.address,
+            running=running,
+            reachable=running and answers(host.address),
+            memory_mib=group.memory_mib,
+            faults=tuple(sorted(self.state.faults.get(host.name, {}))),
+        )
+
+    @property
+    def memory_mib(self) -> int | None:
+        """What all hosts together use, page cache included; None where nothing counts it."""
+        return self._rig.whole.memory_mib
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lab against others and see its newest state."""
+        with held(self._home, self.state.name):
+            self._rig.state = read_state(self.folder)
+            yield
+
+    def _note(self, state: LabState) -> None:
+        """Write down a new state, before what it tells of is done."""
+        write_state(self.folder, state)
+        self._rig.state = state
+
+    # ---------------------------------------------------------------- snapshots
+
+    def snapshot(self, name: str) -> None:
+        """Keep what the hosts have on their disks now, as `name`: they shut down, and boot again on top of it.
+
+        Raises:
+            ConflictError: There is one of that name, or a fault is on.
+            InputError: It is no name.
+        """
+        if not name or not name.isascii() or not name.replace("-", "").isalnum():
+            raise InputError(f"`{name}` is no name for a snapshot", code="lab.snapshot_name")
+        with self._changing():
+            layers = self.state.snapshots
+            if name in layers:
+                raise ConflictError(f"lab `{self.state.name}` has a snapshot `{name}`", code="lab.snapshot_exists")
+            if any(self.state.faults.values()):
+                raise ConflictError("a fault is on", code="lab.fault_on", hints=["heal it first: `aiops lab status`"])
+            started = time.monotonic()
+            self._note(replace(self.state, stage="making"))
+            self._rig.stop()
+            for host in self.state.hosts:
+                self._rig.disk(host).freeze_layer(name)
+            self._note(replace(self.state, snapshots=(*layers, name)))
+            self._rig.boot(self.state.hosts)
+            self._note(replace(self.state, stage="up"))
+            self._events.emit("snapshot_taken", f"snapshot `{name}`", seconds=time.monotonic() - started)
+
+    def reset(self, name: str | None = None) -> None:
+        """Put every disk back to the snapshot `name` (the last one by default), heal all faults, and boot.
+
+        Later snapshots are dropped; a lab without any goes back to bare hosts. Nothing is asked of the hosts, so
+        it works on broken ones too, and on a lab whose snapshot or reset was killed half-way.
+
+        Raises:
+            NotFoundError: There is no such snapshot.
+        """
+        with self._changing():
+            known = self.state.snapshots
+            if name is not None and name not in known:
+                raise NotFoundError(
+                    f"lab `{self.state.name}` has no snapshot `{name}`",
+                    code="lab.unknown_snapshot",
+                    hints=[f"it has: {', '.join(known) or 'none'}"],
+                )
+            started = time.monotonic()
+            layers = known if name is None else known[: known.index(name) + 1]
+            self._note(replace(self.state, stage="making", faults={}))
+            self._rig.kill()
+            for host in self.state.hosts:
+                self._rig.disk(host).drop_upper(layers)
+                if not layers:
+                    self._rig.furnish(host)
+                self._rig.show_devices(host)
+            self._rig.rewire()
+            self._note(replace(self.state, snapshots=layers))
+            self._rig.boot(self.state.hosts)
+            self._note(replace(self.state, stage="up"))
+            self._events.emit("lab_reset", f"lab `{self.state.name}`", seconds=time.monotonic() - started)
+
+    # ---------------------------------------------------------------- faults
+
+    def fault(self, node: str, kind: str, *, device: int = 0, value: str | None = None) -> None:
+        """Make something go wrong on a host; returns when the effect is there.
+
+        Args:
+            node: The host.
+            kind: One of `aiops lab kinds`.
+            device: Number of the accelerator, for kinds about one.
+            value: What the kind takes; None for its default.
+
+        Raises:
+            InputError: The kind or the value makes no sense there.
+            NotFoundError: There is no such host or device.
+            ConflictError: It is on already, or the host is off.
+        """
+        chosen, order = kind_called(kind), Order(device, value)
+        with self._changing():
+            host = self.state.host(node)
+            target = self._target(host)
+            refuse_impossible(target, chosen, order)
+            if chosen.lasts:
+                self._note_fault(host, {**target.faults, kind: {"device": device, "value": value}})
+            chosen.inject(target, order)
+            if kind in {"power-loss", "reboot"}:
+                self._note_fault(host, survivors(self.state.faults.get(node, {})))
+            self._events.emit("fault_injected", kind, node=node, device=device, value=value)
+
+    def heal(self, node: str, kind: str | None = None) -> tuple[str, ...]:
+        """Undo a fault of a host, or all of them; return the kinds that were healed.
+
+        A host that is off without a fault (it was shut down from within) is booted when all are to be healed.
+
+        Raises:
+            InputError: There is no such kind.
+            NotFoundError: There is no such host, or that fault is not on.
+        """
+        if kind is not None:
+            kind_called(kind)
+        with self._changing():
+            host = self.state.host(node)
+            on = self.state.faults.get(node, {})
+            if kind is not None and kind not in on:
+                raise NotFoundError(f"{node}: `{kind}` is not on", code="lab.fault_off", hints=["aiops lab status"])
+            # The cable first: a host that boots is waited for.
+            healed = sorted([kind] if kind else on, key=lambda name: (name == "power-loss", name != "network-cut"))
+            for name in healed:
+                kind_called(name).heal(self._target(host))
+                left = {other: order for other, order in self.state.faults[node].items() if other != name}
+                self._note_fault(host, left)
+                self._events.emit("fault_healed", name, node=node)
+            if kind is None and not self._rig.group(host).populated:
+                self._rig.boot([host])
+        return tuple(healed)
+
+    def _target(self, host: HostState) -> Target:
+        faults = self.state.faults.get(host.name, {})
+        return Target(
+            launch=self._rig.launch(host),
+            group=self._rig.group(host),
+            disk=self._rig.disk(host),
+            tool=self._rig.tool(host),
+            driver=self.state.spec.driver,
+            faults=faults,
+            start=lambda: self._rig.boot([host], wait="network-cut" not in faults),
+        )
+
+    def _note_fault(self, host: HostState, faults: Mapping[str, Mapping[str, Any]]) -> None:
+        self._note(replace(self.state, faults={**self.state.faults, host.name: faults}))
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from aiops.layers.core.errors import FailedError
+from aiops.layers.core.errors import FailedError, InputError
 from aiops.layers.core.home import ensure_folder
 
 from .image import locked
@@ -90,6 +91,40 @@ def connect_hosts(state: LabState, hosts: Iterable[HostState]) -> None:
             ["ip", "-n", host.namespace, "-batch", "-"],
             stdin=f"link set lo up\naddr add {host.address}/{prefix} dev eth0\nlink set eth0 up\n",
         )
+
+
+def cut(host: HostState) -> None:
+    """Unplug the host's cable at our end; the host sees its carrier go."""
+    run(["ip", "link", "set", host.link, "down"])
+
+
+def plug_in(host: HostState) -> None:
+    """Plug it in again."""
+    run(["ip", "link", "set", host.link, "up"])
+
+
+def rate(text: str) -> str:
+    """A rate as tc takes it, e.g. `1mbit`.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not re.fullmatch(r"[1-9][0-9]{0,5}(k|m|g)?bit", text):
+        raise InputError(f"`{text}` is no rate", code="lab.fault_value", hints=["for example `512kbit` or `1mbit`"])
+    return text
+
+
+def limit_rate(host: HostState, limit: str) -> None:
+    """Let only `limit` pass in each direction: at our end what goes to the host, at its own what comes from it."""
+    bucket = ["root", "tbf", "rate", rate(limit), "burst", "16kb", "latency", "400ms"]
+    run(["tc", "qdisc", "replace", "dev", host.link, *bucket])
+    run(["tc", "-n", host.namespace, "qdisc", "replace", "dev", "eth0", *bucket])
+
+
+def unlimit_rate(host: HostState) -> None:
+    """Let everything pass again."""
+    run(["tc", "qdisc", "delete", "dev", host.link, "root"])
+    run(["tc", "-n", host.namespace, "qdisc", "delete", "dev", "eth0", "root"])
 
 
 def remove_network(state: LabState) -> None:

@@ -7,7 +7,7 @@ Every name follows from the lab's id, so the record is complete before the first
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Literal
@@ -77,9 +77,8 @@ class LabState:
 
     Attributes:
         id: Six hex digits from the lab's folder: the same lab has the same id, two labs never share one.
-        stage: `making` until every host has answered once, and again while `down` or `reset` works.
+        stage: `making` until every host has answered once, and again while something larger changes.
         snapshots: Names in the order they were taken; each froze what the hosts had written until then.
-        base: The snapshot the hosts now stand on, or None for the bare image.
         faults: By host and kind, what heals it again.
     """
 
@@ -96,7 +95,6 @@ class LabState:
     created: str
     stage: Literal["making", "up"] = "making"
     snapshots: tuple[str, ...] = ()
-    base: str | None = None
     faults: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def host(self, name: str) -> HostState:
@@ -179,12 +177,22 @@ def read_state(folder: Path) -> LabState:
         raise ConflictError(f"{path} is damaged: {error}", code="lab.damaged") from error
     if document.pop("version", 0) != VERSION:
         raise ConflictError(f"{path} was written by another version of aiops", code="lab.other_version")
-    spec = document["spec"]
-    accelerator = spec["accelerator"]
-    document["spec"] = replace(LabSpec(**spec), accelerator=Simulated(**accelerator) if accelerator else None)
-    document["hosts"] = tuple(HostState(**host) for host in document["hosts"])
-    document["snapshots"] = tuple(document["snapshots"])
-    return LabState(**document)
+    try:
+        spec = _known(LabSpec, document["spec"])
+        if spec.get("accelerator"):
+            spec["accelerator"] = Simulated(**_known(Simulated, spec["accelerator"]))
+        document["spec"] = LabSpec(**spec)
+        document["hosts"] = tuple(HostState(**_known(HostState, host)) for host in document["hosts"])
+        document["snapshots"] = tuple(document["snapshots"])
+        return LabState(**_known(LabState, document))
+    except (KeyError, TypeError) as error:
+        raise ConflictError(f"{path} is damaged: {error}", code="lab.damaged") from error
+
+
+def _known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What `kind` knows of a document: what another release added does not keep a lab from being removed."""
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in document.items() if name in names}
 
 
 def _check(spec: LabSpec, folder: Path) -> None:

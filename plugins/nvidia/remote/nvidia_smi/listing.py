@@ -108,7 +108,7 @@ def table(machine, options):
             )
         )
         print(
-            "| N/A  %3dC    %-3s         %5dW / %4dW | %9dMiB / %6dMiB | %7d%%      Default |"
+            "| N/A  %3dC    %-3s         %5dW / %4dW | %7dMiB / %6dMiB | %7d%%      Default |"
             % (
                 device.value("temperature.gpu"),
                 device.value("pstate"),
