@@ -9,6 +9,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from aiops.layers.l0_nodes.node import Connection, Node
 
 SSHD = "/usr/sbin/sshd"
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -141,3 +144,15 @@ def _wait(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.02)
+
+
+def node_of(server: Sshd, name: str = "n1", **changes: Any) -> Node:
+    """The server as a node of an inventory; `changes` are fields of its connection."""
+    fields: dict[str, Any] = {
+        "address": "127.0.0.1",
+        "port": server.port,
+        "user": USER,
+        "key_file": str(server.client_key),
+        "ssh_arguments": server.ssh_arguments,
+    }
+    return Node(name, connection=Connection(**{**fields, **changes}))
