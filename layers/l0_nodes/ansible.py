@@ -176,7 +176,7 @@ class Ansible:
         return self._together(inventory, wanted) or self._one_by_one(inventory, wanted)
 
     def _together(self, inventory: Path, wanted: Mapping[str, Sequence[str]]) -> Answers | None:
-        """All nodes in one task on this machine: quick, but one bad template spoils it."""
+        """All nodes in one task on this machine: quick, but spoiled by one bad template, or one that reads hostvars."""
 
         def row(node: str, names: Sequence[str]) -> str:
             owner = f"hostvars[{json.dumps(node)}]"
@@ -192,8 +192,7 @@ class Ansible:
     def _one_by_one(self, inventory: Path, wanted: Mapping[str, Sequence[str]]) -> Answers:
         """One task per node, so that each fails for itself and with its own words."""
         names = f"({json.dumps({node: list(names) for node, names in wanted.items()})}).get(inventory_hostname, [])"
-        values = f"{names} | map('extract', hostvars[inventory_hostname])"
-        ended = self._ask("all", inventory, f"dict({names} | zip({values}))")
+        ended = self._ask("all", inventory, f"dict({names} | zip(query('ansible.builtin.vars', *{names})))")
         values_by_node, failures = _answers(ended.stdout)
         silent = _last_words(ended.stderr)
         return Answers(

@@ -99,15 +99,16 @@ def connection_of(
     python = reader.text("ansible_python_interpreter") or base.get("INTERPRETER_PYTHON")
     checking = reader.flag("ansible_host_key_checking", "ansible_ssh_host_key_checking")
     user = reader.text("ansible_user", "ansible_ssh_user")
+    user = user or base.get("DEFAULT_REMOTE_USER") or ssh.get("remote_user")
     port = reader.port("ansible_port", "ansible_ssh_port")
     return Connection(
         kind=_kind(reader, base),
         address=reader.text("ansible_host", "ansible_ssh_host") or name,
         port=ssh.get("port") if port is None else port,
-        user=user or base.get("DEFAULT_REMOTE_USER") or ssh.get("remote_user"),
+        user=user,
         key_file=_path(str(key), folder, home) if key else None,
         python=None if python is None or str(python).startswith("auto") else str(python),
-        become=_become(reader, settings),
+        become=_become(reader, settings, user),
         ssh_arguments=_arguments(reader, ssh),
         host_key_checking=bool(ssh.get("host_key_checking", True)) if checking is None else checking,
     )
@@ -160,17 +161,21 @@ def _kind(reader: _Reader, base: Mapping[str, Any]) -> Literal["ssh", "local"]:
     return _KINDS[word]
 
 
-def _become(reader: _Reader, settings: AnsibleSettings) -> Become:
+def _become(reader: _Reader, settings: AnsibleSettings, login: str | None) -> Become:
     enabled = reader.flag("ansible_become")
+    if enabled is None:
+        enabled = bool(settings.base.get("DEFAULT_BECOME", False))
     method = reader.text("ansible_become_method") or str(settings.base.get("DEFAULT_BECOME_METHOD") or "sudo")
     method = method.removeprefix("ansible.builtin.")
     own = settings.become.get(method, {})
     executable = reader.text("ansible_become_exe", f"ansible_{method}_exe") or own.get("become_exe")
     flags = reader.text("ansible_become_flags", f"ansible_{method}_flags")
+    user = reader.text("ansible_become_user", f"ansible_{method}_user") or own.get("become_user") or "root"
+    needless = login == user and not settings.base.get("BECOME_ALLOW_SAME_USER", False)
     return Become(
-        enabled=bool(settings.base.get("DEFAULT_BECOME", False)) if enabled is None else enabled,
+        enabled=enabled and not needless,
         method=method,
-        user=reader.text("ansible_become_user", f"ansible_{method}_user") or own.get("become_user") or "root",
+        user=user,
         executable=executable,
         flags=own.get("become_flags") if flags is None else flags,
     )

@@ -10,6 +10,7 @@ class Become:
     """How root is reached on a node. Passwords are asked of their owner when needed, never kept here.
 
     Attributes:
+        enabled: Whether Ansible would become: not where the login is that user already.
         executable: Other than the method's own program; `flags` likewise (Ansible's sudo has `-H -S -n`).
     """
 

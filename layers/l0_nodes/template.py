@@ -11,6 +11,7 @@ from typing import Any
 VAULT = "__ansible_vault"
 UNSAFE = "__ansible_unsafe"
 
+_EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _PASSING = frozenset(
     {"lookup", "query", "q", "now", "random", "shuffle", "ansible_date_time", "ansible_facts", "vars", "varnames"}
@@ -54,7 +55,9 @@ def is_lasting(value: Any, variables: Mapping[str, Any], *, secrets: Collection[
             return VAULT not in part and (UNSAFE in part or all(lasting(inner) for inner in part.values()))
         if isinstance(part, list):
             return all(lasting(inner) for inner in part)
-        return not is_templated(part) or all(lasting_word(word) for word in _WORD.findall(part))
+        if not isinstance(part, str):
+            return True
+        return all(lasting_word(word) for text in _EXPRESSION.findall(part) for word in _WORD.findall(text))
 
     def lasting_word(word: str) -> bool:
         if word in _PASSING or word in secrets or (word == "hostvars" and not others_lasting):
