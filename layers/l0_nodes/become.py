@@ -16,6 +16,7 @@ from aiops.layers.core.errors import FailedError, InputError
 from .node import Node
 
 _OWN_FLAGS = ("-S", "-n", "--stdin", "--non-interactive")  # Ansible's defaults; whether to use them is decided here
+_NOT_FOUND = 127
 _NO_PASSWORD = ("a password is required", "a terminal is required", "no tty present")
 
 
@@ -44,10 +45,11 @@ class Sudo:
 
     def words(self, argv: Sequence[str]) -> tuple[str, ...]:
         """`argv`, run by sudo."""
+        head = (self.program, *self.flags, "-u", self.user)
         if self.mark is None:
-            return ("sudo", "-n", "-H", "-u", self.user, "--", *argv)
+            return (*head, "-n", "--", *argv)
         start = f'printf %s {self.mark}! >&2; exec "$@"'
-        return ("sudo", "-S", "-p", f"{self.mark}?", "-H", "-u", self.user, "--", "sh", "-c", start, "sh", *argv)
+        return (*head, "-S", "-p", self.prompt.decode(), "--", "sh", "-c", start, "sh", *argv)
 
 
 def becoming(
@@ -148,12 +150,18 @@ def wrong_password(node: Node) -> FailedError:
     )
 
 
-def missing_password(node: Node, error_text: str) -> FailedError | None:
-    """The error for a sudo that wanted a password which nobody has; None if that is not what stderr says."""
-    if not error_text.startswith("sudo:") or not any(sign in error_text for sign in _NO_PASSWORD):
-        return None
-    return FailedError(
-        f"{node.name}: sudo wants a password",
-        code="become.no_password",
-        hints=["set `ansible_become_password` in a vaulted file of the inventory"],
-    )
+def never_ran(node: Node, sudo: Sudo, status: int, error_text: str) -> FailedError | None:
+    """The error behind the end of a command that sudo was to run without a password; None if it did run it."""
+    if status == _NOT_FOUND and f"{sudo.program}: " in error_text and "not found" in error_text:
+        return FailedError(
+            f"{node.name}: there is no `{sudo.program}`",
+            code="become.missing",
+            hints=["install sudo there, or log in as root: `ansible_user: root`"],
+        )
+    if error_text.startswith("sudo:") and any(sign in error_text for sign in _NO_PASSWORD):
+        return FailedError(
+            f"{node.name}: sudo wants a password",
+            code="become.no_password",
+            hints=["set `ansible_become_password` in a vaulted file of the inventory"],
+        )
+    return None

@@ -15,7 +15,7 @@ from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import FailedError, UnreachableError
 
 from . import shell
-from .become import Dialogue, Sudo, becoming, missing_password
+from .become import Dialogue, Sudo, becoming, never_ran
 from .node import Node
 from .transport import LINGER, MAX_OUTPUT, too_much_output
 
@@ -129,9 +129,10 @@ class _Run:
         )
 
     def _check_sudo(self, status: int, stderr: bytes) -> None:
-        if self._dialogue is None or status == 0:
+        if self._sudo is None or self._dialogue is None or status == 0:
             return
-        problem = self._dialogue.explain() or (missing_password(self._node, stderr.decode("utf-8", "replace")))
+        text = stderr.decode("utf-8", "replace")
+        problem = self._dialogue.explain() or never_ran(self._node, self._sudo, status, text)
         if problem is not None:
             raise problem
 

@@ -10,7 +10,7 @@ from paramiko.common import cMSG_CHANNEL_REQUEST
 from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import AiopsError, UnreachableError
 from aiops.layers.l0_nodes import shell
-from aiops.layers.l0_nodes.become import Dialogue, Sudo, missing_password
+from aiops.layers.l0_nodes.become import Dialogue, Sudo, never_ran
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.transport import LINGER, MAX_OUTPUT, too_much_output
 
@@ -66,8 +66,9 @@ class Process:
             ) from error
         seconds = time.monotonic() - started
         stderr = bytes(self._stderr)
-        if self._dialogue is not None and status != 0:
-            problem = self._dialogue.explain() or missing_password(self._node, stderr.decode("utf-8", "replace"))
+        if self._sudo is not None and self._dialogue is not None and status != 0:
+            text = stderr.decode("utf-8", "replace")
+            problem = self._dialogue.explain() or never_ran(self._node, self._sudo, status, text)
             if problem is not None:
                 raise problem
         return Completed(
