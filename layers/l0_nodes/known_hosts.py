@@ -206,7 +206,8 @@ def ordered_algorithms(algorithms: Sequence[str], entries: Sequence[Entry]) -> t
     """Host key algorithms with those first that the lines of this host can vouch for, as OpenSSH orders them."""
     kinds = {entry.key.kind for entry in entries if entry.key is not None and not entry.marker}
     has_authority = any(entry.marker == "authority" for entry in entries)
-    first, last = [], []
+    first: list[str] = []
+    last: list[str] = []
     for algorithm in algorithms:
         is_certificate = algorithm.endswith(CERTIFICATE_SUFFIX)
         plain = algorithm.removesuffix(CERTIFICATE_SUFFIX)
