@@ -38,7 +38,7 @@ lint: setup  ## All static checks
 	step $(BIN)/mypy --no-error-summary
 	step $(BIN)/lint-imports --no-logo
 	step $(BIN)/deptry .
-	step $(BIN)/vermin --quiet --no-tips --violations -t=3.6- layers/*/remote
+	step $(BIN)/vermin --quiet --no-tips --violations -t=3.6- $$(find layers plugins -path "*/remote/*.py")
 	step $(BIN)/ansible-lint -q -c .ci/ansible-lint.yml $$(grep -lE '^- (name|hosts):' playbooks/*.yml playbooks/*/*.yml)
 	[ $${#failed[@]} = 0 ] || { echo "error: failed: $${failed[*]##*/}" >&2; exit 1; }
 

@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer._click.core import Command, Context
 
+from aiops.cli.app import App
 from aiops.cli.main import HELP_OPTIONS, main, root
 from aiops.cli.reference import commands, markdown
 
@@ -93,8 +94,6 @@ def test_a_command_marked_runnable_runs(
 ) -> None:
     monkeypatch.setenv("AIOPS_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    from aiops.cli.app import App
-
     code = main(shlex.split(line)[1:], App({"AIOPS_HOME": str(tmp_path)}))
     said = capsys.readouterr()
     assert code == 0, f"{page}: {line}: {said.err}"
@@ -143,5 +142,5 @@ def test_options_mean_one_thing_everywhere(path: str) -> None:
 
 @pytest.mark.parametrize("path", TREE)
 def test_short_help_works_everywhere(path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*path.split()[1:], "-h"]) == 0
+    assert main([*path.split()[1:], "-h"], App({})) == 0
     assert capsys.readouterr().out.startswith(f"Usage: {path} ")
