@@ -67,6 +67,7 @@ class Deployment:
         self._events = EventStream(run_id(aiops.clock.now()), aiops.clock)
         self._progress = Progress(screen)
         self._events.subscribe(self._progress.listen)
+        self._logs = self._folder / "logs" / self._events.run
         self._command = shlex.join(wish.words(self._inventory.path))
 
     def perform(self) -> int:
@@ -84,7 +85,14 @@ class Deployment:
             stack.callback(self._progress.close)
             doors = stack.enter_context(self._doors(private))
             request = Request(
-                self._inventory, self._phases, self._nodes, private, wish.dry_run, wish.write, self._bundle()
+                self._inventory,
+                self._phases,
+                self._nodes,
+                private,
+                dry_run=wish.dry_run,
+                write=wish.write,
+                logs=self._logs,
+                bundle=self._bundle(),
             )
             done = deploy(request, doors, Secrets(self._folder / "secrets"), self._events)
             code = _code(done, dry_run=wish.dry_run)
@@ -180,11 +188,21 @@ class Deployment:
         return {
             "run": None if wish.dry_run else self._events.run,
             "cluster": self._inventory.cluster,
+            "logs": None if wish.dry_run else str(self._logs),
             "outcome": "planned" if wish.dry_run else "declined" if done.declined else words,
             "plan": done.plan.document(),
             "results": [entry.document() for entry in done.ledger],
             "failures": [entry.document() for entry in done.ledger.failures],
         }
+
+    def _hints(self, node: str) -> tuple[str, ...]:
+        if self._wish.dry_run:
+            return (f"see what stops it: `aiops node facts {node}`",)
+        return (
+            f"read everything with `aiops run show {self._events.run} --node {node}`",
+            f"Ansible's own words are in {self._logs}",
+            f"then go on with `{self._command}`",
+        )
 
     def _answer(self, done: "Deployed") -> None:
         screen, wish = self._screen, self._wish
@@ -192,15 +210,7 @@ class Deployment:
             for line in plan_lines(done.plan):
                 screen.line(line)
         if done.ledger.failures:
-            hints = (
-                (f"see what stops it: `aiops node facts {done.ledger.failures[0].node}`",)
-                if wish.dry_run
-                else (
-                    f"read everything with `aiops run show {self._events.run} --node {done.ledger.failures[0].node}`",
-                    f"then go on with `{self._command}`",
-                )
-            )
-            screen.error(_failed(done, hints))
+            screen.error(_failed(done, self._hints(done.ledger.failures[0].node)))
         elif done.declined:
             screen.note("nothing was changed")
         elif wish.write is not None:

@@ -45,9 +45,9 @@ class Progress:
         """End the step that is still shown, as failed."""
         if self._step is not None:
             self._step.summary = "interrupted"
-            self._step.done(count=0, failed=True)
             self._step = None
-        self._stack.close()
+            cut = KeyboardInterrupt()
+            self._stack.__exit__(type(cut), cut, None)
 
     def _findings(self, findings: list[Mapping[str, Any]]) -> None:
         for finding in findings:

@@ -21,10 +21,10 @@ from .phase import Phase
 from .plan import PhasePlan, Plan
 from .playbook import TaskFailure
 from .preflight import Situation, excluded, preflight, require
-from .render import variables_of, write_by_hand, write_phase
+from .render import keep_log, variables_of, write_by_hand, write_phase
 from .secrets import Secrets
 from .step import Beginning, Step
-from .survey import Survey
+from .survey import Survey, describe
 from .work import Work, work_of
 
 CONNECT = "connect"
@@ -99,13 +99,15 @@ class _Deployment:
         nodes = self._request.inventory.nodes
         chosen = {node.name for node in self._request.nodes}
         errors: dict[str, AiopsError] = {}
-        with self._step(CONNECT, "Reach all nodes", [node.name for node in self._request.nodes]) as since:
+        step = self._step(CONNECT, "Reach all nodes", [node.name for node in self._request.nodes])
+        with step as since:
             for node, error in self._survey.learn(nodes):
                 if error is not None:
                     errors[node.name] = error
                 if node.name in chosen:
                     outcome: Outcome = "ok" if error is None else "failed"
                     self._enter(Entry(CONNECT, node.name, outcome, since(), error.message if error else ""))
+            step.summary = describe(facts for name, facts in self._survey.facts.items() if name in chosen)
         self._preflight(errors)
 
     def _preflight(self, errors: Mapping[str, AiopsError]) -> None:
@@ -213,6 +215,8 @@ class _Deployment:
             )
 
         played = self._doors.applier.apply(phase.name, hosts, on_task=self._doors.on_task, on_failure=failed)
+        if self._request.logs is not None:
+            keep_log(self._request.logs, phase.name, played.log)
         self._note_refreshed(works, played.failures)
         stopped = {name: (failure.reason, failure.tail) for name, failure in played.failures.items() if name in works}
         if played.trouble is not None:

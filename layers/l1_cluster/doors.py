@@ -74,6 +74,7 @@ class Request:
         phases: The chosen ones, in order.
         nodes: The chosen ones. Facts are asked of all nodes of the inventory, for files that list them.
         private: The deploy's private directory.
+        logs: Where Ansible's words of each phase are kept, without secrets; None: nowhere.
         write: Where a dry run writes what plain `ansible-playbook` needs to do it.
         bundle: What nodes with `aiops_repository: bundle` install from; its archive is there.
     """
@@ -84,6 +85,7 @@ class Request:
     private: Path
     dry_run: bool = False
     write: Path | None = None
+    logs: Path | None = None
     bundle: Offer | None = None
 
 

@@ -157,7 +157,7 @@ class Playbook:
 
     def close(self) -> None:
         """End what Ansible keeps alive between phases: ssh's shared connections."""
-        kill_marked(f"{_MARK}={self.private}/")
+        kill_marked(f"{_MARK}={self.private}/", f"ssh: {self.private}/")
 
     def _runner(self, phase: str, hosts: Path, reader: "_Reader", cancelled: threading.Event, idle: float) -> Any:
         from ansible_runner.interface import init_command_config
@@ -213,10 +213,11 @@ class Playbook:
         return path
 
 
-def kill_marked(mark: str) -> None:
-    """Kill every process of this user whose environment holds `mark`, a prefix of one variable.
+def kill_marked(mark: str, title: str | None = None) -> None:
+    """Kill every process of this user whose environment holds `mark`, the start of a variable with its name.
 
-    Ansible's workers and ssh's shared connections leave their process group; the environment stays with them.
+    Ansible's workers leave their process group, and the environment stays with them. ssh's shared connections write
+    a `title` over theirs, which begins with the path of their socket.
     """
     wanted = mark.encode()
     for folder in Path("/proc").iterdir():
@@ -224,7 +225,7 @@ def kill_marked(mark: str) -> None:
             continue
         try:
             marked = any(entry.startswith(wanted) for entry in (folder / "environ").read_bytes().split(b"\0"))
-            if marked:
+            if marked or (title and (folder / "cmdline").read_bytes().startswith(title.encode())):
                 os.kill(int(folder.name), signal.SIGKILL)
         except OSError:
             continue

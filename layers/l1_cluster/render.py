@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiops.layers.core.errors import FailedError, InputError
+from aiops.layers.core.file import write_atomic
 from aiops.layers.core.home import ensure_folder
 from aiops.layers.l0_nodes.node import Node
 
@@ -149,6 +150,20 @@ def write_by_hand(
             write_phase(folder.absolute(), phase, works, variables)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror}", code="plan.write") from error
+
+
+def keep_log(folder: Path, phase: str, text: str) -> None:
+    """Keep what Ansible said in a phase; it was told to hide what may hold a secret.
+
+    Raises:
+        FailedError: The folder cannot be written.
+    """
+    try:
+        write_atomic(ensure_folder(folder) / f"{phase}.log", text.encode(), 0o600)
+    except OSError as error:
+        raise FailedError(
+            f"logs cannot be kept in {folder}: {error.strerror}", code="deploy.log", hints=[f"make room in {folder}"]
+        ) from error
 
 
 def unsafe_yaml(value: Any) -> str:

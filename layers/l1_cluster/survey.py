@@ -126,3 +126,24 @@ class Survey:
 
 def _subjects(asks: Iterable[Ask]) -> dict[str, frozenset[str]]:
     return {ask.name: frozenset((*ask.argv, *ask.paths)) for ask in asks}
+
+
+def describe(facts: Iterable[Facts]) -> str:
+    """What there is, in a line: `Debian 12, 16 × NVIDIA H100 80GB HBM3, simulated`."""
+    systems: dict[str, int] = {}
+    devices: dict[str, int] = {}
+    simulated = False
+    for one in facts:
+        simulated |= one.simulated
+        name = " ".join(word for word in ((one.os_id or "").capitalize(), one.os_version) if word)
+        systems[name or "unknown system"] = systems.get(name or "unknown system", 0) + 1
+        if one.accelerators:
+            for device in one.accelerators:
+                model = device.model or device.vendor
+                devices[model] = devices.get(model, 0) + 1
+        else:
+            for bus in one.bus_accelerators or ():
+                devices[bus.vendor] = devices.get(bus.vendor, 0) + bus.count
+    parts = [name if len(systems) == 1 else f"{count} {name}" for name, count in sorted(systems.items())]
+    parts += [f"{count} × {model}" for model, count in sorted(devices.items())]
+    return ", ".join([*parts, *(["simulated"] if simulated else [])])
