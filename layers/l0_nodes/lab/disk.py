@@ -58,13 +58,18 @@ class Disk:
         for folder in (self.mounted, self.root, self.stage):
             folder.mkdir(exist_ok=True)
 
-    def mount_script(self, layers: Sequence[str]) -> str:
-        """Shell lines that mount the disk and the root over the frozen `layers` (oldest first). Pure."""
+    def mount_script(self, layers: Sequence[str], *, fresh: bool = False) -> str:
+        """Shell lines that mount the disk and the root over the frozen `layers` (oldest first). Pure.
+
+        Args:
+            layers: Snapshots that the root stands on.
+            fresh: First forget what was written since the last of them, and every other layer.
+        """
         lower = ":".join([*(str(self.mounted / "layers" / layer) for layer in reversed(layers)), str(self._image)])
         options = f"lowerdir={lower},upperdir={self.mounted}/upper,workdir={self.mounted}/work"
         root, stage = shlex.quote(str(self.root)), shlex.quote(str(self.stage))
         return (
-            f"{self._mount_disk()}"
+            f"{self._mount_disk(layers if fresh else None)}"
             f"mount -t overlay overlay -o {shlex.quote(options)} {root}\n"
             f"if [ -d {stage} ]; then cp -a {stage}/. {root}; rm -rf {stage}; fi\n"
         )
@@ -73,17 +78,17 @@ class Disk:
         """Make what was written since the last layer the new layer `name`."""
         self._within(f"mv upper layers/{shlex.quote(name)}\nrm -rf work filler\n")
 
-    def drop_upper(self, layers: Sequence[str]) -> None:
-        """Forget what was written since, and the layers not in `layers`."""
-        kept = "".join(f" ! -name {shlex.quote(layer)}" for layer in layers)
-        drop = f"find layers -mindepth 1 -maxdepth 1{kept} -exec rm -rf {{}} +"
-        self._within(f"rm -rf upper work filler\n{drop}\n")
-
-    def _mount_disk(self) -> str:
-        """Shell lines that mount the disk with its folders."""
+    def _mount_disk(self, forget_but: Sequence[str] | None = None) -> str:
+        """Shell lines that mount the disk with its folders, forgetting all but some layers when given."""
         mounted = shlex.quote(str(self.mounted))
-        folders = " ".join(f"{mounted}/{name}" for name in ("upper", "work", "layers"))
-        return f"mount -o loop,noatime {shlex.quote(str(self.file))} {mounted}\nmkdir -p {folders}\n"
+        upper, work, layers, filler = (f"{mounted}/{name}" for name in ("upper", "work", "layers", "filler"))
+        forget = ""
+        if forget_but is not None:
+            kept = "".join(f" ! -name {shlex.quote(layer)}" for layer in forget_but)
+            forget = f"rm -rf {upper} {work} {filler}\n[ ! -d {layers} ] || "
+            forget += f"find {layers} -mindepth 1 -maxdepth 1{kept} -exec rm -rf {{}} +\n"
+        mount = f"mount -o loop,noatime {shlex.quote(str(self.file))} {mounted}\n"
+        return f"{mount}{forget}mkdir -p {upper} {work} {layers}\n"
 
     def _within(self, script: str) -> None:
         """Run shell lines in the mounted disk, which nobody else sees and which is unmounted with them."""

@@ -19,6 +19,8 @@ from .machine import run
 from .state import HostState
 
 BOOT_SECONDS = 90.0
+START_SECONDS = 15.0
+"""How long the first process of a host may take to appear on a busy machine."""
 RUN = "/run/aiops-lab"
 """Where a host sees what the lab shares with it."""
 MARKER = "etc/aiops-lab.json"
@@ -195,6 +197,7 @@ def wait_up(launches: Iterable[tuple[Launch, Group]], came: Callable[[HostState,
     """
     started = time.monotonic()
     waiting = list(launches)
+    alive: set[str] = set()
     while waiting:
         still = []
         for launch, group in waiting:
@@ -203,8 +206,12 @@ def wait_up(launches: Iterable[tuple[Launch, Group]], came: Callable[[HostState,
                 continue
             still.append((launch, group))
             seconds = time.monotonic() - started
-            if seconds > BOOT_SECONDS or (seconds > 1 and not group.populated):
-                what = "did not answer on port 22" if seconds > BOOT_SECONDS else "died while booting"
+            running = group.populated
+            if running:
+                alive.add(launch.host.name)
+            died = not running and (launch.host.name in alive or seconds > START_SECONDS)
+            if seconds > BOOT_SECONDS or died:
+                what = "died while booting" if died else "did not answer on port 22"
                 raise FailedError(
                     f"{launch.host.name}: the host {what} ({seconds:.0f} s); its console ended with:\n"
                     f"{console_tail(launch)}",

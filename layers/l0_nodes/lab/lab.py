@@ -225,7 +225,7 @@ class Lab:
     # ---------------------------------------------------------------- snapshots
 
     def snapshot(self, name: str) -> None:
-        """Keep what the hosts have on their disks now, as `name`: they shut down, and boot again on top of it.
+        """Keep what is on the hosts' disks and what they share, as `name`: they shut down, and boot again on top of it.
 
         Raises:
             ConflictError: There is one of that name, or a fault is on.
@@ -244,13 +244,14 @@ class Lab:
             self._rig.stop()
             for host in self.state.hosts:
                 self._rig.disk(host).freeze_layer(name)
+            self._rig.keep_shared(name)
             self._note(replace(self.state, snapshots=(*layers, name)))
             self._rig.boot(self.state.hosts)
             self._note(replace(self.state, stage="up"))
             self._events.emit("snapshot_taken", f"snapshot `{name}`", seconds=time.monotonic() - started)
 
     def reset(self, name: str | None = None) -> None:
-        """Put every disk back to the snapshot `name` (the last one by default), heal all faults, and boot.
+        """Put disks and the shared folder back to the snapshot `name` (by default the last), heal all faults, boot.
 
         Later snapshots are dropped; a lab without any goes back to bare hosts. Nothing is asked of the hosts, so
         it works on broken ones too, and on a lab whose snapshot or reset was killed half-way.
@@ -271,13 +272,13 @@ class Lab:
             self._note(replace(self.state, stage="making", faults={}))
             self._rig.kill()
             for host in self.state.hosts:
-                self._rig.disk(host).drop_upper(layers)
                 if not layers:
                     self._rig.furnish(host)
                 self._rig.show_devices(host)
+            self._rig.restore_shared(layers[-1] if layers else None)
             self._rig.rewire()
             self._note(replace(self.state, snapshots=layers))
-            self._rig.boot(self.state.hosts)
+            self._rig.boot(self.state.hosts, fresh=True)
             self._note(replace(self.state, stage="up"))
             self._events.emit("lab_reset", f"lab `{self.state.name}`", seconds=time.monotonic() - started)
 

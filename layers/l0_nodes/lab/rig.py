@@ -19,6 +19,7 @@ from .disk import Disk, loop_devices, mounts_below, release_loops, unmount_below
 from .host import BUS_UNIT, Launch, boot, identity_files, wait_up, write_files
 from .identity import host_keys, known_hosts, make_keys
 from .inventory import inventory_text
+from .machine import run
 from .network import connect_hosts, leftovers, remove_network
 from .state import HostState, LabState
 
@@ -53,7 +54,7 @@ class Rig:
     def launch(self, host: HostState) -> Launch:
         """Where everything of a host is."""
         folder = self.folder / "hosts" / host.name
-        return Launch(host, folder, self.folder / "shared", self.group(host).entrances, self._launcher(host).entrances)
+        return Launch(host, folder, self._shared, self.group(host).entrances, self._launcher(host).entrances)
 
     def _launcher(self, host: HostState) -> Group:
         return Group(self._where, f"{self.state.cgroup}/{host.name}/launcher")
@@ -80,8 +81,8 @@ class Rig:
         make_keys(self.folder, state.hosts)
         write_atomic(self.folder / "known_hosts", known_hosts(self.folder, state.hosts).encode())
         write_atomic(self.inventory_path, inventory_text(state, self.folder).encode())
-        (self.folder / "shared").mkdir(exist_ok=True)
-        (self.folder / "shared").chmod(0o1777)
+        self._shared.mkdir(exist_ok=True)
+        self._shared.chmod(0o1777)
         for host in state.hosts:
             launch, disk = self.launch(host), self.disk(host)
             launch.state.mkdir(parents=True, exist_ok=True)
@@ -106,6 +107,27 @@ class Rig:
         write_files(root, files, links)
         (root / "root/.ssh").chmod(0o700)
 
+    def keep_shared(self, snapshot: str) -> None:
+        """Copy what the hosts share, for `snapshot`."""
+        kept = self.folder / "snapshots" / snapshot
+        kept.mkdir(parents=True)
+        run(["cp", "-a", "--reflink=auto", f"{self._shared}/.", str(kept)], timeout=600)
+
+    def restore_shared(self, snapshot: str | None) -> None:
+        """Put back what they shared at `snapshot`, or nothing; the hosts must be off."""
+        shutil.rmtree(self._shared)
+        self._shared.mkdir()
+        if snapshot is not None:
+            run(
+                ["cp", "-a", "--reflink=auto", f"{self.folder / 'snapshots' / snapshot}/.", str(self._shared)],
+                timeout=600,
+            )
+        self._shared.chmod(0o1777)
+
+    @property
+    def _shared(self) -> Path:
+        return self.folder / "shared"
+
     def show_devices(self, host: HostState) -> None:
         """Make the host's bus and its vendor's tool show that all is well."""
         launch, tool = self.launch(host), self.tool(host)
@@ -113,8 +135,13 @@ class Rig:
         if tool:
             write_tool_state(launch.state, tool, {**tool.state, "driver": self.state.spec.driver})
 
-    def boot(self, hosts: Iterable[HostState], *, wait: bool = True) -> None:
-        """Boot hosts that are off and mounted, and wait until each answers.
+    def boot(self, hosts: Iterable[HostState], *, wait: bool = True, fresh: bool = False) -> None:
+        """Boot hosts that are off, and wait until each answers.
+
+        Args:
+            hosts: The hosts.
+            wait: Whether to wait.
+            fresh: Whether they forget all that was written since the last snapshot.
 
         Raises:
             FailedError: A host does not come up.
@@ -122,7 +149,7 @@ class Rig:
         chosen, started = tuple(hosts), time.monotonic()
         for host in chosen:
             self.disk(host).wait_free()
-            boot(self.launch(host), self.disk(host).mount_script(self.state.snapshots))
+            boot(self.launch(host), self.disk(host).mount_script(self.state.snapshots, fresh=fresh))
         if not wait:
             return
 

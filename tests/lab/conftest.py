@@ -1,0 +1,114 @@
+"""Labs for the tests: few, shared by the session, and none on a machine that cannot carry one.
+
+Everything lives in AIOPS_TEST_HOME (default /var/tmp/aiops-tests), so that the base image is built once and not at
+every run. A lab is named after the process that made it; those of dead processes are removed first.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aiops.layers.core.home import ensure_folder
+from aiops.layers.core.plugin import Plugins
+from aiops.layers.l0_nodes.lab import Lab, LabSpec, Simulated, lab_names
+from aiops.layers.l0_nodes.lab.identity import login_key
+from aiops.layers.l0_nodes.lab.machine import unfit
+from aiops.layers.l0_nodes.vendor import AcceleratorHooks, Vendor
+
+DRIVER = "580.95.05"
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Runs shell lines on a lab's hosts through the ordinary ssh client, host keys checked."""
+
+    lab: Lab
+
+    def argv(self, node: str) -> list[str]:
+        """The ssh command up to the host."""
+        folder = self.lab.folder
+        options = [
+            "BatchMode=yes",
+            "ConnectTimeout=5",
+            "IdentitiesOnly=yes",
+            f"UserKnownHostsFile={folder / 'known_hosts'}",
+        ]
+        words = [word for option in options for word in ("-o", option)]
+        return ["ssh", "-F", "none", "-i", str(login_key(folder)), *words, f"root@{self.lab.state.host(node).address}"]
+
+    def run(self, node: str, line: str, *, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        """The end of `line` on `node`; 255 is ssh's own."""
+        return subprocess.run(
+            [*self.argv(node), line],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def __call__(self, node: str, line: str, *, timeout: float = 30) -> str:
+        """Stdout of `line`, which must succeed."""
+        done = self.run(node, line, timeout=timeout)
+        assert done.returncode == 0, f"{node}: {line}: {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def lab_home() -> Path:
+    """AIOPS_HOME of the tests' labs; skips where this machine can carry none."""
+    problem = unfit(building=True)
+    if problem is not None:
+        pytest.skip(f"{problem.message} ({problem.hint})")
+    home = ensure_folder(Path(os.environ.get("AIOPS_TEST_HOME", "/var/tmp/aiops-tests")))
+    for name in lab_names(home):
+        owner = name.rpartition("-")[2]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            Lab.open(name, home=home, vendors=vendors()).down()
+    return home
+
+
+def vendors() -> list[Vendor]:
+    """The vendors whose plugins are installed."""
+    found: list[Vendor] = Plugins().hooks("accelerator", AcceleratorHooks).accelerator_vendor()
+    return found
+
+
+MakeLab = Callable[[LabSpec], Lab]
+
+
+@pytest.fixture(scope="session")
+def make_lab(lab_home: Path) -> Iterator[MakeLab]:
+    """Makes labs that are removed when the session ends; `LabSpec.name` becomes a part of the lab's name."""
+    made: list[Lab] = []
+
+    def make(spec: LabSpec) -> Lab:
+        from dataclasses import replace
+
+        named = replace(spec, name=f"{spec.name}-{os.getpid()}")
+        lab = Lab.up(named, home=lab_home, vendors=vendors())
+        made.append(lab)
+        return lab
+
+    yield make
+    for lab in reversed(made):
+        lab.down()
+
+
+@pytest.fixture(scope="session")
+def bare_lab(make_lab: MakeLab) -> Lab:
+    """A head and two workers with four simulated GPUs and their driver; nothing is deployed on them.
+
+    Shared by all tests: undo what you do.
+    """
+    return make_lab(LabSpec("bare", nodes=2, accelerator=Simulated("nvidia", 4), driver=DRIVER, disk_mib=1024))
+
+
+@pytest.fixture(scope="session")
+def shell(bare_lab: Lab) -> Shell:
+    """Runs lines on the hosts of `bare_lab`."""
+    return Shell(bare_lab)
