@@ -23,7 +23,7 @@ help:  ## Show this
 
 .PHONY: demo
 demo: setup  ## From nothing to a working cluster of booted hosts on this machine (root; KEEP=1 leaves it up)
-	@exec $(BIN)/python benchmarks/demo.py
+	@exec $(BIN)/python -m benchmarks.demo
 
 .PHONY: test
 test: setup  ## All tests but the long soaks
@@ -50,9 +50,13 @@ format: setup  ## Bring the code into shape
 .PHONY: docs
 docs: setup  ## Write the pages that come from the code
 	@$(BIN)/python -m aiops.cli.reference > docs/reference/cli.md
+	$(BIN)/python -m aiops.layers.l0_nodes.variables_page > docs/reference/variables.md
+
+bench-%: setup  ## A benchmark, benchmarks/NAME.py; its figures are kept in benchmarks/results (root)
+	@exec $(BIN)/python -m benchmarks.$*
 
 soak-%: setup  ## A long run, benchmarks/soak_NAME.py; keeps its wall time, seed and verdict
-	@exec $(BIN)/python benchmarks/soak_$*.py
+	@exec $(BIN)/python -m benchmarks.soak_$*
 
 .PHONY: setup
 setup: packages .venv/installed  ## Install what the others need
