@@ -165,7 +165,7 @@ def test_thermal_throttle(bare_lab: Lab, shell: Shell) -> None:
 
 def test_the_tool_hangs_or_is_slow(bare_lab: Lab, shell: Shell) -> None:
     bare_lab.fault("gpu01", "tool-hang")
-    assert shell.run("gpu01", "timeout -s KILL 1 nvidia-smi -L").returncode == 137
+    assert shell("gpu01", "sh -c 'timeout -k 1 1 nvidia-smi -L; echo $?'") == "137"  # TERM is not enough
     bare_lab.heal("gpu01")
     bare_lab.fault("gpu01", "tool-hang", value="1")
     started = time.monotonic()

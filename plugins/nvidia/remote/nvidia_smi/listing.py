@@ -108,7 +108,7 @@ def table(machine, options):
             )
         )
         print(
-            "| N/A  %3dC    %-3s         %5dW / %4dW | %7dMiB / %6dMiB | %7d%%      Default |"
+            "| N/A  %3dC    %-3s         %5dW / %4dW | %7dMiB / %6dMiB | %6d%%      Default |"
             % (
                 device.value("temperature.gpu"),
                 device.value("pstate"),
@@ -125,8 +125,8 @@ def table(machine, options):
         )
         print("+" + "-" * 41 + "+" + "-" * 24 + "+" + "-" * 22 + "+")
     print("\n" + line)
-    print("| Processes:%78s|" % "")
-    print("|  GPU   GI   CI              PID   Type   Process name                        GPU Memory |")
+    for text in ("Processes:", " GPU   GI   CI              PID   Type   Process name                      GPU Memory"):
+        print("| %-87s |" % text)
     print("|" + "=" * 89 + "|")
-    print("|  No running processes found%61s|" % "")
+    print("| %-87s |" % " No running processes found")
     print(line)

@@ -1,5 +1,6 @@
 """The command line."""
 
+import signal
 import sys
 import time
 
@@ -100,7 +101,9 @@ def main(words):
     state = read_json(STATE)
     tool = state.get("tool", {})
     if tool.get("hang"):
-        while True:  # a call into a wedged driver: only a kill ends it
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        while True:  # a call into a wedged driver: only SIGKILL ends it
             time.sleep(3600)
     time.sleep(tool.get("seconds", 0))
     library, kernel = installed()

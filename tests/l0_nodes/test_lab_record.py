@@ -1,0 +1,211 @@
+"""The pure parts of the lab: subnets, the record and its names, control groups, the image's recipe, its inventory."""
+
+import contextlib
+import json
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiops.layers.core.errors import ConflictError, InputError, NotFoundError
+from aiops.layers.l0_nodes.lab.cgroup import hierarchies
+from aiops.layers.l0_nodes.lab.disk import Disk, mounts_below
+from aiops.layers.l0_nodes.lab.host import Launch, kernel_line, launcher, nspawn
+from aiops.layers.l0_nodes.lab.inventory import inventory_text
+from aiops.layers.l0_nodes.lab.machine import Resources, missing_programs, require_room
+from aiops.layers.l0_nodes.lab.network import ruleset
+from aiops.layers.l0_nodes.lab.recipe import Recipe, recipe_for
+from aiops.layers.l0_nodes.lab.shim import release, seconds
+from aiops.layers.l0_nodes.lab.state import LabSpec, LabState, Simulated, plan_lab, read_state, write_state
+from aiops.layers.l0_nodes.lab.subnet import CANDIDATES, free_subnet, routed
+
+SUBNET = IPv4Network("10.199.3.0/24")
+FOLDER = Path("/var/lib/aiops/labs/demo")
+
+
+def plan(spec: LabSpec | None = None, folder: Path = FOLDER) -> LabState:
+    return plan_lab(spec or LabSpec("demo"), folder, SUBNET, Path("/image"), "2026-01-02T03:04:05+00:00")
+
+
+def test_the_first_subnet_that_no_route_knows_is_taken() -> None:
+    routes = [
+        {"dst": "default", "gateway": "192.0.2.1"},
+        {"dst": "10.199.0.0/24", "dev": "a"},
+        {"dst": "10.199.1.77", "type": "local"},
+    ]
+    taken = routed(json.dumps(routes))
+    assert free_subnet(taken) == IPv4Network("10.199.2.0/24")
+
+
+def test_a_wide_route_hides_all_that_it_covers() -> None:
+    assert free_subnet(routed('[{"dst": "10.0.0.0/8"}]')) == IPv4Network("172.31.0.0/24")
+    with pytest.raises(ConflictError):
+        free_subnet(routed('[{"dst": "10.0.0.0/8"}, {"dst": "172.16.0.0/12"}]'))
+
+
+@given(st.lists(st.sampled_from(CANDIDATES), max_size=40))
+def test_a_chosen_subnet_overlaps_nothing(taken: list[IPv4Network]) -> None:
+    assert not any(free_subnet(taken).overlaps(network) for network in taken)
+
+
+def test_the_record_names_everything_before_it_is_made(tmp_path: Path) -> None:
+    spec = LabSpec("demo", nodes=12, accelerator=Simulated("nvidia", 8, "H200"), driver="580.95.05", memory_mib=4096)
+    state = plan(spec)
+    assert [host.name for host in state.hosts][:3] == ["head", "gpu01", "gpu02"]
+    assert state.hosts[12].address == "10.199.3.22"
+    for name in ("name", "address", "namespace", "link", "machine", "machine_id"):
+        assert len({getattr(host, name) for host in state.hosts}) == 13, name
+    assert all(len(host.link) <= 15 for host in state.hosts)  # the kernel's limit
+    write_state(tmp_path, state)
+    assert read_state(tmp_path) == state
+    assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_two_labs_share_no_name_even_when_they_are_called_the_same() -> None:
+    here, there = plan(), plan(folder=Path("/home/me/aiops/labs/demo"))
+    assert not {here.id, here.bridge, here.table, here.cgroup} & {there.id, there.bridge, there.table, there.cgroup}
+
+
+def test_a_record_with_unknown_keys_is_read_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    write_state(tmp_path, plan())
+    document = json.loads((tmp_path / "state.json").read_text())
+    (tmp_path / "state.json").write_text(json.dumps({**document, "later": 1}))
+    assert read_state(tmp_path) == plan()
+    del document["bridge"]
+    (tmp_path / "state.json").write_text(json.dumps(document))
+    with pytest.raises(ConflictError):
+        read_state(tmp_path)
+    (tmp_path / "state.json").write_text("{")
+    with pytest.raises(ConflictError):
+        read_state(tmp_path)
+    (tmp_path / "state.json").unlink()
+    with pytest.raises(NotFoundError):
+        read_state(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        LabSpec("Demo"), LabSpec("1demo"), LabSpec("de mo"), LabSpec("d" * 41), LabSpec("../x"), LabSpec(""),
+        LabSpec(nodes=-1), LabSpec(nodes=241), LabSpec(disk_mib=10), LabSpec(driver="580"),
+        LabSpec(accelerator=Simulated("nvidia", 0)), LabSpec(accelerator=Simulated("nvidia", 17)),
+    ],
+)  # fmt: skip
+def test_senseless_labs_are_refused(spec: LabSpec) -> None:
+    with pytest.raises(InputError):
+        plan(spec)
+
+
+@pytest.mark.parametrize("letter", [",", ":", " ", '"', "\\"])
+def test_folders_that_mount_options_cannot_carry_are_refused(letter: str) -> None:
+    with pytest.raises(InputError):
+        plan(folder=Path(f"/var/lib{letter}aiops/labs/demo"))
+
+
+def test_the_inventory_is_yaml_whatever_the_values_are() -> None:
+    state = plan(LabSpec("demo", nodes=1, accelerator=Simulated("nvidia", 8, 'H100: "x" #1'), driver="580.10"))
+    document = yaml.safe_load(inventory_text(state, FOLDER))["all"]
+    workers = document["children"]["workers"]
+    assert workers["hosts"] == {"gpu01": {"ansible_host": "10.199.3.11"}}
+    assert workers["vars"]["aiops_accelerators"] == {"vendor": "nvidia", "count": 8, "model": 'H100: "x" #1'}
+    assert workers["vars"]["aiops_driver_version"] == "580.10"
+    assert document["vars"]["aiops_cluster"] == "demo"
+    assert yaml.safe_load(inventory_text(plan(LabSpec(nodes=0)), FOLDER))["all"]["children"]["workers"]["hosts"] == {}
+
+
+HYBRID = """\
+30 24 0:26 / /sys/fs/cgroup rw shared:9 - tmpfs tmpfs rw,mode=755
+31 30 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+32 30 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd
+33 30 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+34 30 0:30 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+"""
+
+
+def test_control_groups_of_both_versions_are_found() -> None:
+    hybrid = hierarchies(HYBRID)
+    assert hybrid.unified == Path("/sys/fs/cgroup/unified")
+    assert set(hybrid.legacy) == {"name=systemd", "memory"}
+    pure = hierarchies("30 24 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n")
+    assert (pure.unified, pure.legacy) == (Path("/sys/fs/cgroup"), {})
+    with pytest.raises(InputError):
+        hierarchies("".join(HYBRID.splitlines(keepends=True)[2:]))
+
+
+def test_mounts_are_found_by_folder_and_in_the_order_to_unmount_them() -> None:
+    text = "".join(
+        f"{n} 1 0:1 / {path} rw - ext4 x rw\n" for n, path in enumerate(["/a", "/l/x", "/l/x/y", "/lx", "/l"])
+    )
+    assert mounts_below(Path("/l"), text) == [Path("/l"), Path("/l/x/y"), Path("/l/x")]
+
+
+def test_the_launcher_quotes_and_enters_its_groups() -> None:
+    host = plan().hosts[1]
+    folder = FOLDER / "hosts" / host.name
+    launch = Launch(host, folder, FOLDER / "shared", ("/cg/h/cgroup.procs",), ("/cg/h/launcher/cgroup.procs",))
+    words = launcher(launch, Disk(folder, Path("/image")).mount_script(["one", "two"], fresh=True))
+    script = words[-1]
+    assert words[:2] == ["setsid", "--fork"]
+    assert "--mount" in words
+    assert "lowerdir=/var/lib/aiops/labs/demo/hosts/node01/disk/layers/two:" in script
+    assert "! -name one ! -name two" in script
+    assert script.index("launcher/cgroup.procs") < script.index("mount -o loop") < script.index("systemd-nspawn")
+    assert f"--network-namespace-path=/run/netns/{host.namespace}" in nspawn(launch)
+
+
+def test_the_rules_are_about_the_labs_own_bridge_alone() -> None:
+    state = plan()
+    rules = [line for line in ruleset(state).splitlines() if "drop" in line or "accept" in line]
+    assert all(f'"{state.bridge}"' in line for line in rules if "policy" not in line)
+    assert f"table inet {state.table} {{" in ruleset(state)
+
+
+def test_kernel_lines_are_records() -> None:
+    assert kernel_line(7, 12.5, 3, "NVRM: Xid") == "3,7,12500000,-;NVRM: Xid\n"
+
+
+def test_the_recipe_follows_this_machines_sources(tmp_path: Path) -> None:
+    assert recipe_for(tmp_path).sources == "deb http://deb.debian.org/debian bookworm main\n"
+    (tmp_path / "sources.list").write_text(
+        "# deb http://old bookworm main\ndeb [arch=amd64] http://mirror/debian bookworm main contrib\n"
+        "deb-src http://mirror/debian bookworm main\ndeb http://mirror/debian trixie main\n"
+    )
+    assert recipe_for(tmp_path).sources == "deb [arch=amd64] http://mirror/debian bookworm main contrib\n"
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d/debian.sources").write_text(
+        "Types: deb\n# a word\nURIs: http://near/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\n"
+        "Types: deb\nURIs: http://far/debian\nSuites: trixie\nComponents: main\n\n"
+        "Enabled: no\nTypes: deb\nURIs: http://off/debian\nSuites: bookworm\nComponents: main\n"
+    )
+    recipe = recipe_for(tmp_path)
+    assert (
+        recipe.sources == "Types: deb\nURIs: http://near/debian\nSuites: bookworm bookworm-updates\nComponents: main\n"
+    )
+    assert recipe.sources_name == "image.sources"
+
+
+def test_the_digest_is_of_what_is_in_the_image() -> None:
+    recipe = Recipe("bookworm", "deb http://mirror bookworm main\n")
+    assert recipe.digest == replace(recipe, proxy="http://proxy:3128").digest
+    assert recipe.digest != replace(recipe, packages=(*recipe.packages, "vim")).digest
+    assert not {"chrony", "munge", "slurmd"} & set(recipe.packages)
+
+
+def test_missing_programs_and_room_are_told() -> None:
+    assert missing_programs(["sh", "no-such-program-anywhere"]) == ["no-such-program-anywhere"]
+    with pytest.raises(InputError, match="memory"):
+        require_room(Resources(memory_mib=100, disk_mib=10**6), 9, image_mib=0)
+    with pytest.raises(InputError, match="disk"):
+        require_room(Resources(memory_mib=10**6, disk_mib=100), 9, image_mib=800)
+    require_room(Resources(memory_mib=4096, disk_mib=8192), 33, image_mib=800)
+
+
+@given(st.text(max_size=12))
+def test_shims_take_only_what_they_can_write_unquoted(text: str) -> None:
+    for parse in (seconds, release):
+        with contextlib.suppress(InputError):
+            assert not set(str(parse(text))) & set("/'\"$`\\ \n;&|")
