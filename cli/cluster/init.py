@@ -60,6 +60,12 @@ def init(
             code="inventory.exists",
             hints=[f"name another file: `aiops cluster init {shlex.quote(str(file.with_stem(file.stem + '-new')))}`"],
         ) from error
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}",
+            code="inventory.unwritable",
+            hints=[f"`mkdir -p {shlex.quote(str(path.parent))}`, or name another file"],
+        ) from error
     if json:
         screen.document(answer)
     else:

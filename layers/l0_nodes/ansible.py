@@ -138,7 +138,7 @@ class Ansible:
         """The settings of `kind` (`base`, or `connection`, `become` with the plugin's name) that are not defaults.
 
         Raises:
-            FailedError: ansible-config failed, e.g. because ansible.cfg is broken; its words are the message.
+            InputError: ansible.cfg or a variable of the environment is wrong; Ansible's words are the message.
         """
         if not self._configured:
             return {}
@@ -146,7 +146,7 @@ class Ansible:
             "ansible-config", ["dump", "-t", kind, "--only-changed", "--format", "json", *names], _LIST_TIMEOUT
         )
         if ended.returncode:
-            raise FailedError(
+            raise InputError(
                 f"Ansible cannot read its settings: {_last_words(ended.stderr)}",
                 code="ansible.settings",
                 hints=["`ansible-config dump --only-changed` shows the same"],

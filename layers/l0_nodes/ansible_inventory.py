@@ -72,9 +72,9 @@ class _Reader:
 
     def read(self, *, thorough: bool) -> Reading:
         sources = [read_source(file) for file in inventory_files(self._path)]
+        self._outline = outline_of(sources, list(variable_files(self._path, self._folder)))
         with ThreadPoolExecutor(max_workers=2) as pool:
-            listing_later, own_later = pool.submit(self._ansible.list, self._path), pool.submit(self._own_settings)
-            self._outline = outline_of(sources, list(variable_files(self._path, self._folder)))
+            listing_later, own_later = pool.submit(self._listing), pool.submit(self._own_settings)
             listing, self._own = listing_later.result(), own_later.result()
         groups, raw = listing.groups(), listing.variables()
         self._judge_listing(listing)
@@ -90,6 +90,10 @@ class _Reader:
             and self._lasting(raw)
         )
         return Reading(nodes, groups, tuple(dict.fromkeys(self._problems)), keepable)
+
+    def _listing(self) -> Listing:
+        """What Ansible says; it is not asked about a file that it cannot read anyway."""
+        return Listing({}) if str(self._path) in self._outline.unread else self._ansible.list(self._path)
 
     def _own_settings(self) -> AnsibleSettings:
         """Ansible's own settings for reaching nodes."""

@@ -192,7 +192,7 @@ def _mistake(detail: Mapping[str, Any]) -> Mistake:
         return Mistake(name, f"there is no variable `{where}`", hint)
     if detail["type"] == "missing":
         return Mistake(name, f"`{where}` is missing", _example(name))
-    words = str(detail["msg"]).removeprefix("Input should ").replace("be a valid", "be a")
+    words = str(detail["msg"]).partition("should ")[2].replace("be a valid", "be a")
     given = detail["input"]
     shown = "" if isinstance(given, dict | list) else f", not {given!r}"
     quote = detail["type"] == "string_type" and not isinstance(given, dict | list)
