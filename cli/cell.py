@@ -1,6 +1,8 @@
 """One value in a table, as a person or as a program reads it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
+
+from aiops.layers.core.clock import rfc3339
 
 from .duration import ago
 
@@ -12,11 +14,6 @@ _TABLE_OF_CONTROLS = dict.fromkeys((*range(32), *range(127, 160)), " ")
 def clean(text: str) -> str:
     """`text` on one line and without control characters: what a node sends must not drive the terminal."""
     return text.translate(_TABLE_OF_CONTROLS)
-
-
-def rfc3339(at: datetime) -> str:
-    """`2026-11-21T19:30:05Z`."""
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def for_program(value: Cell) -> str:
