@@ -2,7 +2,6 @@
 
 import struct
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 CERTIFICATE_SUFFIX = "-cert-v01@openssh.com"
 HOST = 2
@@ -47,7 +46,7 @@ class Certificate:
             now: Seconds since the epoch.
             algorithms: Signature algorithms an authority may use (CASignatureAlgorithms).
         """
-        fits = not self.principals or any(_matches(host, principal) for principal in self.principals)
+        fits = not self.principals or host in self.principals
         reasons = (
             (self.kind != HOST, "it is not a host certificate"),
             (now < self.after, "it is not valid yet"),
@@ -101,11 +100,6 @@ def parse_certificate(blob: bytes) -> Certificate | None:
         signed=signed,
         signature=signature,
     )
-
-
-def _matches(host: str, principal: str) -> bool:
-    """Principals may hold `*` and `?`, as OpenSSH takes them for hosts; `[` has no meaning there."""
-    return fnmatchcase(host, principal.lower().replace("[", "[[]"))
 
 
 def _string(value: bytes) -> bytes:

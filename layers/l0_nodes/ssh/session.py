@@ -1,6 +1,7 @@
 """One SSH connection: to the host, past its host key, and logged in."""
 
 import contextlib
+import ipaddress
 import logging
 import os
 import signal
@@ -203,10 +204,11 @@ def _proxy(command: str, node: str) -> socket.socket:
 
 
 def _peer(sock: object, config: SshConfig) -> str | None:
-    """The address at the other end of a direct connection."""
+    """The address at the other end of a direct connection; None for this machine, as ssh does not check it either."""
     if not isinstance(sock, socket.socket) or config.proxy_command is not None:
         return None
-    return str(sock.getpeername()[0])
+    address = str(sock.getpeername()[0])
+    return None if ipaddress.ip_address(address.partition("%")[0]).is_loopback else address
 
 
 def _supported(wanted: Sequence[str], known: Iterable[str], option: str, node: str) -> tuple[str, ...]:
@@ -252,6 +254,9 @@ def _log_in(session: _Session, config: SshConfig, identities: Identities, way: W
     shown = []
     with contextlib.closing(offer.keys()) as keys:
         for label, key in keys:
+            if not _accepted(key, config.public_key_algorithms):
+                offer.skipped.append(f"{label}: PubkeyAcceptedAlgorithms does not allow it")
+                continue
             shown.append(label)
             try:
                 if not session.auth_publickey(config.user, key):
@@ -282,6 +287,15 @@ def _log_in(session: _Session, config: SshConfig, identities: Identities, way: W
         hints=[f"unlock the key: `ssh-add {path}`" for path in offer.encrypted]
         or [f"put your public key there: `ssh-copy-id -p {config.port} {config.user}@{config.host}`"],
     )
+
+
+def _accepted(key: paramiko.PKey, algorithms: Sequence[str]) -> bool:
+    """Whether a key, or its certificate, may be used with one of the algorithms."""
+    kind = key.public_blob.key_type if key.public_blob is not None else key.get_name()
+    if kind.startswith("ssh-rsa"):  # a key of this kind signs by other names
+        suffix = kind.removeprefix("ssh-rsa")
+        return any(f"{name}{suffix}" in algorithms for name in ("rsa-sha2-256", "rsa-sha2-512"))
+    return kind in algorithms
 
 
 def _reason(error: BaseException) -> str:
