@@ -28,23 +28,29 @@ class BrokenError(Exception):
     """The demo did not show what it must."""
 
 
-def type_in(*words: str, quiet: bool = False) -> str:
-    """Print a command as a person would type it, run it, give its stdout; its progress goes to the terminal.
+def type_in(*words: str, keep: bool = False, shown: bool = True) -> str:
+    """Print a command as a person would type it and run it; its screen goes to the terminal.
+
+    Args:
+        words: What follows `aiops`.
+        keep: Give back its stdout, at the price of how it looks on a terminal.
+        shown: Whether a stdout that is kept is printed too.
 
     Raises:
         BrokenError: It ended with another status than 0, or not in time.
     """
     line = shlex.join(("aiops", *words))
     print(f"\n$ {line}", flush=True)
+    pipe = subprocess.PIPE if keep else None
     try:
-        done = subprocess.run((AIOPS, *words), stdout=subprocess.PIPE, text=True, timeout=LIMIT, check=False)
+        done = subprocess.run((AIOPS, *words), stdout=pipe, text=True, timeout=LIMIT, check=False)
     except subprocess.TimeoutExpired as error:
         raise BrokenError(f"`{line}` did not end within {LIMIT:.0f} s") from error
-    if not quiet:
+    if keep and shown:
         print(done.stdout, end="", flush=True)
     if done.returncode != 0:
         raise BrokenError(f"`{line}` ended with {done.returncode}")
-    return done.stdout
+    return done.stdout or ""
 
 
 def main() -> int:
@@ -72,7 +78,7 @@ def show() -> None:
     """Boot, deploy, use."""
     tear_down(quiet=True)
     type_in("lab", "up", "--name", NAME, "--nodes", str(NODES), "--accelerator", f"nvidia:{DEVICES}")
-    inventory = type_in("lab", "inventory", "--name", NAME).strip()
+    inventory = type_in("lab", "inventory", "--name", NAME, keep=True, shown=False).strip()
     os.environ["AIOPS_INVENTORY"] = inventory
     print(f"\n$ export AIOPS_INVENTORY={inventory}")
     type_in("cluster", "bundle", "build", "--simulated", "nvidia")
@@ -82,6 +88,7 @@ def show() -> None:
     ran = type_in(
         "node", "exec", "--on", "head", "--timeout", "120", "--",
         "srun", f"-N{NODES}", f"--gres=gpu:{DEVICES}", "sh", "-c", "echo $(hostname) has devices $CUDA_VISIBLE_DEVICES",
+        keep=True,
     )  # fmt: skip
     devices = ",".join(str(number) for number in range(DEVICES))
     if ran.count(f"has devices {devices}") != NODES:
@@ -91,8 +98,8 @@ def show() -> None:
 
 def show_targets() -> None:
     """What Prometheus on the head says of its targets, asked through prometheus-api-client."""
-    nodes = json.loads(type_in("node", "list", "--json", quiet=True))
-    address = next(node["address"] for node in nodes if node["name"] == "head")
+    nodes = json.loads(type_in("node", "list", "--json", keep=True, shown=False))
+    address = next(node["address"] for node in nodes if node["node"] == "head")
     print(f"\n>>> PrometheusConnect('http://{address}:9090').get_targets()", flush=True)
     from prometheus_api_client import PrometheusConnect
 
