@@ -71,8 +71,15 @@ class SimulatedTool:
 class Vendor(Protocol):
     """One maker of accelerators."""
 
-    name: str
-    pci_vendor_ids: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """One lower-case word, as in `--accelerator NAME:8`."""
+        ...
+
+    @property
+    def pci_vendor_ids(self) -> tuple[str, ...]:
+        """Vendor ids on the PCI bus, four lower-case hex digits each."""
+        ...
 
     def asks(self) -> tuple[Ask, ...]:
         """What to fetch on a node that has, or may have, this vendor's devices."""
