@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -12,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops.layers.core.errors import ConflictError, InputError, NotFoundError
-from aiops.layers.l0_nodes.lab.cgroup import hierarchies
+from aiops.layers.l0_nodes.lab.cgroup import Hierarchies, hierarchies
 from aiops.layers.l0_nodes.lab.disk import Disk, mounts_below
 from aiops.layers.l0_nodes.lab.host import Launch, kernel_line, launcher, nspawn
 from aiops.layers.l0_nodes.lab.inventory import inventory_text
+from aiops.layers.l0_nodes.lab.limit import PER_HOST, raise_limit, restore_limit
 from aiops.layers.l0_nodes.lab.machine import Resources, missing_programs, require_room
 from aiops.layers.l0_nodes.lab.network import ruleset
 from aiops.layers.l0_nodes.lab.recipe import Recipe, recipe_for
@@ -193,6 +195,28 @@ def test_the_digest_is_of_what_is_in_the_image() -> None:
     assert recipe.digest == replace(recipe, proxy="http://proxy:3128").digest
     assert recipe.digest != replace(recipe, packages=(*recipe.packages, "vim")).digest
     assert not {"chrony", "munge", "slurmd"} & set(recipe.packages)
+
+
+def test_the_inotify_limit_is_raised_for_labs_and_put_back_after_the_last(tmp_path: Path) -> None:
+    where = Hierarchies(tmp_path / "cg", {})
+    setting = tmp_path / "max_user_instances"
+    setting.write_text("128")
+    assert raise_limit(tmp_path, where, "aiops-lab", 0, setting) is None
+    first = tmp_path / "cg/aiops-lab/a1b2c3"
+    assert raise_limit(tmp_path, where, "aiops-lab", 9, setting) == 128 + 9 * PER_HOST
+    for host in ("head", *(f"node{number}" for number in range(8))):
+        (first / host).mkdir(parents=True)
+        (first / host / "cgroup.procs").touch()
+    assert raise_limit(tmp_path, where, "aiops-lab", 2, setting) == 128 + 11 * PER_HOST
+    restore_limit(tmp_path, where, "aiops-lab", setting)
+    assert setting.read_text() == str(128 + 11 * PER_HOST)  # a lab is left
+    shutil.rmtree(tmp_path / "cg")
+    restore_limit(tmp_path, where, "aiops-lab", setting)
+    assert setting.read_text() == "128"
+    raise_limit(tmp_path, where, "aiops-lab", 2, setting)
+    setting.write_text("4096")  # someone else's wish
+    restore_limit(tmp_path, where, "aiops-lab", setting)
+    assert setting.read_text() == "4096"
 
 
 def test_missing_programs_and_room_are_told() -> None:

@@ -20,7 +20,7 @@ from .fault import Order, Target, kind_called, refuse_impossible, survivors
 from .host import answers
 from .image import IMAGE_MIB, build_image, image_path, locked, machine_recipe
 from .machine import require_fit, require_room, resources
-from .network import make_bridge, subnet_choice
+from .network import choose_subnet, machine_lock
 from .rig import Rig
 from .state import HostState, LabSpec, LabState, plan_lab, read_state, write_state
 
@@ -103,11 +103,11 @@ class Lab:
                 build_image(home, recipe)
                 events.emit("image_built", "base image", seconds=clock.monotonic() - started)
             ensure_folder(folder)
-            with subnet_choice() as subnet:
-                state = plan_lab(spec, folder, subnet, image, clock.now().isoformat())
+            with machine_lock() as shared:
+                state = plan_lab(spec, folder, choose_subnet(), image, clock.now().isoformat())
                 write_state(folder, state)
                 lab = cls(home, state, vendors, events)
-                make_bridge(state)
+                lab._rig.claim(shared)
             lab._rig.make()
             lab._rig.boot(state.hosts)
             lab._note(replace(state, stage="up"))

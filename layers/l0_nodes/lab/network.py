@@ -20,15 +20,24 @@ NAMESPACES = Path("/run/netns")
 
 
 @contextlib.contextmanager
-def subnet_choice() -> Iterator[IPv4Network]:
-    """A free subnet, nobody else choosing until the bridge has its address (that is: within the `with`).
+def machine_lock() -> Iterator[Path]:
+    """Hold what all labs of this machine share, whoever's AIOPS_HOME they are in; gives the folder for it.
 
     Raises:
-        ConflictError: No subnet is free, or another choice takes too long.
+        ConflictError: Another lab holds it too long.
     """
-    lock = ensure_folder(MACHINE_FOLDER) / "subnet.lock"
-    with locked(lock, wait=60, busy="another lab is choosing its subnet"):
-        yield free_subnet(routed(run(["ip", "-j", "-4", "route", "show", "table", "all"])))
+    folder = ensure_folder(MACHINE_FOLDER)
+    with locked(folder / "lock", wait=60, busy="another lab of this machine comes up or goes down"):
+        yield folder
+
+
+def choose_subnet() -> IPv4Network:
+    """A free subnet; hold the machine's lock until the bridge has its address.
+
+    Raises:
+        ConflictError: No subnet is free.
+    """
+    return free_subnet(routed(run(["ip", "-j", "-4", "route", "show", "table", "all"])))
 
 
 def make_bridge(state: LabState) -> None:

@@ -19,8 +19,9 @@ from .disk import Disk, loop_devices, mounts_below, release_loops, unmount_below
 from .host import BUS_UNIT, Launch, boot, identity_files, wait_up, write_files
 from .identity import host_keys, known_hosts, make_keys
 from .inventory import inventory_text
+from .limit import raise_limit, restore_limit
 from .machine import run
-from .network import connect_hosts, leftovers, remove_network
+from .network import connect_hosts, leftovers, machine_lock, make_bridge, remove_network
 from .state import HostState, LabState
 
 NSPAWN = Path("/run/systemd/nspawn")
@@ -70,11 +71,20 @@ class Rig:
             return None
         return simulated_tool(self._vendors, accelerator)
 
+    def claim(self, shared: Path) -> None:
+        """Make what no two labs of this machine may have, and what they share; the caller holds the machine's lock."""
+        raise_limit(shared, self._where, self._parent, len(self.state.hosts))
+        for host in self.state.hosts:
+            self._launcher(host).make()
+        make_bridge(self.state)
+
+    @property
+    def _parent(self) -> str:
+        return str(Path(self.state.cgroup).parent)
+
     def make(self) -> None:
-        """Make everything, the bridge being there; nothing boots."""
+        """Make everything but what was claimed; nothing boots."""
         state, started = self.state, time.monotonic()
-        for group in (self.whole, *(self._launcher(host) for host in state.hosts)):
-            group.make()
         if state.spec.memory_mib is not None:
             self.whole.limit_memory(state.spec.memory_mib)
         connect_hosts(state, state.hosts)
@@ -190,7 +200,9 @@ class Rig:
         release_loops(self.folder)
         remove_network(state)
         self.whole.remove()
-        remove_parent(self._where, str(Path(state.cgroup).parent))
+        with machine_lock() as shared:
+            remove_parent(self._where, self._parent)
+            restore_limit(shared, self._where, self._parent)
         for host in state.hosts:
             shutil.rmtree(NSPAWN / "propagate" / host.machine, ignore_errors=True)
         _remove_folder(self.folder)
