@@ -1,0 +1,211 @@
+"""The remote probe as it runs on a node: hung tools, endless output, pipes, no python; and what we make of its answer."""
+# ruff: noqa: E501 - captured answers are kept whole
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.fake_transport import FakeTransport
+from tests.support.sshd import Sshd, node_of
+
+from aiops.layers.core.clock import SystemClock
+from aiops.layers.core.command import Command, Completed
+from aiops.layers.core.errors import AiopsError, FailedError
+from aiops.layers.l0_nodes.ask import Answer, Ask, Record
+from aiops.layers.l0_nodes.connector import Connector
+from aiops.layers.l0_nodes.fact_reading import FACT_ASKS, facts_of
+from aiops.layers.l0_nodes.fleet import Fleet
+from aiops.layers.l0_nodes.node import Connection, Node
+from aiops.layers.l0_nodes.probe import command, probe, record_of
+
+NODE = Node("n1", connection=Connection(python=sys.executable))
+AT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def asked(*asks: Ask, seconds: float = 15.0, path: str | None = None) -> Record:
+    """Run the probe here, as it runs there."""
+    wanted = command(NODE, asks, seconds)
+    environment = dict(os.environ, **({"PATH": f"{path}:{os.environ['PATH']}"} if path else {}))
+    done = subprocess.run(
+        wanted.argv, input=wanted.stdin, capture_output=True, timeout=wanted.timeout, check=False, env=environment
+    )
+    return record_of(NODE, Completed(wanted, done.returncode, done.stdout, done.stderr, 0.0), AT)
+
+
+def tool(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_commands_and_files(tmp_path: Path) -> None:
+    (tmp_path / "a1").write_text("one")
+    (tmp_path / "a2").write_bytes(b"\xff\xfe")
+    record = asked(
+        Ask("x.echo", ("sh", "-c", "echo out; echo err >&2; exit 3")),
+        Ask("x.files", paths=(f"{tmp_path}/a*", f"{tmp_path}/none", f"{tmp_path}/b*", str(tmp_path))),
+    )
+    echo = record.answer("x.echo")
+    assert (echo.exit_status, echo.stdout, echo.stderr, echo.timed_out, echo.truncated) == (
+        3,
+        "out\n",
+        "err\n",
+        False,
+        False,
+    )
+    files = record.answer("x.files")
+    assert files.files == {f"{tmp_path}/a1": "one", f"{tmp_path}/a2": "\ufffd\ufffd"}
+    assert files.missing[f"{tmp_path}/none"] == "No such file or directory"
+    assert files.missing[f"{tmp_path}/b*"] == "nothing matches"
+    assert files.missing[str(tmp_path)] == "Is a directory"
+    assert float(record.answer("probe.clock").stdout) == pytest.approx(time.time(), abs=60)
+    assert record.answer("probe.python").stdout == sys.version.split()[0]
+
+
+def test_a_missing_tool_says_so() -> None:
+    assert asked(Ask("x", ("no-such-tool", "-q"))).answer("x").missing == {"argv": "no-such-tool: not found"}
+
+
+def test_a_hung_tool_costs_only_itself(tmp_path: Path) -> None:
+    tool(tmp_path, "hung", f"trap '' TERM; sleep 300 & echo $! >{tmp_path}/pid; echo before; while :; do sleep 1; done")
+    begun = time.monotonic()
+    record = asked(Ask("x.hung", ("hung",), timeout=1.0), Ask("x.good", ("echo", "hi")), path=str(tmp_path))
+    assert time.monotonic() - begun < 8
+    hung = record.answer("x.hung")
+    assert (hung.exit_status, hung.timed_out, hung.stdout) == (None, True, "before\n")
+    assert record.answer("x.good").stdout == "hi\n"
+    child = int((tmp_path / "pid").read_text())
+    stat = Path(f"/proc/{child}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_the_deadline_holds_when_everything_hangs(tmp_path: Path) -> None:
+    tool(tmp_path, "hung", "trap '' TERM; while :; do sleep 1; done")
+    asks = [Ask(f"x.{number}", ("hung",), timeout=30.0) for number in range(12)]
+    begun = time.monotonic()
+    record = asked(*asks, seconds=2.0, path=str(tmp_path))
+    assert time.monotonic() - begun < 8
+    assert all(record.answer(ask.name).timed_out for ask in asks)
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    record = asked(Ask("x", paths=(f"{tmp_path}/pipe",)))
+    assert record.answer("x").files == {f"{tmp_path}/pipe": ""}
+
+
+def test_a_child_that_keeps_the_output_open() -> None:
+    begun = time.monotonic()
+    record = asked(Ask("x", ("sh", "-c", "sleep 20 & echo hi"), timeout=15))
+    assert time.monotonic() - begun < 10
+    assert (record.answer("x").exit_status, record.answer("x").stdout) == (0, "hi\n")
+
+
+def test_sizes_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "large").write_text("x" * 1000)
+    record = asked(
+        Ask("x.out", ("sh", "-c", "head -c 100000 /dev/zero | tr '\\0' y"), max_bytes=500),
+        Ask("x.file", paths=(f"{tmp_path}/large",), max_bytes=300),
+        Ask("x.endless", ("yes",), timeout=0.5, max_bytes=100),
+    )
+    assert (len(record.answer("x.out").stdout), record.answer("x.out").truncated) == (500, True)
+    assert (len(record.answer("x.file").files[f"{tmp_path}/large"]), record.answer("x.file").truncated) == (300, True)
+    assert record.answer("x.endless").stdout == "y\n" * 50
+
+
+def test_tools_speak_english(tmp_path: Path) -> None:
+    tool(tmp_path, "which-language", "echo $LC_ALL")
+    assert asked(Ask("x", ("which-language",)), path=str(tmp_path)).answer("x").stdout == "C\n"
+
+
+def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = set(tmp_path.rglob("*"))
+    asked(Ask("x", ("true",)))
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_it_is_old_python() -> None:
+    source = Path(__file__).parents[2] / "layers/l0_nodes/remote/probe.py"
+    vermin = Path(sys.executable).with_name("vermin")
+    if not vermin.exists():
+        pytest.skip("needs vermin")
+    done = subprocess.run([vermin, "-t=3.6-", "--violations", str(source)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode()
+
+
+def completed(status: int = 0, stdout: str = "", stderr: str = "", *, timed_out: bool = False) -> Completed:
+    return Completed(command(NODE, []), status, stdout.encode(), stderr.encode(), 1.0, timed_out)
+
+
+GOOD: dict[str, Any] = {"aiops_probe": 1, "clock": 1.5, "python": "3.9.2", "answers": [{"name": "x", "stdout": "hi"}]}
+
+
+def test_noise_around_the_answer_does_no_harm() -> None:
+    text = f"Welcome!\n{json.dumps(GOOD)}\nbye\n"
+    assert record_of(NODE, completed(stdout=text), AT).answer("x") == Answer("x", stdout="hi")
+
+
+@pytest.mark.parametrize(
+    ("done", "code", "words"),
+    [
+        (completed(127, stderr="timeout: failed to run command 'python3': No such file"), "probe.no_python", "there is no `"),
+        (completed(1, stderr="Traceback\nOSError: no space"), "probe.failed", "OSError: no space"),
+        (completed(137, timed_out=True), "probe.timeout", "did not end"),
+        (completed(0, stdout="hello"), "probe.failed", "hello"),
+        (completed(0, stdout='{"aiops_probe": 1, "answers": [{"name": 3'), "probe.garbled", "garbled"),
+        (completed(0, stdout='{"aiops_probe": 1, "answers": [{"stdout": ""}], "clock": 1, "python": ""}'), "probe.garbled", "garbled"),
+        (completed(0, stdout='{"aiops_probe": 1, "answers": 7, "clock": 1, "python": ""}'), "probe.garbled", "garbled"),
+    ],
+)  # fmt: skip
+def test_no_record_has_a_reason(done: Completed, code: str, words: str) -> None:
+    with pytest.raises(FailedError) as caught:
+        record_of(NODE, done, AT)
+    assert (caught.value.code, caught.value.message.startswith("n1: ")) == (code, True)
+    assert words in caught.value.message
+
+
+def test_it_runs_as_root_and_its_asks_are_in_no_argv() -> None:
+    wanted = command(NODE, [Ask("x", ("cat", "/etc/secret-name"))])
+    assert wanted.root
+    assert "secret-name" not in " ".join(wanted.argv)
+    assert b"secret-name" in wanted.stdin
+
+
+def test_facts_of_a_real_node(shared_server: Sshd) -> None:
+    with Fleet(Connector(os.environ)) as fleet:
+        [outcome] = probe(fleet, [node_of(shared_server)], lambda _: FACT_ASKS, SystemClock())
+    assert outcome.value is not None
+    facts = facts_of(outcome.value)
+    assert facts.hostname == os.uname().nodename
+    assert facts.kernel == os.uname().release
+    assert facts.threads == len(os.sched_getaffinity(0)) or facts.threads == os.cpu_count()
+    assert facts.clock is not None
+    assert abs(facts.clock.offset) < 30
+    assert Record.of(outcome.value.document()) == outcome.value
+
+
+def test_one_bad_node_among_good_ones() -> None:
+    def python(wanted: Command) -> tuple[int, bytes, bytes]:
+        return 0, json.dumps(GOOD).encode(), b""
+
+    def connect(node: Node) -> FakeTransport:
+        return FakeTransport(node, {} if node.name == "n2" else {"python3": python})
+
+    with Fleet(connect) as fleet:
+        found = {
+            outcome.node.name: outcome for outcome in probe(fleet, nodes("n1", "n2", "n3"), lambda _: (), SystemClock())
+        }
+    assert [name for name, outcome in sorted(found.items()) if outcome.value is not None] == ["n1", "n3"]
+    error = found["n2"].error
+    assert isinstance(error, AiopsError)
+    assert error.code == "probe.no_python"
+
+
+def nodes(*names: str) -> Iterable[Node]:
+    return [Node(name) for name in names]
