@@ -271,6 +271,22 @@ def test_a_damaged_bundle_is_not_packed(made: Made, copy: Path, tmp_path: Path) 
     assert caught.value.problems[0].file == str(deb.relative_to(copy))
 
 
+def test_a_damaged_archive_is_made_again(made: Made, tmp_path: Path) -> None:
+    bundle = Bundle.open(made.output, trusted_keys(made.home))
+    path = pack(bundle, ensure_folder(tmp_path / "home"))
+    whole = path.read_bytes()
+    _flip(path)
+    assert pack(bundle, tmp_path / "home").read_bytes() == whole
+
+
+def test_a_byte_flipped_after_packing_is_still_found(made: Made, copy: Path, tmp_path: Path) -> None:
+    bundle = Bundle.open(copy, trusted_keys(made.home))
+    pack(bundle, ensure_folder(tmp_path / "home"))
+    _flip(next(copy.glob("apt/pool/bookworm/jq_*.deb")))
+    with pytest.raises(FailedError, match="damaged"):
+        pack(bundle, tmp_path / "home")
+
+
 def test_the_package_of_aiops_runs_from_where_it_is_unpacked(made: Made, tmp_path: Path) -> None:
     (deb,) = made.output.glob("apt/pool/bookworm/aiops_*.deb")
     fields = subprocess.run(["dpkg-deb", "-f", str(deb)], capture_output=True, text=True, check=True).stdout

@@ -3,7 +3,7 @@
 import tarfile
 from pathlib import Path
 
-from aiops.layers.core.errors import Problem
+from aiops.layers.core.file import write_atomic
 from aiops.layers.core.home import ensure_folder
 
 from .bundle import MANIFEST, SIGNATURE, Bundle, damaged
@@ -16,30 +16,28 @@ def archive_path(bundle: Bundle, home: Path) -> Path:
 
 
 def pack(bundle: Bundle, home: Path) -> Path:
-    """Make the archive unless it is there; every file's hash is checked on the way.
+    """Make the archive, or take the one that is there; either way every byte of the bundle and of it is checked.
 
     Archives of other bundles are removed, so that one is kept.
 
     Raises:
         FailedError: `bundle.damaged`: names every file that differs from the manifest.
     """
-    path = archive_path(bundle, home)
-    if path.exists():
-        return path
-    ensure_folder(path.parent)
-    problems = [
-        Problem("its content changed (sha256 differs)", file=one.path)
-        for one in bundle.manifest.artefacts
-        if sha256_of(bundle.path / one.path) != one.sha256
-    ]
+    problems = bundle.verify()
     if problems:
         raise damaged(bundle.path, problems)
+    path = archive_path(bundle, home)
+    digest = path.with_suffix(".sha256")
+    if path.exists() and digest.exists() and digest.read_text() == sha256_of(path):
+        return path
+    ensure_folder(path.parent)
     for other in path.parent.glob("*"):
         other.unlink()
     temporary = path.with_suffix(".new")
     with tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as archive:
         for name in sorted([*(one.path for one in bundle.manifest.artefacts), SIGNATURE, MANIFEST]):
             archive.add(bundle.path / name, name, filter=_plain)
+    write_atomic(digest, sha256_of(temporary).encode())
     return temporary.rename(path)
 
 
