@@ -167,7 +167,11 @@ class Rig:
             self._events.emit("host_booted", f"{host.name} answers", node=host.name, seconds=seconds)
 
         wait_up([(self.launch(host), self.group(host)) for host in chosen], came)
-        self._events.emit("hosts_booted", f"{len(chosen)} hosts answer", seconds=time.monotonic() - started)
+        self._events.emit(
+            "hosts_booted",
+            "1 host answers" if len(chosen) == 1 else f"{len(chosen)} hosts answer",
+            seconds=time.monotonic() - started,
+        )
 
     def rewire(self) -> None:
         """Give all hosts, which are off, new cables: what they and faults did to the old ones is gone."""
