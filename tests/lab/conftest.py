@@ -4,11 +4,14 @@ Everything lives in AIOPS_TEST_HOME (default /var/tmp/aiops-tests), so that the 
 every run. A lab is named after the process that made it; those of dead processes are removed first.
 """
 
+import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +23,7 @@ from aiops.layers.l0_nodes.lab.machine import unfit
 from aiops.layers.l0_nodes.vendor import AcceleratorHooks, Vendor
 
 DRIVER = "580.95.05"
+AIOPS = Path(sys.executable).with_name("aiops")
 
 
 @dataclass(frozen=True)
@@ -112,3 +116,93 @@ def bare_lab(make_lab: MakeLab) -> Lab:
 def shell(bare_lab: Lab) -> Shell:
     """Runs lines on the hosts of `bare_lab`."""
     return Shell(bare_lab)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command line of ours that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> Any:
+        """Its answer, asked with `--json`."""
+        return json.loads(self.stdout)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A lab on which everything is deployed."""
+
+    lab: Lab
+    home: Path
+    first: Ended
+
+    @property
+    def inventory(self) -> Path:
+        """Its inventory."""
+        return self.lab.inventory_path
+
+    def environment(self) -> dict[str, str]:
+        """What `aiops` is run with."""
+        return {**os.environ, "AIOPS_HOME": str(self.home), "AIOPS_INVENTORY": str(self.inventory)}
+
+    def aiops(self, *words: str, timeout: float = 600) -> Ended:
+        """Run `aiops WORDS`."""
+        done = subprocess.run(
+            [str(AIOPS), *words],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def deploy(self, *words: str) -> Ended:
+        """`aiops cluster deploy --yes --json WORDS`."""
+        return self.aiops("cluster", "deploy", "--yes", "--json", *words)
+
+    @property
+    def shell(self) -> Shell:
+        """Runs lines on its hosts."""
+        return Shell(self.lab)
+
+
+@pytest.fixture(scope="session")
+def bundle(lab_home: Path) -> Path:
+    """A bundle for the labs, made once; the only thing here that wants the internet."""
+    path = lab_home / "bundle"
+    done = subprocess.run(
+        [str(AIOPS), "cluster", "bundle", "build", "--quiet", "--simulated", f"nvidia:{DRIVER}"],
+        env={**os.environ, "AIOPS_HOME": str(lab_home)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    if done.returncode != 0 and not (path / "manifest.json").exists():
+        pytest.skip(f"no bundle can be built here: {done.stderr.strip().splitlines()[:1]}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def deployed(make_lab: MakeLab, lab_home: Path, bundle: Path) -> Cluster:
+    """A head and two workers, deployed once from the bundle; the snapshot `deployed` is of that."""
+    assert bundle.exists()
+    lab = make_lab(LabSpec("cluster", nodes=2, accelerator=Simulated("nvidia", 4), disk_mib=6144))
+    cluster = Cluster(lab, lab_home, Ended(0, "", ""))
+    first = cluster.deploy()
+    assert first.code == 0, f"the first deploy failed: {first.stderr}{first.stdout[-3000:]}"
+    lab.snapshot("deployed")
+    return Cluster(lab, lab_home, first)
+
+
+@pytest.fixture
+def cluster_lab(deployed: Cluster) -> Iterator[Cluster]:
+    """The deployed cluster; whatever a test does to its hosts is undone after it."""
+    yield deployed
+    deployed.lab.reset("deployed")
