@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import shlex
 import sqlite3
 import threading
