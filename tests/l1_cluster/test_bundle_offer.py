@@ -1,7 +1,5 @@
 """What phases are told of a bundle: versions for a node, drivers that are whole; and the server that gives it out."""
 
-# ruff: noqa: S310 - addresses of the test's own server on 127.0.0.1
-
 import importlib.util
 import threading
 import urllib.error

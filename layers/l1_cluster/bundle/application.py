@@ -16,6 +16,7 @@ from .deb import Control, build_deb
 from .target import Target
 
 PACKAGE = "aiops"
+_KEPT = 6
 _PRERM = """#!/bin/sh
 set -e
 find /opt/aiops -name __pycache__ -prune -exec rm -rf {} +
@@ -63,7 +64,16 @@ def application_deb(
     lay_out(wheels, scratch, target.python)
     temporary = cache / f".{control.file}"
     build_deb(scratch, control, temporary, licence="Apache-2.0")
-    return temporary.rename(cache / control.file), full
+    finished = temporary.rename(cache / control.file)
+    _forget_oldest(cache)
+    return finished, full
+
+
+def _forget_oldest(cache: Path) -> None:
+    """Some finished debs are kept, one per target and a few back; each is tens of megabytes."""
+    debs = sorted(cache.glob(f"{PACKAGE}_*.deb"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for deb in debs[_KEPT:]:
+        deb.unlink()
 
 
 def lay_out(wheels: Iterable[Path], root: Path, python: str) -> None:
