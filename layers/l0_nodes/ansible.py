@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,15 @@ from aiops.layers.core.errors import FailedError, InputError
 
 _LIST_TIMEOUT = 120.0
 _ANSWER_TIMEOUT = 600.0
+_PASSWORDS = (
+    "ansible_become_password",
+    "ansible_become_pass",
+    "ansible_sudo_pass",
+    "ansible_su_pass",
+    "ansible_password",
+    "ansible_ssh_pass",
+    "ansible_ssh_password",
+)
 _QUIET = {
     "ANSIBLE_LOG_PATH": os.devnull,
     "ANSIBLE_LOAD_CALLBACK_PLUGINS": "false",
@@ -102,6 +112,8 @@ class Ansible:
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self._environment = {**environment, **_QUIET}
         self._folder = folder
+        self._lock = threading.Lock()
+        self._revealed: Listing | None = None
         # Where no file and no variable can have set any, all settings are defaults, and asking is saved.
         self._configured = any(name.startswith("ANSIBLE_") for name in environment) or any(
             file.exists() for file in configuration_files(environment, folder)
@@ -120,10 +132,14 @@ class Ansible:
         return Listing(json.loads(ended.stdout), warnings)
 
     def revealer(self, inventory: Path, node: str) -> Callable[[], Mapping[str, Any]]:
-        """A function that lists the variables of `node` again, for those that are withheld until asked for."""
+        """A function that lists the variables of `node` again, for those that are withheld until asked for.
+
+        The first call asks Ansible for all nodes; the answer stays in memory for the others.
+        """
 
         def reveal() -> Mapping[str, Any]:
-            listing = self.list(inventory)
+            with self._lock:
+                listing = self._revealed = self._revealed or self.list(inventory)
             if listing.failure is not None:
                 raise InputError(
                     f"the variables of `{node}` cannot be read: {listing.failure}",
@@ -183,7 +199,7 @@ class Ansible:
             return f"{json.dumps(node)}: {{{', '.join(f'{json.dumps(name)}: {owner}.{name}' for name in names)}}}"
 
         rows = ", ".join(row(node, names) for node, names in wanted.items())
-        ended = self._ask("localhost", inventory, f"{{{rows}}}")
+        ended = self._ask("localhost", inventory, wanted, f"{{{rows}}}")
         answers, _ = _answers(ended.stdout)
         if ended.returncode or "localhost" not in answers:
             return None
@@ -192,7 +208,7 @@ class Ansible:
     def _one_by_one(self, inventory: Path, wanted: Mapping[str, Sequence[str]]) -> Answers:
         """One task per node, so that each fails for itself and with its own words."""
         names = f"({json.dumps({node: list(names) for node, names in wanted.items()})}).get(inventory_hostname, [])"
-        ended = self._ask("all", inventory, f"dict({names} | zip(query('ansible.builtin.vars', *{names})))")
+        ended = self._ask("all", inventory, wanted, f"dict({names} | zip(query('ansible.builtin.vars', *{names})))")
         values_by_node, failures = _answers(ended.stdout)
         silent = _last_words(ended.stderr)
         return Answers(
@@ -200,8 +216,14 @@ class Ansible:
             {node: failures.get(node, silent) for node in wanted if node not in values_by_node},
         )
 
-    def _ask(self, hosts: str, inventory: Path, expression: str) -> "subprocess.CompletedProcess[str]":
-        question = {"aiops_answer": "{{ " + expression + " | to_json(vault_to_text=true) }}"}
+    def _ask(
+        self, hosts: str, inventory: Path, wanted: Mapping[str, Sequence[str]], expression: str
+    ) -> "subprocess.CompletedProcess[str]":
+        # A task decrypts the passwords of its host though it connects to nothing: those not asked for are put aside,
+        # so that addresses can be read where the vault's password is not at hand.
+        asked = {name for names in wanted.values() for name in names}
+        question: dict[str, str] = {name: "" for name in _PASSWORDS if name not in asked}
+        question["aiops_answer"] = "{{ " + expression + " | to_json(vault_to_text=true) }}"
         with tempfile.TemporaryDirectory(prefix="aiops-") as folder:
             path = Path(folder) / "question.json"
             path.write_text(json.dumps(question), "utf-8")

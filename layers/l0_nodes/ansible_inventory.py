@@ -11,10 +11,11 @@ from aiops.layers.core.errors import Problem
 from . import mistakes
 from .ansible import Ansible, Answers, Listing
 from .connection import VARIABLES, AnsibleSettings, WrongValueError, connection_of
+from .inventory_files import inventory_files, variable_files
 from .node import Connection, Node
 from .outline import Outline
 from .settings import ROLES, Settings
-from .source import inventory_files, outline_of, read_source, variable_files
+from .source import outline_of, read_source
 from .template import is_lasting, is_templated, is_vaulted, plain
 from .withheld import Variables, is_plain_secret
 from .yaml_outline import compose

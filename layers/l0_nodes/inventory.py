@@ -151,6 +151,14 @@ def read_inventory(
     """
     folder = (folder or Path.cwd()).absolute()
     path = folder / path
+    try:
+        return _read(path, environment, cache, folder, thorough=thorough)
+    except OSError as error:  # a folder that cannot be listed; single files are told about with the other mistakes
+        problem = Problem(f"cannot be read: {error.strerror}", str(error.filename or path), None, f"`ls -ld {path}`")
+        raise wrong(path, [problem]) from error
+
+
+def _read(path: Path, environment: Mapping[str, str], cache: Path, folder: Path, *, thorough: bool) -> Inventory:
     if not path.exists():
         raise InputError(f"there is no inventory {path}", code="inventory.missing", hints=[_INIT])
     key = _key(path, environment, folder)

@@ -19,8 +19,8 @@ from aiops.layers.core.file import write_atomic
 from aiops.layers.core.home import ensure_folder
 
 from .ansible import configuration_files
+from .inventory_files import inventory_files, variable_files
 from .settings import settings_path
-from .source import inventory_files, variable_files
 
 _FORMAT = 1
 

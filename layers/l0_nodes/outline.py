@@ -6,13 +6,11 @@ mistake can be shown with its file and line, and it finds the mistakes Ansible o
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
 from aiops.layers.core.errors import Problem
 
 from .hostpattern import expand_pattern
-
-Scope = Literal["host", "group"]
+from .inventory_files import Scope
 
 
 @dataclass(frozen=True, slots=True)

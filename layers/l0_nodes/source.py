@@ -1,22 +1,16 @@
-"""The files an inventory is made of, found where Ansible finds them, and their outline."""
+"""What kind of file each file of an inventory is, and the outline of all of them."""
 
 import os
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from .ini_outline import read_inventory_ini
-from .outline import Outline, Place, Scope
+from .inventory_files import YAML_SUFFIXES, VariableFile
+from .outline import Outline, Place
 from .yaml_outline import compose, read_inventory_yaml, read_variables_yaml
 
-_IGNORED = re.compile(
-    r"^\.|^(?:host_vars|group_vars|vars_plugins)$|(?:\.(?:pyc|pyo|swp|bak|rpm|md|txt|rst|orig|cfg|retry)|~)$"
-)
-_YAML = (".yml", ".yaml", ".json")
 _VAULT_HEADER = "$ANSIBLE_VAULT"
-_FOLDERS: tuple[tuple[str, Scope], ...] = (("group_vars", "group"), ("host_vars", "host"))
 
 Kind = Literal["yaml", "ini", "toml", "script", "plugin", "vaulted", "unreadable"]
 
@@ -34,52 +28,6 @@ class Source:
     kind: Kind
     text: str = ""
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VariableFile:
-    """One file in group_vars or host_vars: the variables of one group or host."""
-
-    path: Path
-    scope: Scope
-    owner: str
-
-
-def inventory_files(path: Path) -> Iterator[Path]:
-    """The files Ansible reads hosts from: `path` itself, or all in the directory, in Ansible's order."""
-    if not path.is_dir():
-        yield path
-        return
-    for entry in sorted(path.iterdir()):
-        if not _IGNORED.search(entry.name):
-            yield from inventory_files(entry)
-
-
-def variable_files(path: Path, folder: Path) -> Iterator[VariableFile]:
-    """The files in group_vars and host_vars, beside the inventory (or in it) and in the working folder.
-
-    The later ones count more.
-    """
-    beside = Path(os.path.realpath(path if path.is_dir() else path.parent))
-    bases = dict.fromkeys((beside, Path(os.path.realpath(folder))))
-    for base in bases:
-        for name, scope in _FOLDERS:
-            yield from _owned(base / name, scope)
-
-
-def _owned(folder: Path, scope: Scope) -> Iterator[VariableFile]:
-    if not folder.is_dir():
-        return
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir():
-            files = (Path(root) / name for root, _, names in sorted(os.walk(entry)) for name in sorted(names))
-            yield from (VariableFile(file, scope, entry.name) for file in files if _is_variables(file))
-        elif _is_variables(entry):
-            yield VariableFile(entry, scope, entry.stem if entry.suffix in _YAML else entry.name)
-
-
-def _is_variables(file: Path) -> bool:
-    return not file.name.startswith(".") and not file.name.endswith("~") and file.suffix in ("", *_YAML)
 
 
 def read_source(path: Path) -> Source:
@@ -104,7 +52,7 @@ def _kind(path: Path, text: str) -> Kind:
     """The format by which Ansible reads it: its suffix, and without one whatever fits."""
     if path.suffix == ".toml":
         return "toml"
-    if path.suffix not in ("", *_YAML):
+    if path.suffix not in ("", *YAML_SUFFIXES):
         return "ini"
     import yaml
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from .outline import Edge, Outline, Place, Scope, Setting
+from .inventory_files import Scope
+from .outline import Edge, Outline, Place, Setting
 
 _SECTIONS = ("hosts", "vars", "children")
 _STRING = "tag:yaml.org,2002:str"

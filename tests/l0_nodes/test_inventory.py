@@ -1,9 +1,12 @@
 """The inventory as a value, its parts, and what is written for the user."""
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
@@ -26,7 +29,8 @@ from aiops.layers.l0_nodes.variables import NodeVariables, mistakes_in, variable
 from aiops.layers.l0_nodes.variables_page import variables_page
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
-ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nowhere"}
+ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": tempfile.mkdtemp(prefix="aiops-test-home-")}
+atexit.register(shutil.rmtree, ENVIRONMENT["HOME"], ignore_errors=True)  # Ansible makes its own folder in it
 
 
 def inventory(settings: Settings | None = None) -> Inventory:

@@ -378,7 +378,7 @@ CASES = (
                   hosts:
                     w[1:2]: {ansible_port: 0}
                   hosts:
-                    w3: {ansible_ssh_private_key_file: /nowhere}
+                    w3: {ansible_ssh_private_key_file: HERE/nowhere}
             """
         },
         (
@@ -387,7 +387,7 @@ CASES = (
             ("inventory.yml", 4, "a cluster has one head", None),
             ("inventory.yml", 4, "`h1` and `h2` have the same address", None),
             ("inventory.yml", 8, "the key `hosts` is written twice", None),
-            ("inventory.yml", 9, "the private key /nowhere does not exist", None),
+            ("inventory.yml", 9, "/nowhere does not exist", None),
         ),
     ),
 )
@@ -464,6 +464,21 @@ def test_no_inventory_leads_to_init(
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {message}")
     assert "hint: `aiops cluster init` writes one" in err
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write({"site/hosts": "[head]\nh\n"}, tmp_path)
+    iterdir = Path.iterdir
+
+    def refuse(path: Path) -> object:
+        if path == tmp_path / "site":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may list everything
+    code, _, err = validate(tmp_path, "site")
+    assert code == 2
+    assert f"{tmp_path / 'site'}: cannot be read: Permission denied" in err
 
 
 def test_the_broken_settings_of_ansible_are_told_in_its_words(tmp_path: Path) -> None:
