@@ -62,6 +62,7 @@ class _Deployment:
         self._events = events
         self._survey = Survey(request.inventory, request.phases, doors.prober, secrets, request.bundle)
         self._ledger = Ledger()
+        self._planned: dict[tuple[str, str], tuple[Change, ...]] = {}
         self._refreshed: set[str] = set()
         self._rebooted: set[str] = set()
 
@@ -142,6 +143,7 @@ class _Deployment:
                     tuple(name for name, found in changes.items() if not found),
                 )
             )
+        self._planned = {(one.phase, node): found for one in phases for node, found in one.changes.items()}
         return Plan(tuple(phases), tuple(node.name for node in self._request.nodes))
 
     def _write(self, folder: Path, plan: Plan) -> None:
@@ -180,6 +182,7 @@ class _Deployment:
                 living = [node for node in living if self._ledger.failure(node.name) is None]
             before = {node.name: self._survey.differences(phase.name, node.name) for node in living}
             for node in living:
+                self._tell_settled(phase.name, node.name, before[node.name])
                 if not before[node.name]:
                     self._enter(Entry(phase.name, node.name, "ok", since()))
             targets = [node for node in living if before[node.name]]
@@ -232,6 +235,13 @@ class _Deployment:
             else:
                 reason, tail = self._judge(phase.name, name, before[name], boot_ids, since), ()
             self._enter(Entry(phase.name, name, "failed" if reason else "changed", since(), reason, tail))
+
+    def _tell_settled(self, phase: str, node: str, left: Sequence[Change]) -> None:
+        """Tell what was planned and has come about by an earlier phase: a package that another one has brought."""
+        still = {change.key for change in left}
+        for change in self._planned.get((phase, node), ()):
+            if change.key not in still:
+                self._events.emit("resource_changed", str(change), node=node, phase=phase, **change.document())
 
     def _judge(
         self,

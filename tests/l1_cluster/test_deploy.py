@@ -342,6 +342,17 @@ def test_events_tell_the_story(world: World) -> None:
     assert (finished.data["phase"], finished.data["changed"], finished.data["failed"]) == ("base", 3, 0)
 
 
+def test_what_an_earlier_phase_brings_about_is_told_as_changed(world: World) -> None:
+    def bring(moment: str) -> None:
+        if moment == "apply base":
+            world.hosts["w1"].units["slurmd.service"] = "active"
+
+    world.on = bring
+    world.deploy(BASE, SCHEDULER)
+    changed = [event.data["key"] for event in world.events if (event.kind, event.node) == ("resource_changed", "w1")]
+    assert sorted(changed) == ["file:/etc/hosts", "file:/etc/munge.key", "file:/etc/slurm.conf", "service:slurmd"]
+
+
 def test_a_dead_node_stops_no_other(world: World) -> None:
     world.hosts["w1"].dead = True
     done = world.deploy(BASE, SCHEDULER)
