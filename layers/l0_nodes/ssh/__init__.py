@@ -13,9 +13,9 @@ finally:
     if _hidden:
         del sys.modules["invoke"]
 
-from .identity import Identities  # noqa: E402
-from .jump import JumpHosts  # noqa: E402
-from .scan import scan  # noqa: E402
-from .transport import SshTransport  # noqa: E402
+from .identity import Identities
+from .jump import JumpHosts
+from .scan import scan
+from .transport import SshTransport
 
 __all__ = ["Identities", "JumpHosts", "SshTransport", "scan"]
