@@ -135,6 +135,7 @@ class Deployment:
         from aiops.layers.l1_cluster.owner import Owner
         from aiops.layers.l1_cluster.playbook import Playbook
         from aiops.layers.l1_cluster.prober import FleetProber
+        from aiops.layers.l1_cluster.recollection import Recollection
 
         aiops, inventory = self._aiops, self._inventory
         forks = self._wish.forks or inventory.settings.forks
@@ -152,6 +153,7 @@ class Deployment:
                     here=this_machine(),
                     on_task=self._progress.task,
                     pair_mismatch=self._pair_mismatch,
+                    memory=Recollection(self._folder / "records"),
                 )
             finally:
                 playbook.close()

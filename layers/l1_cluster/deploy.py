@@ -60,7 +60,9 @@ class _Deployment:
         self._doors = doors
         self._secrets = secrets
         self._events = events
-        self._survey = Survey(request.inventory, request.phases, doors.prober, secrets, request.bundle)
+        self._survey = Survey(
+            request.inventory, request.phases, doors.prober, secrets, bundle=request.bundle, memory=doors.memory
+        )
         self._ledger = Ledger()
         self._planned: dict[tuple[str, str], tuple[Change, ...]] = {}
         self._refreshed: set[str] = set()

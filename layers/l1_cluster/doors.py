@@ -16,7 +16,7 @@ from .ledger import Ledger
 from .phase import Phase
 from .plan import Plan
 from .playbook import Played, TaskFailure
-from .survey import Prober
+from .survey import Memory, Prober
 
 
 class HeldLock(Protocol):
@@ -54,6 +54,7 @@ class Doors:
         here: `(machine_id, boot_id)` of the machine this runs on, which is never rebooted; None where unknown.
         on_task: Told of tasks as nodes do them (node, task), for a screen.
         pair_mismatch: See `preflight.Situation`.
+        memory: What nodes that do not answer said in earlier deploys; None: nothing is remembered.
     """
 
     prober: Prober
@@ -64,6 +65,7 @@ class Doors:
     here: tuple[str, str] | None = None
     on_task: Callable[[str, str], None] | None = None
     pair_mismatch: Callable[[Facts], str | None] | None = None
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,18 @@ class Prober(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """What nodes said in earlier deploys."""
+
+    def keep(self, record: Record) -> None:
+        """Remember a node's record."""
+        ...
+
+    def of(self, node: str) -> Record | None:
+        """The last record of a node, or None."""
+        ...
+
+
 class Survey:
     """Asks and remembers; judging is left to pure functions."""
 
@@ -46,9 +58,13 @@ class Survey:
         phases: Sequence[Phase],
         prober: Prober,
         secrets: SecretSource,
+        *,
         bundle: Offer | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.facts: dict[str, Facts] = {}
+        self._memory = memory
+        self._recalled: dict[str, Facts] = {}
         self._inventory = inventory
         self._bundle = bundle
         self._prober = prober
@@ -59,9 +75,9 @@ class Survey:
 
     @property
     def cluster(self) -> ClusterContext:
-        """What templates see, with the newest facts."""
+        """What templates see, with the newest facts; of nodes that do not answer, those of an earlier deploy."""
         if self._cluster is None:
-            self._cluster = cluster_context(self._inventory, self.facts, self._bundle)
+            self._cluster = cluster_context(self._inventory, {**self._recalled, **self.facts}, self._bundle)
         return self._cluster
 
     def learn(self, nodes: Sequence[Node]) -> Iterator[tuple[Node, AiopsError | None]]:
@@ -69,6 +85,10 @@ class Survey:
         for outcome in self._prober.probe(nodes, self._prober.fact_asks):
             if outcome.value is not None:
                 self._remember(outcome.node, self._prober.facts(outcome.value))
+                if self._memory is not None:
+                    self._memory.keep(outcome.value)
+            elif self._memory is not None and (record := self._memory.of(outcome.node.name)) is not None:
+                self._recalled[outcome.node.name] = self._prober.facts(record)
             yield outcome.node, outcome.error
 
     def resources(self, phase: str, node: str) -> tuple[Resource, ...]:
