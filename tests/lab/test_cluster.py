@@ -53,11 +53,11 @@ def test_a_job_runs_on_all_workers_and_sees_their_devices(cluster_lab: Cluster) 
     assert shell("head", "sinfo --noheader --Node --format=%G").split() == [f"gpu:{DEVICES}"] * len(WORKERS)
     job = f"srun -N{len(WORKERS)} --gres=gpu:{DEVICES} sh -c 'echo $(hostname) $CUDA_VISIBLE_DEVICES'"
     assert sorted(shell("head", job, timeout=60).splitlines()) == [f"{worker} 0,1,2,3" for worker in WORKERS]
-    too_many = shell.run("head", f"srun --immediate=5 --gres=gpu:{DEVICES + 1} true", timeout=60)
-    assert too_many.returncode != 0
     completed = shell("head", "cat /var/log/slurm/jobcomp.log").splitlines()
     assert "JobState=COMPLETED" in completed[-1]
     assert "NodeList=gpu[01-02]" in completed[-1]
+    too_many = shell.run("head", f"srun --immediate=5 --gres=gpu:{DEVICES + 1} true", timeout=60)
+    assert too_many.returncode != 0
 
 
 def test_one_munge_key_and_one_number_for_slurm(cluster_lab: Cluster) -> None:
