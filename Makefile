@@ -51,7 +51,6 @@ format: setup  ## Bring the code into shape
 docs: setup  ## Write the pages that come from the code
 	@$(BIN)/python -m aiops.cli.reference > docs/reference/cli.md
 	$(BIN)/python -c 'import aiops.layers.l0_nodes.variables_page as v; print(v.variables_page(), end="")' > docs/reference/variables.md
-	$(BIN)/python -m aiops.layers.l0_nodes.variables_page > docs/reference/variables.md
 
 bench-%: setup  ## A benchmark, benchmarks/NAME.py; its figures are kept in benchmarks/results (root)
 	@exec $(BIN)/python -m benchmarks.$*
