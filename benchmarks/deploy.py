@@ -1,21 +1,23 @@
 """A deploy to 8 nodes and a head: it converges, is idempotent, and costs little more than plain Ansible would.
 
-Each round begins with bare hosts (the lab is reset), so that the figures are of first deploys.
+Each round begins with bare hosts (the lab is reset), so that the figures are of first deploys. Then the hosts are bare
+again, and plain `ansible-playbook` runs the same `apply.yml` for the same phases, one after another, with the same
+forks, pipelining, shared connections and bundle, on what `aiops cluster plan --write` has written for it.
 """
 
+import argparse
 import json
-import os
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
-from aiops.cli.app import App
-from aiops.layers.l0_nodes.lab import Lab
+from aiops.layers.l0_nodes.settings import Settings
 
-from .measurement import BrokenError, Figure, Ran, aiops, report
+from .cluster_rig import SIMULATED, Rig, rig
+from .measurement import BrokenError, Figure, Ran, report
 
 NAME = "benchmark"
-NODES = 8
-ROUNDS = 3
 
 
 def changed(ran: Ran) -> set[tuple[str, str]]:
@@ -23,37 +25,57 @@ def changed(ran: Ran) -> set[tuple[str, str]]:
     return {(one["phase"], one["node"]) for one in json.loads(ran.stdout)["results"] if one["outcome"] == "changed"}
 
 
+def planned_phases(ran: Ran) -> list[str]:
+    """The phases in which a plan changes something."""
+    phases: list[dict[str, Any]] = json.loads(ran.stdout)["plan"]["phases"]
+    return [one["phase"] for one in phases if one["changes"]]
+
+
+def plain(made: Rig) -> float:
+    """Seconds that plain ansible-playbook takes for all phases; the hosts must be bare."""
+    with tempfile.TemporaryDirectory(prefix="aiops-bench-") as name:
+        folder = Path(name) / "plan"
+        phases = planned_phases(made.plan("--write", str(folder)))
+        seconds = sum(made.plain(folder, phase, Settings().forks).seconds for phase in phases)
+    left = planned_phases(made.plan())
+    if left:
+        raise BrokenError(f"plain ansible-playbook left {', '.join(left)} to do")
+    return seconds
+
+
 def main() -> int:
     """Measure and report."""
-    app = App(os.environ)
-    firsts, seconds, plans = [], [], []
-    aiops("lab", "down", "--name", NAME, "-q")
-    aiops("lab", "up", "--name", NAME, "--nodes", str(NODES), "--accelerator", "nvidia:8", "-q")
-    try:
-        lab = Lab.open(NAME, home=app.home, vendors=app.vendors())
-        inventory = str(lab.inventory_path)
-        aiops("cluster", "bundle", "build", "--simulated", "nvidia", "-q")
-        for number in range(ROUNDS):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, default=8, help="workers; the head comes on top")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    firsts, seconds, plans, plains = [], [], [], []
+    with rig(NAME, options.nodes) as made:
+        for number in range(options.rounds):
             if number:
-                lab.reset()
-            plans.append(aiops("cluster", "plan", inventory, "--json"))
-            firsts.append(aiops("cluster", "deploy", inventory, "--yes", "--json"))
-            seconds.append(aiops("cluster", "deploy", inventory, "--yes", "--json"))
-            if changed(seconds[-1]):
-                raise BrokenError(f"the second deploy changed {sorted(changed(seconds[-1]))}")
-    finally:
-        aiops("lab", "down", "--name", NAME, "-q")
-    first = Figure(f"first deploy, {NODES} nodes and a head", "s", tuple(one.seconds for one in firsts))
-    second = Figure("second deploy, nothing to change", "s", tuple(one.seconds for one in seconds))
+                made.lab.reset()
+            plans.append(made.plan().seconds)
+            firsts.append(made.deploy().seconds)
+            second = made.deploy()
+            if changed(second):
+                raise BrokenError(f"the second deploy changed {sorted(changed(second))}")
+            seconds.append(second.seconds)
+            made.lab.reset()
+            plains.append(plain(made))
+    first = Figure(f"first deploy, {options.nodes} nodes and a head", "s", tuple(firsts))
+    again = Figure("second deploy, nothing to change", "s", tuple(seconds))
+    ansible = Figure("the same by plain ansible-playbook", "s", tuple(plains))
     return report(
         Path(__file__).stem,
         [
-            Figure("plan of bare nodes", "s", tuple(one.seconds for one in plans), limit=15),
+            Figure("plan of bare nodes", "s", tuple(plans), limit=15),
             first,
-            second,
-            Figure("second over first", "", (second.median / first.median,), limit=0.4),
+            again,
+            Figure("second over first", "", (again.median / first.median,), limit=0.4),
+            ansible,
+            Figure("first over plain ansible-playbook", "", (first.median / ansible.median,), limit=1.1),
         ],
-        simulated="accelerators and their driver packages; hosts share this machine's kernel and clock",
+        simulated=SIMULATED,
     )
 
 

@@ -1,0 +1,69 @@
+"""What the benchmarks of a deploy share: a lab of bare hosts with simulated GPUs, and a bundle."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiops.cli.app import App
+from aiops.layers.l0_nodes.lab import Lab
+
+from .measurement import AIOPS, BrokenError, Ran, aiops, run
+
+DEVICES = 8
+SIMULATED = "accelerators and their driver packages; hosts share this machine's kernel and clock"
+
+
+class Rig:
+    """A lab, and the commands that are run on it."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.inventory = str(lab.inventory_path)
+
+    def plan(self, *words: str) -> Ran:
+        """`aiops cluster plan --json`."""
+        return aiops("cluster", "plan", self.inventory, "--json", *words)
+
+    def deploy(self) -> Ran:
+        """`aiops cluster deploy --yes --json`."""
+        return aiops("cluster", "deploy", self.inventory, "--yes", "--json")
+
+    def plain(self, folder: Path, phase: str, forks: int) -> Ran:
+        """Plain ansible-playbook on what `plan --write FOLDER` has written for `phase`, set up as aiops runs it.
+
+        Raises:
+            BrokenError: It failed.
+        """
+        hosts = folder / phase
+        settings = {
+            "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "ssh"),
+            "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
+        }
+        return run(
+            "env",
+            *(f"{name}={value}" for name, value in settings.items()),
+            AIOPS.with_name("ansible-playbook"),
+            *("-i", self.inventory, "-i", hosts / "hosts.yml", "--limit", f"@{hosts / 'limit'}"),
+            *("--forks", str(forks), folder / "apply.yml"),
+        )
+
+
+@contextmanager
+def rig(name: str, nodes: int) -> Iterator[Rig]:
+    """A lab of a head and `nodes` bare workers, and a bundle; the lab is removed afterwards.
+
+    Raises:
+        BrokenError: This machine cannot carry it.
+    """
+    app = App(os.environ)
+    aiops("lab", "down", "--name", name, "-q", expect=(0, 6))
+    try:
+        aiops("lab", "up", "--name", name, "--nodes", str(nodes), "--accelerator", f"nvidia:{DEVICES}", "-q")
+        aiops("cluster", "bundle", "build", "--simulated", "nvidia", "-q")
+        yield Rig(Lab.open(name, home=app.home, vendors=app.vendors()))
+    except OSError as error:
+        raise BrokenError(str(error)) from error
+    finally:
+        aiops("lab", "down", "--name", name, "-q", expect=(0, 6))
