@@ -1,6 +1,5 @@
 """`aiops node`, whole screens, against a real sshd."""
 
-
 import json
 import os
 import subprocess
