@@ -151,7 +151,7 @@ class Playbook:
         if runner.status == "timeout":
             kill_marked(mark)
             trouble = f"Ansible said nothing for {idle:.0f} s and was ended"
-        elif runner.rc not in {0, 2, 4} and not reader.failures:
+        elif runner.rc != 0 and not reader.failures:
             trouble = _last_error(log) or f"Ansible ended with status {runner.rc}"
         return Played(reader.failures, trouble, log)
 

@@ -32,6 +32,7 @@ from .work import Work
 
 PLAYBOOK = "apply.yml"
 _PREFIX = "aiops-deploy"
+_FIRST_PRINTED, _DELETE, _BASIC_PLANE = 0x20, 0x7F, 0xFFFF
 _APT_CONFIG = "/etc/aiops/apt.conf"
 _NAME = re.compile(rf"{_PREFIX}-(\d+)-(\d+)-(\d+)-[0-9a-f]+")
 
@@ -169,13 +170,26 @@ def keep_log(folder: Path, phase: str, text: str) -> None:
 def unsafe_yaml(value: Any) -> str:
     """YAML in which no text is a template to Ansible: every string that could be one is marked `!unsafe`."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(str(key))}: {unsafe_yaml(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_quoted(str(key))}: {unsafe_yaml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(unsafe_yaml(item) for item in value) + "]"
     if isinstance(value, str):
-        text = json.dumps(value)
-        return f"!unsafe {text}" if "{" in value else text
+        return f"!unsafe {_quoted(value)}" if "{" in value else _quoted(value)
     return json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    """A double-quoted scalar in ASCII; JSON's own escapes split what is above U+FFFF, which YAML does not join."""
+    letters = []
+    for letter in text:
+        code = ord(letter)
+        if letter in {'"', "\\"}:
+            letters.append(f"\\{letter}")
+        elif _FIRST_PRINTED <= code < _DELETE:
+            letters.append(letter)
+        else:
+            letters.append(f"\\u{code:04x}" if code <= _BASIC_PLANE else f"\\U{code:08x}")
+    return f'"{"".join(letters)}"'
 
 
 def _places(environment: Mapping[str, str], home: Path) -> tuple[Path, ...]:

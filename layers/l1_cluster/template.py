@@ -5,7 +5,7 @@ list; any other text gives text. Text is never parsed again, so a version like `
 cannot smuggle in YAML or another template.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,36 +26,35 @@ class Templates:
     """The templates of one folder, and the expressions of the phase file beside them."""
 
     def __init__(self, folder: Path) -> None:
-        self._text = _text_environment(folder)
-        self._value = _value_environment()
+        self._environment = _environment(folder)
         self._expressions: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
 
     def check_file(self, name: str) -> None:
         """Raise `TemplateTroubleError` where a template file has a mistake of syntax."""
         with _told():
-            self._text.get_template(name)
+            self._environment.get_template(name)
 
     def check_text(self, text: str) -> None:
         """Raise `TemplateTroubleError` where a scalar has a mistake of syntax."""
         with _told():
-            self._value.parse(text)
+            self._environment.parse(text)
 
     def check_expression(self, text: str) -> None:
         """Raise `TemplateTroubleError` where an expression has a mistake of syntax."""
         with _told():
-            self._value.compile_expression(text, undefined_to_none=False)
+            self._environment.compile_expression(text, undefined_to_none=False)
 
     def file(self, name: str, context: Mapping[str, Any]) -> str:
         """A template file, rendered."""
         with _told(name):
-            return self._text.get_template(name).render(context)
+            return self._environment.get_template(name).render(context)
 
     def expression(self, text: str, context: Mapping[str, Any]) -> Any:
         """The value of an expression (`when`, `each`)."""
         with _told():
             if text not in self._expressions:
-                self._expressions[text] = self._value.compile_expression(text, undefined_to_none=False)
+                self._expressions[text] = self._environment.compile_expression(text, undefined_to_none=False)
             return _defined(self._expressions[text](**context))
 
     def value(self, value: Any, context: Mapping[str, Any]) -> Any:
@@ -65,8 +64,8 @@ class Templates:
                 return value
             with _told():
                 if value not in self._values:
-                    self._values[value] = self._value.from_string(value)
-                return _defined(self._values[value].render(context))
+                    self._values[value] = _compiled(self._environment, value)
+                return _defined(self._values[value](**context))
         if isinstance(value, list):
             return [self.value(item, context) for item in value]
         if isinstance(value, dict):
@@ -74,7 +73,7 @@ class Templates:
         return value
 
 
-def _text_environment(folder: Path) -> "ImmutableSandboxedEnvironment":
+def _environment(folder: Path) -> "ImmutableSandboxedEnvironment":
     from jinja2 import FileSystemLoader, StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -88,28 +87,20 @@ def _text_environment(folder: Path) -> "ImmutableSandboxedEnvironment":
     )
 
 
-def _value_environment() -> "ImmutableSandboxedEnvironment":
-    from jinja2 import StrictUndefined
-    from jinja2.nativetypes import NativeCodeGenerator, NativeTemplate
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+def _compiled(environment: "ImmutableSandboxedEnvironment", text: str) -> Callable[..., Any]:
+    """`text` as a function of its context: of an expression's own value where it is one and nothing else."""
+    from jinja2 import nodes
+    from jinja2.environment import TemplateExpression
 
-    class Values(ImmutableSandboxedEnvironment):
-        code_generator_class = NativeCodeGenerator
-        concat = staticmethod(_joined)
-
-    class ValueTemplate(NativeTemplate):
-        environment_class = Values  # type: ignore[assignment]
-
-    Values.template_class = ValueTemplate
-    return Values(undefined=StrictUndefined, autoescape=False)
-
-
-def _joined(parts: Iterable[Any]) -> Any:
-    """One part is itself; several are text."""
-    values = list(parts)
-    if len(values) == 1:
-        return values[0]
-    return "".join(str(value) for value in values)
+    body = environment.parse(text).body
+    if len(body) == 1 and isinstance(body[0], nodes.Output) and len(body[0].nodes) == 1:
+        (only,) = body[0].nodes
+        if not isinstance(only, nodes.TemplateData):
+            # As `Environment.compile_expression` does it, from an expression that is parsed already.
+            assign = nodes.Assign(nodes.Name("result", "store"), only, lineno=1)
+            template = environment.from_string(nodes.Template([assign], lineno=1))
+            return TemplateExpression(template, undefined_to_none=False)
+    return environment.from_string(text).render
 
 
 def _defined(value: Any) -> Any:

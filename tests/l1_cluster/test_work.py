@@ -1,0 +1,357 @@
+"""What Ansible is given: only what differs, nothing that is a template to it, in a place of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiops.layers.core.errors import InputError
+from aiops.layers.l1_cluster.change import difference
+from aiops.layers.l1_cluster.observation import FileState, Observation, PackageState, UnitState
+from aiops.layers.l1_cluster.playbook import Playbook, TaskFailure, kill_marked, reason_of, tail_of
+from aiops.layers.l1_cluster.render import PrivateFolder, scrub_stale, unsafe_yaml, write_by_hand, write_phase
+from aiops.layers.l1_cluster.resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
+from aiops.layers.l1_cluster.work import Work, work_of
+
+FILE = File("/etc/chrony.conf", b"x", restarts=("chrony", "other"))
+
+
+def work(resources: list[Resource], seen: Observation | None = None, *, reboot: bool = True) -> dict[str, Any]:
+    return dict(work_of("x", resources, difference(resources, seen or Observation()), reboot=reboot).variables)
+
+
+def test_only_what_differs_is_in_it() -> None:
+    seen = Observation(packages={"chrony": PackageState("4", held=False), "old": PackageState("1", held=False)})
+    resources: list[Resource] = [
+        Package("chrony"),
+        Package("curl", version="7", held=True),
+        Package("old", absent=True),
+        Package("chrony2", held=True),
+    ]
+    given_work = work(resources, seen)
+    assert given_work["packages"] == ["curl=7", "chrony2"]
+    assert given_work["removed"] == ["old"]
+    assert given_work["held"] == ["curl", "chrony2"]
+    assert given_work["files"] == []
+    assert given_work["services"] == []
+
+
+def test_holding_what_is_installed_installs_nothing() -> None:
+    seen = Observation(packages={"linux": PackageState("6", held=False), "free": PackageState("6", held=True)})
+    given_work = work([Package("linux", held=True), Package("free")], seen)
+    assert (given_work["packages"], given_work["held"], given_work["released"]) == ([], ["linux"], ["free"])
+
+
+def test_a_changed_file_restarts_its_services_once() -> None:
+    running = Observation(units={"chrony.service": UnitState("loaded", "active", "enabled")})
+    assert work([FILE, Service("chrony")], running)["services"] == [
+        {"name": "chrony.service", "enabled": True, "state": "restarted"},
+        {"name": "other.service", "state": "restarted"},
+    ]
+
+
+def test_a_stopped_service_is_not_restarted_for_its_file() -> None:
+    seen = Observation(units={"chrony.service": UnitState("loaded", "active", "enabled")})
+    (first, _) = work([FILE, Service("chrony", enabled=False, running=False)], seen)["services"]
+    assert first == {"name": "chrony.service", "enabled": False, "state": "stopped"}
+
+
+def test_a_unit_file_reloads_systemd() -> None:
+    unit = File("/etc/systemd/system/a.service", b"x")
+    assert work([unit])["services"] == [{"name": "", "daemon_reload": True}]
+    assert work([unit, Service("a")])["services"][0]["daemon_reload"] is True
+
+
+def test_a_mount_is_made_by_its_unit() -> None:
+    resources: list[Resource] = [Mount("/shared", "/src", "bind"), Service("shared.mount")]
+    seen = Observation(units={"shared.mount": UnitState("loaded", "active", "enabled")})
+    assert work(resources, seen)["services"] == [{"name": "shared.mount", "enabled": True, "state": "restarted"}]
+
+
+def test_a_reboot_now_or_only_marked() -> None:
+    resources: list[Resource] = [Package("driver"), Service("fabric"), Reboot("the driver", ("package:driver",))]
+    now = work(resources)
+    assert (now["mark_reboot"], now["reboot"]) == (True, "the driver")
+    later = work(resources, reboot=False)
+    assert (later["mark_reboot"], later["reboot"]) == (True, "")
+
+
+def test_settings_are_loaded_when_one_differs() -> None:
+    assert work([Sysctl("vm.swappiness", "1")])["sysctl"] == "/etc/sysctl.d/60-aiops-x.conf"
+    assert work([FILE])["sysctl"] == ""
+
+
+def test_secrets_are_told_apart_and_users_without_a_shell_get_no_home() -> None:
+    key = File("/etc/key", b"canary", secret=True, mode="0400")
+    given_work = work(
+        [key, User("slurm", 1, 2, "hpc", "/nonexistent"), User("alice", 3, 3, "alice", "/home/a", "/bin/sh")]
+    )
+    assert [file["path"] for file in given_work["secret_files"]] == ["/etc/key"]
+    assert [user["create_home"] for user in given_work["users"]] == [False, True]
+    assert given_work["groups"] == [{"name": "hpc", "gid": 2}, {"name": "alice", "gid": 3}]
+    assert "canary" not in repr(given_work)
+
+
+def test_a_folder_is_never_replaced_by_a_file() -> None:
+    seen = Observation(files={FILE.path: FileState("folder", "0755", "root", "root")})
+    given_work = work([FILE], seen)
+    assert given_work["files"] == []
+    assert given_work["services"] == []
+
+
+class Unsafe(str):
+    __slots__ = ()
+
+
+class Loader(yaml.SafeLoader):
+    """Reads Ansible's one tag."""
+
+
+Loader.add_constructor("!unsafe", lambda loader, one: Unsafe(one.value))
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_the_inventory_reads_back_and_no_text_is_a_template(value: Any) -> None:
+    read = yaml.load(unsafe_yaml({"value": value}), Loader=Loader)["value"]  # noqa: S506 - a safe one with one tag more
+    assert read == value
+    for text in texts(read):
+        assert isinstance(text, Unsafe) == ("{" in text)
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from texts(item)
+
+
+def test_the_private_folder_is_private_and_goes_away(tmp_path: Path) -> None:
+    with PrivateFolder({}, tmp_path) as private:
+        assert private.path.stat().st_mode & 0o777 == 0o700
+        changes = difference([FILE], Observation())
+        hosts = write_phase(private.path, "x", {"n1": work_of("x", [FILE], changes)}, {"n1": {}})
+        modes = {path.stat().st_mode & 0o777 for path in private.path.rglob("*") if path.is_file()}
+        assert modes == {0o600}
+        assert (hosts.parent / "limit").read_text() == "n1\n"
+    assert not private.path.exists()
+
+
+def test_folders_of_dead_processes_are_removed_and_others_kept(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    dead = tmp_path / f"aiops-deploy-{os.getuid()}-{process.pid}-1-ab"
+    reused = tmp_path / f"aiops-deploy-{os.getuid()}-{os.getpid()}-1-ab"
+    start = Path(f"/proc/{os.getpid()}/stat").read_text().rpartition(")")[2].split()[19]
+    alive = tmp_path / f"aiops-deploy-{os.getuid()}-{os.getpid()}-{start}-ab"
+    foreign = tmp_path / "aiops-deploy-notes"
+    for path in (dead, reused, alive, foreign):
+        path.mkdir()
+    scrub_stale(tmp_path)
+    assert [path.exists() for path in (dead, reused, alive, foreign)] == [False, False, True, True]
+
+
+def test_a_plan_is_written_only_into_an_empty_folder(tmp_path: Path) -> None:
+    one = work_of("x", [FILE], difference([FILE], Observation()))
+    write_by_hand(tmp_path / "new", {"x": ({"n1": one}, {"n1": {}})})
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["apply.yml", "files", "x"]
+    with pytest.raises(InputError, match="is not empty"):
+        write_by_hand(tmp_path / "new", {})
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (
+            {"msg": "'/usr/bin/apt-get install x' failed: E: Unable to locate", "stderr": "W: a\nE: No space left\n"},
+            "No space left",
+        ),
+        ({"msg": "Destination directory /a does not exist", "item": {"path": "/a/b"}}, "/a/b: Destination directory"),
+        ({"msg": "non-zero return code", "stderr": "one\nsysctl: permission denied\n"}, "sysctl: permission denied"),
+        ({"msg": "Task failed: Unable to start service x: Job failed\nsee journal"}, "Unable to start service x"),
+        ({"censored": "hidden", "msg": "canary"}, "it failed, and its output is hidden"),
+        ({}, "no reason was given"),
+        ({"msg": "x" * 1000}, "x" * 399 + "…"),
+    ],
+)
+def test_the_reason_is_the_module_s_own_in_one_line(result: dict[str, Any], expected: str) -> None:
+    found = reason_of(result)
+    assert found.startswith(expected)
+    assert "\n" not in found
+    assert "canary" not in found + "".join(tail_of(result))
+
+
+def test_the_tail_has_the_last_lines() -> None:
+    assert tail_of({"stdout": "\n".join("abcdefg"), "stderr": "E: h"}) == ("d", "e", "f", "g", "E: h")
+
+
+@pytest.fixture
+def playbook(tmp_path: Path) -> Playbook:
+    (tmp_path / "inventory.yml").write_text(
+        "all: {hosts: {n1: {ansible_connection: local}, n2: {ansible_connection: local}}}"
+    )
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    return Playbook(private, tmp_path / "inventory.yml", {**os.environ, "ANSIBLE_LOG_PATH": "/nonexistent/x"}, tmp_path)
+
+
+def hosts_of(playbook: Playbook, works: dict[str, Work]) -> Path:
+    return write_phase(
+        playbook.private, "x", works, {name: {"ansible_python_interpreter": sys.executable} for name in works}
+    )
+
+
+def mine(path: Path, content: bytes, *, secret: bool = False) -> File:
+    import grp
+    import pwd
+
+    user = pwd.getpwuid(os.getuid())
+    return File(str(path), content, owner=user.pw_name, group=grp.getgrgid(user.pw_gid).gr_name, secret=secret)
+
+
+def test_the_playbook_really_applies_and_tells_who_failed_why(playbook: Playbook, tmp_path: Path) -> None:
+    good = mine(tmp_path / "good {{ braces }}", b"content {{ braces }}")
+    secret = mine(tmp_path / "key", b"canary-of-a-key", secret=True)
+    bad = mine(tmp_path / "missing" / "x", b"")
+    works = {
+        "n1": work_of("x", [good, secret], difference([good, secret], Observation())),
+        "n2": work_of("x", [bad], difference([bad], Observation())),
+    }
+    told: list[TaskFailure] = []
+    tasks: list[tuple[str, str]] = []
+    played = playbook.apply(
+        "x", hosts_of(playbook, works), on_task=lambda *one: tasks.append(one), on_failure=told.append
+    )
+    assert played.trouble is None
+    assert (tmp_path / "good {{ braces }}").read_bytes() == good.content
+    assert (tmp_path / "key").read_bytes() == b"canary-of-a-key"
+    assert ("n1", "Write secret files") in tasks
+    (failure,) = told
+    assert played.failures == {"n2": failure}
+    assert (failure.node, failure.task, failure.unreachable) == ("n2", "Write files", False)
+    assert "does not exist" in failure.reason
+    artefacts = [path for path in (playbook.private / "artifacts").rglob("*") if path.is_file()]
+    assert not [path for path in artefacts if b"canary-of-a-key" in path.read_bytes()]
+
+
+def test_a_playbook_that_cannot_start_is_trouble_for_all(playbook: Playbook, tmp_path: Path) -> None:
+    hosts = hosts_of(playbook, {"n1": work_of("x", [], [])})
+    (tmp_path / "inventory.yml").write_text("all: {hosts: [broken")
+    (tmp_path / "broken.yml").write_text("- hosts: all\n  nonsense: true\n")
+    broken = Playbook(
+        playbook.private, playbook.inventory, playbook.environment, tmp_path, playbook=tmp_path / "broken.yml"
+    )
+    played = broken.apply("x", hosts)
+    assert played.trouble
+    assert "nonsense" in played.trouble
+
+
+def test_an_interrupt_kills_what_ansible_has_started(
+    playbook: Playbook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    slow = "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.command: sleep 60.25\n"
+    (tmp_path / "slow.yml").write_text(slow)
+    sleeper = Playbook(
+        playbook.private, playbook.inventory, playbook.environment, tmp_path, playbook=tmp_path / "slow.yml"
+    )
+
+    def interrupt(seconds: float | None = None) -> None:
+        deadline = time.monotonic() + 30
+        while not sleeping():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        if not seen:
+            seen.append("interrupted")
+            raise KeyboardInterrupt
+
+    import threading
+
+    join = threading.Thread.join
+    monkeypatch.setattr(
+        threading.Thread,
+        "join",
+        lambda self, timeout=None: interrupt() if self.name == "ansible-x" and not seen else join(self, timeout),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        sleeper.apply("x", hosts_of(sleeper, {"n1": work_of("x", [], [])}))
+    assert not sleeping()
+
+
+def sleeping() -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"sleep\x0060.25"):
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_shared_connections_are_ended_by_their_title(tmp_path: Path) -> None:
+    title = f"ssh: {tmp_path}/ssh/abc [mux]"
+    with (
+        subprocess.Popen(["sleep", "60"], env={"AWX_ISOLATED_DATA_DIR": f"{tmp_path}/artifacts/x"}) as marked,
+        subprocess.Popen([title, "60"], executable="/bin/sleep", env={}) as titled,
+        subprocess.Popen(["sleep", "60"], env={"AWX_ISOLATED_DATA_DIR": "/other"}) as other,
+    ):
+        kill_marked(f"AWX_ISOLATED_DATA_DIR={tmp_path}/", f"ssh: {tmp_path}/")
+        assert marked.wait(10) == -9
+        assert titled.wait(10) == -9
+        assert other.poll() is None
+        other.kill()
+
+
+def test_the_user_s_way_of_connecting_stays_and_the_rest_is_ours(playbook: Playbook) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ANSIBLE_REMOTE_USER": "admin",
+        "ANSIBLE_STDOUT_CALLBACK": "json",
+        "ANSIBLE_CALLBACKS_ENABLED": "slack",
+        "ANSIBLE_LOG_PATH": "/var/log/ansible.log",
+        "AIOPS_DB": "postgresql://user:canary@host/db",
+    }
+    given_playbook = Playbook(
+        playbook.private, playbook.inventory, environment, playbook.folder, become_password="canary"
+    )
+    runner = given_playbook._runner("x", playbook.private / "x" / "hosts.yml", _reader(), _event(), 60.0)
+    made = runner.config.env
+    assert made["ANSIBLE_REMOTE_USER"] == "admin"
+    assert made["ANSIBLE_STDOUT_CALLBACK"] == "awx_display"
+    assert made["ANSIBLE_CALLBACKS_ENABLED"] != "slack"
+    assert made["ANSIBLE_LOG_PATH"] == os.devnull
+    assert "ANSIBLE_HOST_KEY_CHECKING" not in made
+    assert "canary" not in repr(made) + repr(runner.config.command) + repr(given_playbook)
+    path = Path(runner.config.command[runner.config.command.index("--become-password-file") + 1])
+    assert path.read_text() == "canary\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def _reader() -> Any:
+    from aiops.layers.l1_cluster.playbook import _Reader
+
+    return _Reader(None, None)
+
+
+def _event() -> Any:
+    import threading
+
+    return threading.Event()
