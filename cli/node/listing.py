@@ -58,7 +58,8 @@ def show(
     screen = aiops.screen(json=json, quiet=quiet)
     found = aiops.inventory(inventory).node(node)
     reached = _reached(aiops, found)
-    variables = variables_of(found).model_dump(mode="json", exclude_defaults=True)
+    given = variables_of(found).model_dump(mode="json", exclude_defaults=True)
+    variables = {name: _open_value(found, name, value) for name, value in given.items()}
     if json:
         screen.document({**_document(found), "reached": reached, "variables": variables})
         return
@@ -70,6 +71,20 @@ def show(
         *variables.items(),
     ]
     screen.table(("what", "value"), [(name, _text(value)) for name, value in rows])
+
+
+def _open_value(node: "Node", name: str, value: Any) -> Any:
+    """A variable's value, unless it is a secret or may rest on one: then a word for it, or what was written."""
+    from aiops.layers.l0_nodes.template import is_templated, is_vaulted
+    from aiops.layers.l0_nodes.withheld import Variables
+
+    variables = node.variables
+    if isinstance(variables, Variables) and name in variables.withheld:
+        return "(withheld)"
+    written = variables.get(name)
+    if is_vaulted(written):
+        return "(vaulted)"
+    return written if is_templated(written) else value
 
 
 def _document(node: "Node") -> dict[str, Any]:
