@@ -80,6 +80,7 @@ class Step:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.summary = ""
+        self.mark = ""
 
     def done(self, node: str | None = None, *, failed: bool = False, count: int = 1) -> None:
         """One more is done: `node`, or `count` things."""
@@ -107,7 +108,7 @@ class Step:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
-        mark = "✗" if self._failed or error is not None else "✓"
+        mark = self.mark or ("✗" if self._failed or error is not None else "✓")
         self._screen.note(layout(mark, self.title, self._text(ended=True), self.seconds).rstrip())
 
     def _run(self) -> None:

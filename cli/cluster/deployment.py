@@ -234,16 +234,24 @@ def plan_lines(plan: "Plan") -> Sequence[str]:
 
 
 def _failed(done: "Deployed", hints: Sequence[str]) -> FailedError:
-    """The failures as an error: one in its message, several as problems."""
+    """The failures as an error, equal ones folded over nodes: one in its message, several as problems."""
+    from aiops.layers.l0_nodes.nodeset import fold
+
     failures = done.ledger.failures
-    first = failures[0]
-    if len(failures) == 1 and not first.tail:
-        message = f"phase `{first.phase}` failed on {first.node}: {first.reason}"
+    nodes: dict[tuple[str, str], list[str]] = {}
+    tails: dict[tuple[str, str], list[str]] = {}
+    for entry in failures:
+        key = entry.phase, entry.reason
+        nodes.setdefault(key, []).append(entry.node)
+        tails.setdefault(key, [line for line in entry.tail if entry.reason not in line])
+    (phase, reason), where = next(iter(nodes.items()))
+    if len(nodes) == 1 and not tails[phase, reason]:
+        message = f"phase `{phase}` failed on {fold(where)}: {reason}"
         return FailedError(message, code="deploy.failed", hints=hints)
     problems = []
-    for entry in failures:
-        problems.append(Problem(f"{entry.node} failed in phase `{entry.phase}`: {entry.reason}"))
-        problems += [Problem(f"  | {line}") for line in entry.tail]
+    for (phase, reason), where in nodes.items():
+        problems.append(Problem(f"phase `{phase}` failed on {fold(where)}: {reason}"))
+        problems += [Problem(f"  | {line}") for line in tails[phase, reason]]
     message = f"{len(failures)} of {len(done.plan.nodes)} nodes failed"
     return FailedError(message, code="deploy.failed", problems=problems, hints=hints)
 

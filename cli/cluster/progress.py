@@ -28,9 +28,12 @@ class Progress:
                     self._screen.step(event.data["phase"], nodes=event.data["nodes"])
                 )
             case "node_finished" if self._step is not None:
-                self._step.done(event.node, failed=event.data["outcome"] in {"failed", "blocked"})
+                if event.data["outcome"] != "blocked":
+                    self._step.done(event.node, failed=event.data["outcome"] == "failed")
             case "phase_finished" if self._step is not None:
                 self._step.summary = event.message or _counts(event.data)
+                if event.data["blocked"] and not event.data["failed"]:
+                    self._step.mark = "-"
                 self._step = None
                 self._stack.close()
             case "preflight_finished":

@@ -94,7 +94,7 @@ class _Deployment:
         for index, phase in enumerate(self._request.phases):
             lock.guard()
             touched |= self._phase(phase, names[index:], lock)
-        if touched:
+        if touched and self._living():
             self._verify(names)
         return Deployed(plan, self._ledger)
 

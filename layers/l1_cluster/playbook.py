@@ -21,6 +21,7 @@ _POLL_SECONDS = 0.2
 _JOIN_SECONDS = 10.0
 _TAIL_LINES = 5
 _LINE_LENGTH = 400
+_NO_REASON = "no reason was given"
 _MARK = "AWX_ISOLATED_DATA_DIR"
 _FORCED = {
     "ANSIBLE_CALLBACKS_ENABLED": "awx_display",  # none but ansible-runner's own
@@ -39,6 +40,7 @@ _FORCED = {
     "ANSIBLE_NO_TARGET_SYSLOG": "true",
     "ANSIBLE_PIPELINING": "true",
     "ANSIBLE_RETRY_FILES_ENABLED": "false",
+    "ANSIBLE_STRATEGY": "free",  # a slow host keeps no other waiting
     "ANSIBLE_VERBOSITY": "0",
 }
 _OURS = ("AIOPS_DB",)
@@ -285,11 +287,11 @@ def reason_of(result: Mapping[str, Any]) -> str:
     told = [line.strip() for line in output.splitlines() if line.strip().startswith("E: ")]
     if told:
         reason = told[0].removeprefix("E: ")
-    elif message.startswith(("non-zero return code", "MODULE FAILURE", "Module result deserialization")):
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
-        reason = next((line for line in reversed(lines) if line not in message), message)
+    elif not message or message.startswith(("non-zero return code", "MODULE FAILURE", "Module result deser")):
+        lines = [line.strip() for line in output.splitlines() if _tells(line)]
+        reason = next((line for line in reversed(lines) if line not in message), message) or _NO_REASON
     else:
-        reason = next((line.strip() for line in message.splitlines() if line.strip()), "no reason was given")
+        reason = next((line.strip() for line in message.splitlines() if line.strip()), _NO_REASON)
     item = result.get("item")
     name = item.get("path") or item.get("name") if isinstance(item, Mapping) else None
     return _short(f"{name}: {reason}" if name and str(name) not in reason else reason)
@@ -300,8 +302,13 @@ def tail_of(result: Mapping[str, Any]) -> tuple[str, ...]:
     if "censored" in result:
         return ()
     parts = (result.get(key) or "" for key in ("stdout", "module_stdout", "stderr", "module_stderr", "msg"))
-    lines = [line.rstrip() for part in parts for line in str(part).splitlines() if line.strip()]
+    lines = [line.rstrip() for part in parts for line in str(part).splitlines() if _tells(line)]
     return tuple(_short(line) for line in lines[-_TAIL_LINES:])
+
+
+def _tells(line: str) -> bool:
+    """Whether a line says something; ssh and Ansible have words that come with every failure."""
+    return bool(line.strip()) and not line.startswith("Shared connection to ") and line != "non-zero return code"
 
 
 def _short(line: str) -> str:

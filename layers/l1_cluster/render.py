@@ -3,8 +3,8 @@
 ```
 DIR/                 0700
   apply.yml          a copy, for running by hand (`plan --write`)
-  files/SHA256       contents of files
   PHASE/hosts.yml    a second inventory: what each node is to become
+  PHASE/NODE.py      the program that puts this phase's files in place on one node
   PHASE/limit        the nodes this phase is for
   artifacts/         ansible-runner's
 ```
@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from aiops.layers.core.errors import FailedError, InputError
 from aiops.layers.core.file import write_atomic
@@ -119,16 +120,14 @@ def write_phase(
         works: By node.
         variables: More variables by node (`aiops_fence`, `aiops_environment` ...).
     """
-    files = ensure_folder(folder / "files")
-    for work in works.values():
-        for digest, content in work.contents.items():
-            if not (files / digest).exists():
-                _write(files / digest, content)
     target = ensure_folder(folder / phase)
-    hosts = {
-        node: {"aiops_phase": phase, "aiops_files": str(files), "aiops_desired": work.variables, **variables[node]}
-        for node, work in works.items()
-    }
+    hosts: dict[str, Any] = {}
+    for node, work in works.items():
+        hosts[node] = {"aiops_phase": phase, "aiops_desired": work.variables, **variables[node]}
+        if work.program is not None:
+            program = target / f"{quote(node, safe='')}.py"
+            _write(program, work.program.encode())
+            hosts[node]["aiops_files"] = str(program)
     _write(target / "limit", "".join(f"{node}\n" for node in works).encode())
     _write(target / "hosts.yml", unsafe_yaml({"all": {"hosts": hosts}}).encode())
     return target / "hosts.yml"

@@ -1,6 +1,6 @@
 """Work: what `apply.yml` is given for one node and phase. Only what differs is in it."""
 
-import hashlib
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from .change import Change
 from .desired import UNIT_FOLDER, sysctl_path
 from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
+from .script import script
 from .unit import mount_unit_name, unit_name
 
 _NO_LOGIN = ("/nologin", "/false")
@@ -19,17 +20,23 @@ class Work:
 
     Attributes:
         variables: `aiops_desired`, JSON-ready; no secret is in it.
-        contents: What the files hold, by SHA-256 in hex.
+        files: What is put in place on the node, with contents; only `program` shows it to anybody.
     """
 
     variables: Mapping[str, Any]
-    contents: Mapping[str, bytes] = field(repr=False)
+    files: tuple[File, ...] = field(repr=False)
+
+    @property
+    def program(self) -> str | None:
+        """The program that puts the files in place; secrets may be in it. None where there are none."""
+        if not self.files:
+            return None
+        return script("files", f"main({[_entry(one) for one in self.files]!r})")
 
     @property
     def touches_sources(self) -> bool:
         """Whether apt's configuration changes, so that the lists of packages must be read anew afterwards."""
-        paths = [file["path"] for file in (*self.variables["files"], *self.variables["secret_files"])]
-        return any(path.startswith(("/etc/apt/", "/etc/aiops/apt")) for path in paths)
+        return any(one.path.startswith(("/etc/apt/", "/etc/aiops/apt")) for one in self.files)
 
 
 def work_of(
@@ -48,17 +55,10 @@ def work_of(
     differing = [resource for resource in resources if resource.key in by_key]
     packages = [one for one in differing if isinstance(one, Package)]
     users = [one for one in differing if isinstance(one, User)]
-    # A folder where a file should be, or the reverse, is not ours to remove: it stays a difference, and is told.
-    files = [
-        one
-        for one in differing
-        if isinstance(one, File) and not (by_key[one.key].action == "write" and by_key[one.key].found == "folder")
-    ]
-    written = [one for one in files if one.content is not None]
+    files = [one for one in differing if isinstance(one, File)]
     due = next((one for one in differing if isinstance(one, Reboot)), None)
-    contents = {_digest(one): one.content for one in written if one.content is not None}
     settings = sysctl_path(phase)
-    load = any(isinstance(one, Sysctl) for one in differing) or any(one.path == settings for one in written)
+    load = any(isinstance(one, Sysctl) for one in differing) or any(one.path == settings for one in files)
     return Work(
         {
             "mark_reboot": due is not None,
@@ -85,15 +85,12 @@ def work_of(
                 }
                 for one in users
             ],
-            "deleted": [one.path for one in files if one.absent],
-            "folders": [_placed(one) for one in sorted(files, key=lambda file: file.path) if one.folder],
-            "files": [_written(one) for one in written if not one.secret],
-            "secret_files": [_written(one) for one in written if one.secret],
+            "files": [{"path": one.path, "mode": one.mode, "owner": one.owner, "group": one.group} for one in files],
             "sysctl": settings if load else "",
             "reboot": due.reason if due is not None and reboot else "",
             "services": _services(resources, by_key, files, rebooted=due is not None and reboot),
         },
-        contents,
+        tuple(sorted(files, key=_place)),
     )
 
 
@@ -123,13 +120,20 @@ def _services(
     return services
 
 
-def _digest(file: File) -> str:
-    return hashlib.sha256(file.content or b"").hexdigest()
+def _place(file: File) -> tuple[int, str]:
+    """What goes comes first, then folders, each before what is in it, then files."""
+    return (0 if file.absent else 1 if file.folder else 2, file.path)
 
 
-def _placed(file: File) -> dict[str, str]:
-    return {"path": file.path, "mode": file.mode, "owner": file.owner, "group": file.group}
-
-
-def _written(file: File) -> dict[str, str]:
-    return {**_placed(file), "digest": _digest(file), "validate": file.validate or ""}
+def _entry(file: File) -> dict[str, Any]:
+    """What `remote.files` takes."""
+    return {
+        "path": file.path,
+        "absent": file.absent,
+        "folder": file.folder,
+        "mode": file.mode,
+        "owner": file.owner,
+        "group": file.group,
+        "content": b64encode(file.content or b"").decode(),
+        "validate": file.validate or "",
+    }

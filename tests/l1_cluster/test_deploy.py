@@ -1,10 +1,14 @@
 """The deploy's state machine against fake nodes: who is touched, who is left out, and what is written down."""
 
+import ast
+import base64
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -219,15 +223,18 @@ class World:
                 if on_failure:
                     on_failure(failures[name])
             elif (phase, name) not in self.doing_nothing:
-                self._change(self.hosts[name], desired)
+                self._change(self.hosts[name], desired, variables.get("aiops_files"))
         return Played(failures)
 
-    def _change(self, host: Host, desired: Mapping[str, object]) -> None:
+    def _change(self, host: Host, desired: Mapping[str, Any], program: str | None) -> None:
         if desired["mark_reboot"]:
             host.files[REBOOT_MARKER] = ("0644", "")
-        for file in [*desired["files"], *desired["secret_files"]]:  # type: ignore[misc]
-            host.files[file["path"]] = (file["mode"], file["digest"])
-        for service in desired["services"]:  # type: ignore[attr-defined]
+        if program is not None:
+            call = Path(program).read_text().rstrip().rpartition("\nmain(")[2]
+            for entry in ast.literal_eval(call.removesuffix(")")):
+                content = base64.b64decode(entry["content"])
+                host.files[entry["path"]] = (entry["mode"], hashlib.sha256(content).hexdigest())
+        for service in desired["services"]:
             host.units[service["name"]] = "active"
         if desired["reboot"]:
             host.boots += 1

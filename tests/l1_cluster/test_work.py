@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aiops.layers.core.errors import InputError
 from aiops.layers.l1_cluster.change import difference
-from aiops.layers.l1_cluster.observation import FileState, Observation, PackageState, UnitState
+from aiops.layers.l1_cluster.observation import Observation, PackageState, UnitState
 from aiops.layers.l1_cluster.playbook import Playbook, TaskFailure, kill_marked, reason_of, tail_of
 from aiops.layers.l1_cluster.render import PrivateFolder, scrub_stale, unsafe_yaml, write_by_hand, write_phase
 from aiops.layers.l1_cluster.resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
@@ -89,22 +89,15 @@ def test_settings_are_loaded_when_one_differs() -> None:
     assert work([FILE])["sysctl"] == ""
 
 
-def test_secrets_are_told_apart_and_users_without_a_shell_get_no_home() -> None:
+def test_no_content_is_told_and_users_without_a_shell_get_no_home() -> None:
     key = File("/etc/key", b"canary", secret=True, mode="0400")
     given_work = work(
         [key, User("slurm", 1, 2, "hpc", "/nonexistent"), User("alice", 3, 3, "alice", "/home/a", "/bin/sh")]
     )
-    assert [file["path"] for file in given_work["secret_files"]] == ["/etc/key"]
+    assert [file["path"] for file in given_work["files"]] == ["/etc/key"]
     assert [user["create_home"] for user in given_work["users"]] == [False, True]
     assert given_work["groups"] == [{"name": "hpc", "gid": 2}, {"name": "alice", "gid": 3}]
     assert "canary" not in repr(given_work)
-
-
-def test_a_folder_is_never_replaced_by_a_file() -> None:
-    seen = Observation(files={FILE.path: FileState("folder", "0755", "root", "root")})
-    given_work = work([FILE], seen)
-    assert given_work["files"] == []
-    assert given_work["services"] == []
 
 
 class Unsafe(str):
@@ -171,7 +164,7 @@ def test_folders_of_dead_processes_are_removed_and_others_kept(tmp_path: Path) -
 def test_a_plan_is_written_only_into_an_empty_folder(tmp_path: Path) -> None:
     one = work_of("x", [FILE], difference([FILE], Observation()))
     write_by_hand(tmp_path / "new", {"x": ({"n1": one}, {"n1": {}})})
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["apply.yml", "files", "x"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["apply.yml", "x"]
     with pytest.raises(InputError, match="is not empty"):
         write_by_hand(tmp_path / "new", {})
 
@@ -186,6 +179,10 @@ def test_a_plan_is_written_only_into_an_empty_folder(tmp_path: Path) -> None:
         ({"msg": "Destination directory /a does not exist", "item": {"path": "/a/b"}}, "/a/b: Destination directory"),
         ({"msg": "non-zero return code", "stderr": "one\nsysctl: permission denied\n"}, "sysctl: permission denied"),
         ({"msg": "Task failed: Unable to start service x: Job failed\nsee journal"}, "Unable to start service x"),
+        (
+            {"msg": "non-zero return code", "stdout": "/a: no space\nShared connection to 10.0.0.1 closed.\n"},
+            "/a: no space",
+        ),
         ({"censored": "hidden", "msg": "canary"}, "it failed, and its output is hidden"),
         ({}, "no reason was given"),
         ({"msg": "x" * 1000}, "x" * 399 + "…"),
@@ -242,11 +239,11 @@ def test_the_playbook_really_applies_and_tells_who_failed_why(playbook: Playbook
     assert played.trouble is None
     assert (tmp_path / "good {{ braces }}").read_bytes() == good.content
     assert (tmp_path / "key").read_bytes() == b"canary-of-a-key"
-    assert ("n1", "Write secret files") in tasks
+    assert ("n1", "Put files in place") in tasks
     (failure,) = told
     assert played.failures == {"n2": failure}
-    assert (failure.node, failure.task, failure.unreachable) == ("n2", "Write files", False)
-    assert "does not exist" in failure.reason
+    assert (failure.node, failure.task, failure.unreachable) == ("n2", "Put files in place", False)
+    assert failure.reason == f"{bad.path}: No such file or directory"
     artefacts = [path for path in (playbook.private / "artifacts").rglob("*") if path.is_file()]
     assert not [path for path in artefacts if b"canary-of-a-key" in path.read_bytes()]
 
