@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aiops.cli.app import App
     from aiops.cli.screen import Screen
     from aiops.layers.l0_nodes.facts import Facts
+    from aiops.layers.l0_nodes.fleet import Fleet
     from aiops.layers.l1_cluster.bundle.offer import Offer
     from aiops.layers.l1_cluster.doors import Deployed, Doors
     from aiops.layers.l1_cluster.ledger import Ledger
@@ -83,7 +84,11 @@ class Deployment:
             journal = None if wish.dry_run else stack.enter_context(self._journal())
             private = stack.enter_context(PrivateFolder(self._aiops.environment, self._aiops.home)).path
             stack.callback(self._progress.close)
-            doors = stack.enter_context(self._doors(private))
+            forks = wish.forks or self._inventory.settings.forks
+            fleet = stack.enter_context(self._aiops.fleet(self._inventory, width=forks))
+            head = fleet.transport(self._inventory.head) if self._inventory.head else None
+            secrets = Secrets.of(head, self._inventory.cluster, self._folder / "secrets")
+            doors = stack.enter_context(self._doors(private, fleet, forks))
             request = Request(
                 self._inventory,
                 self._phases,
@@ -94,7 +99,7 @@ class Deployment:
                 logs=self._logs,
                 bundle=self._bundle(),
             )
-            done = deploy(request, doors, Secrets(self._folder / "secrets"), self._events)
+            done = deploy(request, doors, secrets, self._events)
             code = _code(done, dry_run=wish.dry_run)
             if journal is not None:
                 journal.end(code, "declined" if done.declined else _first_reason(done.ledger))
@@ -129,7 +134,7 @@ class Deployment:
             yield journal
 
     @contextmanager
-    def _doors(self, private: Path) -> "Iterator[Doors]":
+    def _doors(self, private: Path, fleet: "Fleet", forks: int) -> "Iterator[Doors]":
         from aiops.layers.l1_cluster.doors import Doors, this_machine
         from aiops.layers.l1_cluster.lock import ClusterLock
         from aiops.layers.l1_cluster.owner import Owner
@@ -138,25 +143,23 @@ class Deployment:
         from aiops.layers.l1_cluster.recollection import Recollection
 
         aiops, inventory = self._aiops, self._inventory
-        forks = self._wish.forks or inventory.settings.forks
-        with aiops.fleet(inventory, width=forks) as fleet:
-            head = inventory.head
-            lock = ClusterLock.of(fleet.transport(head) if head else None, self._folder / "lock", aiops.clock)
-            playbook = Playbook(private, inventory.path, aiops.environment, aiops.working_folder, forks)
-            try:
-                yield Doors(
-                    prober=FleetProber(fleet, aiops.vendors(), aiops.clock),
-                    lock=lambda: lock.acquire(Owner.here(self._events.run)),
-                    applier=playbook,
-                    confirm=self._confirm,
-                    clock=aiops.clock,
-                    here=this_machine(),
-                    on_task=self._progress.task,
-                    pair_mismatch=self._pair_mismatch,
-                    memory=Recollection(self._folder / "records"),
-                )
-            finally:
-                playbook.close()
+        head = inventory.head
+        lock = ClusterLock.of(fleet.transport(head) if head else None, self._folder / "lock", aiops.clock)
+        playbook = Playbook(private, inventory.path, aiops.environment, aiops.working_folder, forks)
+        try:
+            yield Doors(
+                prober=FleetProber(fleet, aiops.vendors(), aiops.clock),
+                lock=lambda: lock.acquire(Owner.here(self._events.run)),
+                applier=playbook,
+                confirm=self._confirm,
+                clock=aiops.clock,
+                here=this_machine(),
+                on_task=self._progress.task,
+                pair_mismatch=self._pair_mismatch,
+                memory=Recollection(self._folder / "records"),
+            )
+        finally:
+            playbook.close()
 
     def _pair_mismatch(self, facts: "Facts") -> str | None:
         """Why a driver that does not fit together keeps its node out: unless this very deploy may mend it."""

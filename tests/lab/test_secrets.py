@@ -19,13 +19,15 @@ from tests.support.canary import Canary, ProcessWatch, find_in_database, find_in
 
 from aiops.layers.l0_nodes.lab import Lab
 from aiops.layers.l0_nodes.lab.identity import login_key
+from aiops.layers.l1_cluster.secrets import SIZE
 
 if TYPE_CHECKING:
     from tests.lab.conftest import Shell
 
 pytestmark = pytest.mark.lab
 
-SHELL_TRACES = "/var/log /var/tmp /tmp /root /home /run/log /var/lib/aiops"
+KEPT = "/var/lib/aiops/clusters/secretive/secrets"
+SHELL_TRACES = f"--exclude={KEPT} /var/log /var/tmp /tmp /root /home /run/log /var/lib/aiops"
 PHASE = """
 phase: secretive
 title: Files that hold secrets
@@ -59,21 +61,13 @@ class World:
     def home(self) -> Path:
         return self.folder / "home"
 
-    @property
-    def munge(self) -> Canary:
-        return Canary("munge key", (self.home / "clusters/secretive/secrets/munge.key").read_bytes()[:48])
-
-    @property
-    def canaries(self) -> list[Canary]:
-        return [self.password, self.webhook, self.vault, self.munge]
-
-    def aiops(self, *words: str) -> subprocess.CompletedProcess[bytes]:
+    def aiops(self, *words: str, home: str = "home") -> subprocess.CompletedProcess[bytes]:
         """One command of the operator's, in a process of its own."""
         environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.folder),
             "TMPDIR": str(self.folder / "tmp"),
-            "AIOPS_HOME": str(self.home),
+            "AIOPS_HOME": str(self.folder / home),
             "AIOPS_INVENTORY": str(self.folder / "inventory"),
             "ANSIBLE_VAULT_PASSWORD_FILE": str(self.folder / "safe/vault-password"),
         }
@@ -177,17 +171,20 @@ def test_no_secret_leaves_its_home(world: World, shell: "Shell") -> None:
     assert deployed.returncode == 0, deployed.stderr.decode()
     assert failed.returncode == 1, failed.stderr.decode()
     assert b"canary-that-does-not-exist" in failed.stdout + failed.stderr
-    home = world.home / "clusters/secretive/secrets"
-    assert oct(home.stat().st_mode)[-3:] == "700"
-    assert oct((home / "munge.key").stat().st_mode)[-3:] == "600"
+    assert shell("head", f"stat -c '%a %U %n' {KEPT} {KEPT}/*").split("\n") == [
+        f"700 root {KEPT}",
+        f"600 root {KEPT}/munge.key",
+    ]
+    key = on(shell, "head", f"cat {KEPT}/munge.key")
+    assert len(key) == SIZE
     for node in world.nodes:
-        assert on(shell, node, "cat /etc/canary/munge.key") == (home / "munge.key").read_bytes()
+        assert on(shell, node, "cat /etc/canary/munge.key") == key
         assert on(shell, node, "cat /etc/canary/webhook") == world.webhook.value
         assert shell(node, "stat -c %a /etc/canary/munge.key") == "400"
     assert watch.has_seen(b"ansible-playbook")
     assert watch.samples > 50
 
-    canaries = world.canaries
+    canaries = [world.password, world.webhook, world.vault, Canary("munge key", key[:48])]
     found = [
         f"{canary.name} on the screen of {command.args[3:]}"
         for command in commands
@@ -195,7 +192,7 @@ def test_no_secret_leaves_its_home(world: World, shell: "Shell") -> None:
         if canary.within(command.stdout + command.stderr)
     ]
     found += watch.find(canaries)
-    found += find_in_tree(world.folder, canaries, but=[home, world.folder / "safe"])
+    found += find_in_tree(world.folder, canaries, but=[world.folder / "safe"])
     found += find_in_database(world.home / "aiops.db", canaries)
     for place in ("/dev/shm", "/run/user"):  # where private directories could be left
         found += find_in_tree(Path(place), canaries)
@@ -205,3 +202,14 @@ def test_no_secret_leaves_its_home(world: World, shell: "Shell") -> None:
         assert len(data) > 10_000
         found += [f"{canary.name} in the traces on {node}" for canary in canaries if canary.within(data)]
     assert found == []
+
+
+def test_another_controller_takes_the_secrets_from_the_head(world: World, shell: "Shell") -> None:
+    """A colleague deploys one node of the same inventory from an AIOPS_HOME of their own: no key changes."""
+    words = ("cluster", "deploy", "--phases", "phases", "--yes")
+    assert world.aiops(*words).returncode == 0
+    key = on(shell, "head", "cat /etc/canary/munge.key")
+    colleague = world.aiops(*words, "--on", world.nodes[-1], home="colleague")
+    assert colleague.returncode == 0, colleague.stderr.decode()
+    assert b"nothing had to change" in colleague.stderr
+    assert {on(shell, node, "cat /etc/canary/munge.key") for node in world.nodes} == {key}
