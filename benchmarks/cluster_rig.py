@@ -38,7 +38,6 @@ class Rig:
         hosts = folder / phase
         settings = {
             "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_STRATEGY": "free",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "ssh"),
             "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
         }

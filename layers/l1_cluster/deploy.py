@@ -227,7 +227,7 @@ class _Deployment:
         if played.trouble is not None:
             stopped.update({name: (played.trouble, ()) for name in works if name not in stopped})
         looked = [node for node in targets if node.name not in stopped]
-        unseen = self._look(phase.name, looked, remaining, deferred=set(before) - reboots)
+        unseen = self._look(phase.name, looked, remaining, reboots)
         for node in targets:
             name = node.name
             if name in stopped:
@@ -276,17 +276,17 @@ class _Deployment:
         return f"{first}{f' (and {more} more)' if more else ''}"
 
     def _look(
-        self, phase: str, nodes: Sequence[Node], remaining: Sequence[str], deferred: set[str]
+        self, phase: str, nodes: Sequence[Node], remaining: Sequence[str], rebooted: set[str]
     ) -> dict[str, AiopsError]:
         """Look again at nodes that were changed; wait for services that are still on their way up."""
-        errors = self._survey.observe(nodes, remaining) if nodes else {}
+        errors = self._survey.observe(nodes, remaining, fresh=rebooted)
         deadline = self._doors.clock.monotonic() + _SETTLE_SECONDS
         while self._doors.clock.monotonic() < deadline:
             waiting = [
                 node
                 for node in nodes
                 if node.name not in errors
-                and _on_the_way(self._survey.differences(phase, node.name), rebooting=node.name not in deferred)
+                and _on_the_way(self._survey.differences(phase, node.name), rebooting=node.name in rebooted)
             ]
             if not waiting:
                 break
@@ -298,7 +298,7 @@ class _Deployment:
         """Look at everything once more: a later phase may have undone an earlier one."""
         living = self._living()
         with self._step(VERIFY, "Look at everything once more", [node.name for node in living]) as since:
-            errors = self._survey.observe(living, names)
+            errors = self._survey.observe(living, names, fresh=[node.name for node in living])
             for node in living:
                 reason = ""
                 if node.name in errors:

@@ -40,7 +40,7 @@ _FORCED = {
     "ANSIBLE_NO_TARGET_SYSLOG": "true",
     "ANSIBLE_PIPELINING": "true",
     "ANSIBLE_RETRY_FILES_ENABLED": "false",
-    "ANSIBLE_STRATEGY": "free",  # a slow host keeps no other waiting
+    "ANSIBLE_STRATEGY": "linear",
     "ANSIBLE_VERBOSITY": "0",
 }
 _OURS = ("AIOPS_DB",)

@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +35,22 @@ PLAYBOOK = "apply.yml"
 _PREFIX = "aiops-deploy"
 _FIRST_PRINTED, _DELETE, _BASIC_PLANE = 0x20, 0x7F, 0xFFFF
 _APT_CONFIG = "/etc/aiops/apt.conf"
+GROUPS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "aiops_fenced": lambda host: "aiops_fence" in host,
+    "aiops_reboot_due": lambda host: host["aiops_desired"]["mark_reboot"],
+    "aiops_own_tasks": lambda host: "aiops_before" in host,
+    "aiops_remove": lambda host: host["aiops_desired"]["removed"],
+    "aiops_install": lambda host: host["aiops_desired"]["packages"],
+    "aiops_hold": lambda host: host["aiops_desired"]["held"],
+    "aiops_release": lambda host: host["aiops_desired"]["released"],
+    "aiops_accounts": lambda host: host["aiops_desired"]["users"],
+    "aiops_put": lambda host: "aiops_files" in host,
+    "aiops_sysctl": lambda host: host["aiops_desired"]["sysctl"],
+    "aiops_reboot_now": lambda host: host["aiops_desired"]["reboot"],
+    "aiops_services": lambda host: host["aiops_desired"]["services"],
+}
+"""The groups that the plays of apply.yml are for: whether a node, given its variables, has work there."""
+
 _NAME = re.compile(rf"{_PREFIX}-(\d+)-(\d+)-(\d+)-[0-9a-f]+")
 
 
@@ -91,7 +107,7 @@ def variables_of(phase: Phase, node: Node, cluster: ClusterContext, fence: str |
         cluster: What is known of all nodes.
         fence: The program that refuses a stale lock; None when it is run by hand.
     """
-    variables: dict[str, Any] = {}
+    variables: dict[str, Any] = {"aiops_environment": {}}
     if fence is not None:
         variables["aiops_fence"] = fence
     if phase.before is not None:
@@ -122,14 +138,23 @@ def write_phase(
     """
     target = ensure_folder(folder / phase)
     hosts: dict[str, Any] = {}
+    groups: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
     for node, work in works.items():
         hosts[node] = {"aiops_phase": phase, "aiops_desired": work.variables, **variables[node]}
         if work.program is not None:
             program = target / f"{quote(node, safe='')}.py"
             _write(program, work.program.encode())
             hosts[node]["aiops_files"] = str(program)
+        for name, has_work in GROUPS.items():
+            if has_work(hosts[node]):
+                groups[name][node] = {}
     _write(target / "limit", "".join(f"{node}\n" for node in works).encode())
-    _write(target / "hosts.yml", unsafe_yaml({"all": {"hosts": hosts}}).encode())
+    _write(
+        target / "hosts.yml",
+        unsafe_yaml(
+            {"all": {"hosts": hosts, "children": {name: {"hosts": nodes} for name, nodes in groups.items()}}}
+        ).encode(),
+    )
     return target / "hosts.yml"
 
 

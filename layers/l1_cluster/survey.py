@@ -1,9 +1,12 @@
 """What is known of the nodes in one deploy: their facts, what each phase wants of them, and what was seen there."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from aiops.layers.core.errors import AiopsError, InputError, UnreachableError
+from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.fleet import Outcome
@@ -17,6 +20,8 @@ from .desired import Desired, SecretSource
 from .observation import Observation, asks_for, read_observation
 from .phase import Phase
 from .resource import Resource
+
+_WHENEVER = datetime.min.replace(tzinfo=UTC)
 
 AsksFor = Callable[[Node], tuple[Ask, ...]]
 
@@ -72,10 +77,14 @@ class Survey:
         self._observations: dict[str, Observation] = {}
         self._asked: dict[str, Mapping[str, frozenset[str]]] = {}
         self._cluster: ClusterContext | None = None
+        self._resources: dict[tuple[str, str], tuple[Resource, ...]] = {}
 
     @property
     def cluster(self) -> ClusterContext:
-        """What templates see, with the newest facts; of nodes that do not answer, those of an earlier deploy."""
+        """What templates see, with the newest facts; of nodes that do not answer, those of an earlier deploy.
+
+        It stays the same one until a node says something new; readings that never stand still are those of then.
+        """
         if self._cluster is None:
             self._cluster = cluster_context(self._inventory, {**self._recalled, **self.facts}, self._bundle)
         return self._cluster
@@ -89,18 +98,29 @@ class Survey:
                     self._memory.keep(outcome.value)
             elif self._memory is not None and (record := self._memory.of(outcome.node.name)) is not None:
                 self._recalled[outcome.node.name] = self._prober.facts(record)
+                self._forget()
             yield outcome.node, outcome.error
 
     def resources(self, phase: str, node: str) -> tuple[Resource, ...]:
-        """What `phase` wants of `node`, by the newest facts.
+        """What `phase` wants of `node`, by the newest facts; worked out once for as long as these stay the same.
 
         Raises:
             InputError: The phase cannot be worked out for this node.
         """
-        return self._desired[phase].of(self.cluster.node(node), self.cluster)
+        key = phase, node
+        if key not in self._resources:
+            self._resources[key] = self._desired[phase].of(self.cluster.node(node), self.cluster)
+        return self._resources[key]
 
-    def observe(self, nodes: Sequence[Node], phases: Sequence[str]) -> dict[str, AiopsError]:
-        """Look at everything that `phases` want of `nodes`, facts too.
+    def observe(
+        self, nodes: Sequence[Node], phases: Sequence[str], *, fresh: Collection[str] = ()
+    ) -> dict[str, AiopsError]:
+        """Look at everything that `phases` want of `nodes`.
+
+        Args:
+            nodes: Whom to ask.
+            phases: What for.
+            fresh: Names of nodes that are asked for their facts too: vendors' tools are slow to answer.
 
         Returns:
             Errors by node: it did not answer, or a phase cannot be worked out for it (an `InputError`).
@@ -114,12 +134,17 @@ class Survey:
                 errors[node.name] = error
         asks = {name: asks_for(resources) for name, resources in wanted.items()}
         known = [node for node in nodes if node.name in wanted]
-        for outcome in self._prober.probe(known, lambda node: (*self._prober.fact_asks(node), *asks[node.name])):
+
+        def all_asks(node: Node) -> tuple[Ask, ...]:
+            return (*(self._prober.fact_asks(node) if node.name in fresh else ()), *asks[node.name])
+
+        for outcome in self._prober.probe(known, all_asks):
             name = outcome.node.name
             if outcome.value is None:
                 errors[name] = outcome.error or UnreachableError(f"{name} gave no answer", code="probe.silent")
                 continue
-            self._remember(outcome.node, self._prober.facts(outcome.value))
+            if name in fresh:
+                self._remember(outcome.node, self._prober.facts(outcome.value))
             self._observations[name] = read_observation(outcome.value, wanted[name])
             self._asked[name] = _subjects(asks[name])
         return errors
@@ -140,8 +165,24 @@ class Survey:
         return difference(self.resources(phase, node), self._observations[node])
 
     def _remember(self, node: Node, facts: Facts) -> None:
+        before = self.facts.get(node.name)
         self.facts[node.name] = facts
+        if before is None or _lasting(before) != _lasting(facts):
+            self._forget()
+
+    def _forget(self) -> None:
+        """What was worked out rests on older facts."""
         self._cluster = None
+        self._resources.clear()
+
+
+def _lasting(facts: Facts) -> Facts:
+    """Facts without the readings that differ at every look, on which no desired state may rest."""
+    devices = facts.accelerators and tuple(
+        Accelerator(one.vendor, one.index, one.uuid, one.serial, one.bus, one.model, one.driver)
+        for one in facts.accelerators
+    )
+    return replace(facts, at=_WHENEVER, clock=None, disks=None, package_lock_held=None, accelerators=devices)
 
 
 def _subjects(asks: Iterable[Ask]) -> dict[str, frozenset[str]]:

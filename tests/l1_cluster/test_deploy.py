@@ -494,15 +494,28 @@ def test_chosen_nodes_only_but_files_list_all(world: World) -> None:
     assert world.hosts["w1"].files["/etc/hosts"] == world.hosts["head"].files["/etc/hosts"]
 
 
-def test_newer_facts_are_looked_at_before_a_later_phase(world: World) -> None:
+def test_facts_are_asked_again_after_a_reboot(world: World) -> None:
     def learn(moment: str) -> None:
-        if moment == "apply base":
+        if moment == "apply kernel":
+            world.kernels["head"] = "6.12"
+
+    world.on = learn
+    kernel = KERNEL.replace("after: [base]\n", "")
+    done = world.deploy(kernel, SCHEDULER.replace("after: [base]", "after: [kernel]"))
+    assert done.ledger.ok
+    assert world.hosts["w1"].files["/etc/slurm.conf"][1] == hashlib.sha256(b"boot 6.12").hexdigest()
+    assert not world.deploy().plan.changed_phases
+
+
+def test_facts_that_change_without_a_reboot_are_found_at_the_end(world: World) -> None:
+    def learn(moment: str) -> None:
+        if moment == "apply scheduler":
             world.kernels["head"] = "6.12"
 
     world.on = learn
     done = world.deploy(BASE, SCHEDULER)
-    assert done.ledger.ok
-    assert not world.deploy().plan.changed_phases
+    assert {one.phase for one in done.ledger.failures} == {"verify"}
+    assert world.deploy().ledger.ok
 
 
 def test_a_phase_that_cannot_be_worked_out_stops_before_anything(world: World) -> None:

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from aiops.layers.core.errors import InputError
 from aiops.layers.l1_cluster.change import difference
 from aiops.layers.l1_cluster.observation import Observation, PackageState, UnitState
+from aiops.layers.l1_cluster.phase import shipped_phases
 from aiops.layers.l1_cluster.playbook import Playbook, TaskFailure, kill_marked, reason_of, tail_of
-from aiops.layers.l1_cluster.render import PrivateFolder, scrub_stale, unsafe_yaml, write_by_hand, write_phase
+from aiops.layers.l1_cluster.render import GROUPS, PrivateFolder, scrub_stale, unsafe_yaml, write_by_hand, write_phase
 from aiops.layers.l1_cluster.resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
 from aiops.layers.l1_cluster.work import Work, work_of
 
@@ -352,3 +353,19 @@ def _event() -> Any:
     import threading
 
     return threading.Event()
+
+
+def test_every_play_has_its_group_and_every_group_its_play() -> None:
+    plays = yaml.safe_load((shipped_phases() / "apply.yml").read_text())
+    assert [play["hosts"] for play in plays] == list(GROUPS)
+
+
+def test_a_node_is_in_the_groups_where_it_has_work(tmp_path: Path) -> None:
+    resources: list[Resource] = [Package("a", held=True), Service("b"), FILE]
+    one = work_of("x", resources, difference(resources, Observation()))
+    none = work_of("x", [], [])
+    hosts = write_phase(tmp_path, "x", {"n1": one, "n2": none}, {"n1": {"aiops_fence": "x"}, "n2": {}})
+    children = yaml.load(hosts.read_text(), Loader=Loader)["all"]["children"]  # noqa: S506 - as above
+    found = [name for name, group in children.items() if group["hosts"]]
+    assert found == ["aiops_fenced", "aiops_install", "aiops_hold", "aiops_put", "aiops_services"]
+    assert children["aiops_put"]["hosts"] == {"n1": {}}
