@@ -140,27 +140,55 @@ def test_down_leaves_nothing_after_kills(make_lab: MakeLab, victim: str) -> None
     assert lab.remains() == []
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.3, 0.6, 0.9, 1.3])
-def test_a_killed_up_is_cleared_by_down_and_by_the_next_up(lab_home: Path, seconds: float) -> None:
+KILLED_UP = """
+import os, signal, sys
+from pathlib import Path
+from aiops.layers.l0_nodes.lab import Lab, LabSpec
+
+name, home, left = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+
+def count(event, _arguments):
+    global left
+    left -= event in ("subprocess.Popen", "os.mkdir", "os.rename", "open", "os.fork")
+    if left < 0:
+        left = 1 << 30  # os.kill is an event too
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(count)
+Lab.up(LabSpec(name, nodes=2, disk_mib=512), home=home)
+"""
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.4, 0.6, 0.8, 0.95])
+def test_a_killed_up_is_cleared_by_down_and_by_the_next_up(lab_home: Path, share: float, effects_of_up: int) -> None:
     name = f"torn-{os.getpid()}"
-    script = (
-        "from pathlib import Path; from aiops.layers.l0_nodes.lab import *; import sys; print('go', flush=True);"
-        f"Lab.up(LabSpec({name!r}, nodes=2, disk_mib=512), home=Path({str(lab_home)!r}))"
-    )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as up:
-        assert up.stdout
-        up.stdout.readline()
-        time.sleep(seconds)
-        up.kill()
-    lab = Lab.up(LabSpec(name, nodes=1, disk_mib=512), home=lab_home) if seconds == 0.6 else None
-    if lab is None:
-        if not (lab_home / "labs" / name / "state.json").exists():
-            return  # it was killed before it had made anything
-        lab = Lab.open(name, home=lab_home)
-    else:
+    words = [sys.executable, "-c", KILLED_UP, name, str(lab_home), str(int(share * effects_of_up))]
+    done = subprocess.run(words, check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    if share == 0.6:
+        lab = Lab.up(LabSpec(name, nodes=1, disk_mib=512), home=lab_home)
         assert all(host.reachable for host in lab.status())
+    elif not (lab_home / "labs" / name / "state.json").exists():
+        return  # it was killed before it had made anything
+    else:
+        lab = Lab.open(name, home=lab_home)
     lab.down()
     assert lab.remains() == []
+
+
+@pytest.fixture(scope="module")
+def effects_of_up(lab_home: Path) -> int:
+    """How many effects an `up` of the same lab has, so that kills can be spread over all of it."""
+    name = f"whole-{os.getpid()}"
+    script = KILLED_UP.replace("left < 0", "False") + "print(-left)\nLab.open(name, home=home).down()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, name, str(lab_home), "0"],
+        check=True,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    return int(done.stdout.split()[-1])
 
 
 def test_a_lab_can_be_held_to_little_memory(make_lab: MakeLab) -> None:

@@ -1,5 +1,6 @@
 """Jump hosts: the way through, shared by all nodes that lie behind."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,17 @@ class _Jump:
 
     host: str
     words: tuple[str, ...]
+
+
+class _Forwarded(paramiko.Channel):
+    """A channel that stands in for a socket: like a socket, it can be closed after the other end is gone.
+
+    paramiko's own raises EOFError then, in the thread that listens, which would leave those who wait for it waiting.
+    """
+
+    def close(self) -> None:
+        with contextlib.suppress(EOFError):
+            super().close()
 
 
 @dataclass
@@ -121,9 +133,11 @@ def _jump(config: SshConfig) -> _Jump:
 
 def _forward(session: paramiko.Transport, host: str, port: int, *, node: str, jump: str) -> paramiko.Channel:
     try:
-        return session.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=session.channel_timeout)
+        channel = session.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=session.channel_timeout)
     except (paramiko.SSHException, OSError, EOFError) as error:
         reason = error.text if isinstance(error, paramiko.ChannelException) else str(error)
         raise UnreachableError(
             f"{node}: the jump host {jump} cannot reach {host}:{port}: {reason}", code="ssh.jump"
         ) from error
+    channel.__class__ = _Forwarded  # paramiko makes its channels itself
+    return channel
