@@ -163,7 +163,7 @@ class Deployment:
 
     def _pair_mismatch(self, facts: "Facts") -> str | None:
         """Why a driver that does not fit together keeps its node out: unless this very deploy may mend it."""
-        mends = any(phase.name == "accelerator" for phase in self._phases)
+        mends = any("driver" in phase.mends for phase in self._phases)
         return None if mends else facts.driver_mismatch
 
     def _bundle(self) -> "Offer | None":

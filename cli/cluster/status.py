@@ -45,7 +45,7 @@ def status(
         last = next(iter(runs.newest(cluster=read.cluster, limit=1)), None)
     with aiops.fleet(read) as fleet:
         live = _look(aiops, screen, fleet, nodes)
-        targets = _targets(read, fleet, live) if any(one.phase == "monitoring" for one in results) else None
+        targets = _targets(read, fleet, live) if {one.phase for one in results} & _measuring() else None
     found = cluster_status(read, nodes, results, last, live)
     if json:
         screen.document({**found.document(), "prometheus": _prometheus_document(targets)})
@@ -70,6 +70,13 @@ def _look(aiops: App, screen: Screen, fleet: "Fleet", nodes: "Sequence[Node]") -
                 live[name] = outcome.error or UnreachableError(f"{name}: no answer", code="node.silent")
             step.done(name, failed=outcome.value is None)
     return live
+
+
+def _measuring() -> set[str]:
+    """The phases that bring metrics."""
+    from aiops.layers.l1_cluster.phase import read_phases, shipped_phases
+
+    return {phase.name for phase in read_phases(shipped_phases()) if "metrics" in phase.provides}
 
 
 def _targets(

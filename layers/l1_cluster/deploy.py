@@ -20,7 +20,7 @@ from .ledger import Entry, Ledger, Outcome
 from .phase import Phase
 from .plan import PhasePlan, Plan
 from .playbook import TaskFailure
-from .preflight import Situation, excluded, preflight, require
+from .preflight import Situation, excluded, preflight, require, require_supported
 from .render import keep_log, variables_of, write_by_hand, write_phase
 from .secrets import Secrets
 from .step import Beginning, Step
@@ -39,7 +39,8 @@ def deploy(request: Request, doors: Doors, secrets: Secrets, events: EventStream
     """Bring the chosen nodes to what the chosen phases want of them.
 
     Raises:
-        InputError: A role that a phase needs is empty, or a phase cannot be worked out for a node; nothing was changed.
+        InputError: A role that a phase needs is empty, a node's operating system is not supported, or a phase cannot
+            be worked out for a node; nothing was changed.
         ConflictError: The cluster lock is held by another, or was lost on the way.
         UnreachableError: The head, which keeps the lock, does not answer.
         FailedError: Ansible cannot be run.
@@ -115,9 +116,10 @@ class _Deployment:
 
     def _preflight(self, errors: Mapping[str, AiopsError]) -> None:
         nodes = self._request.nodes
-        mends_clock = any(phase.name == "time" for phase in self._request.phases)
+        require_supported(self._request.inventory.path, nodes, self._survey.facts)
+        clock = next((phase.name for phase in self._request.phases if "clock" in phase.mends), None)
         findings = preflight(
-            Situation(nodes, self._survey.facts, errors, self._doors.here, mends_clock, self._doors.pair_mismatch)
+            Situation(nodes, self._survey.facts, errors, self._doors.here, clock, self._doors.pair_mismatch)
         )
         refused = excluded(findings)
         self._events.emit(

@@ -68,7 +68,7 @@ class Situation:
         facts: By node, for those that answered (nodes beside the chosen ones may be in it: they help to compare).
         errors: By node, for those that did not.
         here: `(machine_id, boot_id)` of the controller, to know its own host; None where it has none.
-        mends_clock: Whether the deploy sets the clocks (phase `time` is among the chosen ones).
+        clock_phase: The chosen phase that sets the clocks, or None.
         pair_mismatch: The accelerator judge: reason for which a node's driver pair does not fit together, or None.
     """
 
@@ -76,7 +76,7 @@ class Situation:
     facts: Mapping[str, Facts]
     errors: Mapping[str, AiopsError]
     here: tuple[str, str] | None = None
-    mends_clock: bool = False
+    clock_phase: str | None = None
     pair_mismatch: Callable[[Facts], str | None] | None = None
     limits: Limits = field(default_factory=Limits)
 

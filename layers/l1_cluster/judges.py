@@ -13,7 +13,6 @@ from aiops.layers.l0_nodes.variables import variables_of
 
 from .finding import Finding, Severity, Situation
 
-SUPPORTED = {("debian", "12"): "Debian 12", ("ubuntu", "22.04"): "Ubuntu 22.04", ("ubuntu", "24.04"): "Ubuntu 24.04"}
 OLDEST_PYTHON = (3, 9)
 Values = Callable[[Facts], Iterable[str | None]]
 Judge = Callable[[Situation], Iterator[Finding]]
@@ -33,14 +32,8 @@ def _reached(situation: Situation) -> Iterator[Finding]:
 
 def _system(situation: Situation) -> Iterator[Finding]:
     for node, facts in situation.known():
-        release = (facts.os_id, facts.os_version)
-        if None in release:
+        if facts.os_id is None or facts.os_version is None:  # one that is known is judged by `require_supported`
             yield _error("os", node, f"its operating system is unknown: {_why(facts, 'os_id')}")
-        elif release not in SUPPORTED:
-            name = facts.os_name or f"{facts.os_id} {facts.os_version}"
-            yield _error(
-                "os", node, f"{name} is not supported", f"install one of: {', '.join(sorted(SUPPORTED.values()))}"
-            )
         if facts.python is None:
             yield _error("python", node, f"the version of python3 is unknown: {_why(facts, 'python')}")
         elif _version(facts.python) < OLDEST_PYTHON:
@@ -83,12 +76,13 @@ def _clocks(situation: Situation) -> Iterator[Finding]:
         if abs(offset) <= limits.offset:
             continue
         message = f"its clock is {_span(offset)} the others'"
-        if situation.mends_clock:
-            yield _warning("clock", node, f"{message}; phase `time` sets it")
+        hint = "deploy the phase that sets clocks too: `aiops cluster deploy`"
+        if situation.clock_phase is not None:
+            yield _warning("clock", node, f"{message}; phase `{situation.clock_phase}` sets it")
         elif abs(offset) > limits.offset_error:
-            yield _error("clock", node, message, "set it: `aiops cluster deploy --only time`")
+            yield _error("clock", node, message, hint)
         else:
-            yield _warning("clock", node, message, "set it: `aiops cluster deploy --only time`")
+            yield _warning("clock", node, message, hint)
 
 
 def _machines(situation: Situation) -> Iterator[Finding]:

@@ -16,7 +16,9 @@ from .phase_file import Placed, load_placed
 
 FILE_NAME = "phase.yml"
 PLACES = ("all", "head", "workers", "storage", "login")
-_PHASE_KEYS = ("phase", "title", "after", "on", "needs", "before", "resources")
+MENDS = ("clock", "driver")
+PROVIDES = ("metrics",)
+_PHASE_KEYS = ("phase", "title", "after", "on", "needs", "before", "mends", "provides", "resources")
 _COMMON_KEYS = ("when", "each")
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "package": ("version", "held", "absent"),
@@ -66,6 +68,8 @@ class Phase:
         on: The role groups it is for; `all` for every node.
         needs: Role groups that must have a node where this phase is deployed.
         before: Its own Ansible tasks, run before the resources on nodes where the phase differs; rare.
+        mends: What preflight would refuse and this phase sets right: a wrong `clock`, a `driver` that does not fit.
+        provides: What may be asked for once it is deployed: `metrics`, a Prometheus on the head.
         folder: Where its templates are.
     """
 
@@ -77,6 +81,8 @@ class Phase:
     before: Path | None
     wants: tuple[Want, ...]
     folder: Path
+    mends: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
 
     @property
     def file(self) -> Path:
@@ -149,10 +155,16 @@ def _read(path: Path, problems: list[Problem]) -> Phase | None:
         reader.wrong(f"`phase: {name}` does not name its folder `{path.parent.name}`", top["phase"].line)
     places = reader.words(top, "on") or ("all",)
     needs = reader.words(top, "needs")
-    for key, words in (("on", places), ("needs", needs)):
+    mends, provides = reader.words(top, "mends"), reader.words(top, "provides")
+    for key, words, allowed, what in (
+        ("on", places, PLACES, "the role groups are"),
+        ("needs", needs, PLACES, "the role groups are"),
+        ("mends", mends, MENDS, "what it can mend is"),
+        ("provides", provides, PROVIDES, "what it can provide is"),
+    ):
         for word in words:
-            if word not in PLACES:
-                reader.wrong(f"`{key}` has `{word}`; the role groups are {', '.join(PLACES)}", top[key].line)
+            if word not in allowed:
+                reader.wrong(f"`{key}` has `{word}`; {what} {', '.join(allowed)}", top[key].line)
     before = reader.text(top, "before")
     if before and not (path.parent / before).is_file():
         reader.wrong(f"there is no {before} beside it", top["before"].line)
@@ -172,6 +184,8 @@ def _read(path: Path, problems: list[Problem]) -> Phase | None:
         before=path.parent / before if before else None,
         wants=wants,
         folder=path.parent,
+        mends=mends,
+        provides=provides,
     )
 
 

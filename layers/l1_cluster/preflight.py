@@ -2,21 +2,27 @@
 
 Pure judges over one probe of every node. A finding of severity `error` keeps its nodes out of the deploy and leaves
 the others in; a `warning` keeps nobody out. What could not be read is a finding too: unknown is never fine. Mistakes
-of the whole inventory are not findings: reading it, and `require`, refuse them before any node is asked.
+of the whole inventory are not findings: reading it, and `require`, refuse them before any node is asked. Machines of
+a system that aiops does not know are none either: `require_supported` refuses the whole deploy.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from aiops.layers.core.errors import InputError, Problem
+from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l0_nodes.nodeset import fold
 
 from .finding import Finding, Limits, Severity, Situation
 from .judges import JUDGES
 
-__all__ = ["Finding", "Limits", "Severity", "Situation", "excluded", "preflight", "require"]
+__all__ = ["Finding", "Limits", "Severity", "Situation", "excluded", "preflight", "require", "require_supported"]
+
+SUPPORTED = {("debian", "12"): "Debian 12", ("ubuntu", "22.04"): "Ubuntu 22.04", ("ubuntu", "24.04"): "Ubuntu 24.04"}
 
 
 def require(inventory: Inventory, needs: Mapping[str, Iterable[str]]) -> None:
@@ -48,6 +54,40 @@ def require(inventory: Inventory, needs: Mapping[str, Iterable[str]]) -> None:
             code="preflight.roles",
             hints=["deploy only what does not need it: `--only PHASE`"],
             problems=problems,
+        )
+
+
+def require_supported(inventory: Path, nodes: Sequence[Node], facts: Mapping[str, Facts]) -> None:
+    """Refuse nodes whose operating system aiops does not know, before anything is changed on any.
+
+    Args:
+        inventory: Where the nodes are listed, for the message.
+        nodes: The chosen ones.
+        facts: By node; what a node does not tell is a finding of `preflight`.
+
+    Raises:
+        InputError: All such nodes, by their system (`preflight.os`).
+    """
+    refused: dict[str, list[str]] = defaultdict(list)
+    for node in nodes:
+        known = facts.get(node.name)
+        if known is None or known.os_id is None or known.os_version is None:
+            continue
+        if (known.os_id, known.os_version) not in SUPPORTED:
+            refused[known.os_name or f"{known.os_id} {known.os_version}"].append(node.name)
+    if refused:
+        names = [name for members in refused.values() for name in members]
+        raise InputError(
+            f"{len(names)} of {len(nodes)} nodes run an operating system that is not supported; nothing was changed",
+            code="preflight.os",
+            hints=[
+                f"install one of: {', '.join(sorted(SUPPORTED.values()))}",
+                f"or leave them out with `--on`, as in `--on '!{names[0]}'`",
+            ],
+            problems=[
+                Problem(f"{fold(members)}: {name} is not supported", file=str(inventory))
+                for name, members in refused.items()
+            ],
         )
 
 

@@ -578,10 +578,23 @@ def test_a_secret_reaches_no_event_and_no_inventory(world: World) -> None:
         assert repr(key)[2:40].encode() not in text
 
 
-def test_a_node_refused_by_preflight_is_left_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_system_that_is_not_supported_refuses_the_whole_deploy(
+    world: World, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
     facts = world.facts
     monkeypatch.setattr(
         world, "facts", lambda record: replace(facts(record), os_id="gentoo") if record.node == "w1" else facts(record)
+    )
+    with pytest.raises(InputError, match="1 of 3 nodes run an operating system that is not supported"):
+        world.deploy(BASE, dry_run=dry_run)
+    assert world.applied == []
+
+
+def test_a_node_refused_by_preflight_is_left_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = world.facts
+    monkeypatch.setattr(
+        world, "facts", lambda record: replace(facts(record), memory_mib=64) if record.node == "w1" else facts(record)
     )
     done = world.deploy(BASE)
     assert [(one.node, one.phase) for one in done.ledger.failures] == [("w1", "preflight")]

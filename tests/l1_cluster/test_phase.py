@@ -72,6 +72,8 @@ def test_phases_come_in_topological_order_and_ties_by_name(tmp_path: Path) -> No
         ("phase: x\nresorces: []\n", "2: unknown key `resorces`; did you mean `resources`?"),
         ("phase: y\n", "1: `phase: y` does not name its folder `x`"),
         ("phase: x\non: [hed]\n", "2: `on` has `hed`; the role groups are all, head, workers, storage, login"),
+        ("phase: x\nmends: [clocks]\n", "2: `mends` has `clocks`; what it can mend is clock, driver"),
+        ("phase: x\nprovides: [fun]\n", "2: `provides` has `fun`; what it can provide is metrics"),
         ("phase: x\nresources:\n  - pakage: a\n", "3: a resource is one of package, file, service, sysctl"),
         ("phase: x\nresources:\n  - package: a\n    service: b\n", "3: a resource is only one of package"),
         ("phase: x\nresources:\n  - file: /a\n", "3: `file` needs exactly one of template, content"),

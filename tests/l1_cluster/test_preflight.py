@@ -15,7 +15,7 @@ from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.facts import BusAccelerators, ClockReading, Disk, Facts, Interface
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Connection, Node
-from aiops.layers.l1_cluster.preflight import Finding, Situation, excluded, preflight, require
+from aiops.layers.l1_cluster.preflight import Finding, Situation, excluded, preflight, require, require_supported
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 EIGHT = {"aiops_accelerators": {"vendor": "nvidia", "count": 8, "model": "H100"}}
@@ -72,7 +72,6 @@ def test_healthy_nodes_are_not_mentioned() -> None:
 @pytest.mark.parametrize(
     ("change", "check", "severity", "words"),
     [
-        ({"os_version": "11", "os_name": "Debian GNU/Linux 11"}, "os", "error", "Debian GNU/Linux 11 is not supported"),
         ({"os_id": None, "unknown": {"os_id": "no such file"}}, "os", "error", "no such file"),
         ({"python": "3.6.8"}, "python", "error", "python 3.6.8 is older than 3.9"),
         ({"python": None}, "python", "error", "unknown"),
@@ -118,6 +117,25 @@ def test_one_node_among_three(change: dict[str, Any], check: str, severity: str,
 )
 def test_what_is_fine(change: dict[str, Any]) -> None:
     assert judge(healthy("gpu01"), replace(healthy("gpu02"), **change), healthy("gpu03")) == ()
+
+
+def test_systems_that_are_not_supported_are_refused_all_at_once() -> None:
+    names = [f"gpu0{number}" for number in range(1, 6)]
+    facts = {name: healthy(name) for name in names}
+    nodes = [node(name) for name in names]
+    require_supported(Path("i.yml"), nodes, facts)
+    old = {"os_version": "11", "os_name": "Debian GNU/Linux 11 (bullseye)"}
+    facts["gpu02"], facts["gpu03"] = replace(facts["gpu02"], **old), replace(facts["gpu03"], **old)
+    facts["gpu04"] = replace(facts["gpu04"], os_id="rocky", os_version="9.4", os_name=None)
+    facts["gpu05"] = replace(facts["gpu05"], os_id=None)  # unknown: a finding of preflight
+    with pytest.raises(InputError, match="3 of 5 nodes run") as refused:
+        require_supported(Path("i.yml"), nodes, facts)
+    assert refused.value.code == "preflight.os"
+    assert [str(problem) for problem in refused.value.problems] == [
+        "i.yml: gpu[02-03]: Debian GNU/Linux 11 (bullseye) is not supported",
+        "i.yml: gpu04: rocky 9.4 is not supported",
+    ]
+    require_supported(Path("i.yml"), [nodes[0], nodes[4]], facts)  # the others were not chosen
 
 
 @pytest.mark.parametrize(
@@ -201,7 +219,7 @@ def test_a_wrong_clock_here_blames_nobody() -> None:
 
 def test_clocks_are_only_worth_a_warning_when_the_deploy_sets_them() -> None:
     wrong = replace(healthy("gpu02"), clock=ClockReading(90_000.0, 1_000.0))
-    (finding,) = judge(healthy("gpu01"), wrong, healthy("gpu03"), mends_clock=True)
+    (finding,) = judge(healthy("gpu01"), wrong, healthy("gpu03"), clock_phase="time")
     assert (finding.severity, finding.message) == (
         "warning",
         "its clock is 25 h ahead of the others'; phase `time` sets it",
