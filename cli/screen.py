@@ -147,7 +147,7 @@ class Screen:
     def error(self, error: AiopsError) -> None:
         """An error: `error:`, its problems with file and line, a blank line, `hint:` lines; or one document."""
         if self.json:
-            self.document({"error": _document(error)})
+            self.document({"error": error_document(error)})
             return
         lines = [f"error: {clean(error.message)}"]
         for problem in error.problems:
@@ -200,7 +200,8 @@ class Screen:
             return 80
 
 
-def _document(error: AiopsError) -> dict[str, Any]:
+def error_document(error: AiopsError) -> dict[str, Any]:
+    """An error as what stands under `error` in a document."""
     document: dict[str, Any] = {"code": error.code, "message": error.message, "hint": "; ".join(error.hints)}
     if error.problems:
         document["problems"] = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiops.cli.exit import Exit, exit_of
+from aiops.cli.screen import error_document
 from aiops.layers.core.errors import FailedError, Problem
 
 from .progress import Progress
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from aiops.layers.l1_cluster.ledger import Ledger
     from aiops.layers.l1_cluster.plan import Plan
     from aiops.layers.l1_cluster.run import Journal
+
+DECLINED = "deploy.declined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,8 @@ class Deployment:
                 confirm=self._confirm,
                 clock=aiops.clock,
                 here=this_machine(),
-                on_task=self._progress.task,
+                on_start=self._progress.begin,
+                on_task=self._progress.end,
                 pair_mismatch=self._pair_mismatch,
                 memory=Recollection(self._folder / "records"),
             )
@@ -190,6 +194,7 @@ class Deployment:
     def _document(self, done: "Deployed") -> dict[str, Any]:
         wish = self._wish
         words = {True: "done", False: "failed"}[done.ledger.ok]
+        error = self._error(done)
         return {
             "run": None if wish.dry_run else self._events.run,
             "cluster": self._inventory.cluster,
@@ -198,7 +203,16 @@ class Deployment:
             "plan": done.plan.document(),
             "results": [entry.document() for entry in done.ledger],
             "failures": [entry.document() for entry in done.ledger.failures],
+            **({} if error is None else {"error": error_document(error)}),
         }
+
+    def _error(self, done: "Deployed") -> FailedError | None:
+        """Why the exit code is not 0; None when it is."""
+        if done.ledger.failures:
+            return _failed(done, self._hints(done.ledger.failures[0].node))
+        if done.declined:
+            return FailedError("nothing was changed", code=DECLINED, hints=[f"look again: `{self._command}`"])
+        return None
 
     def _hints(self, node: str) -> tuple[str, ...]:
         if self._wish.dry_run:
@@ -214,8 +228,9 @@ class Deployment:
         if wish.dry_run:
             for line in plan_lines(done.plan):
                 screen.line(line)
-        if done.ledger.failures:
-            screen.error(_failed(done, self._hints(done.ledger.failures[0].node)))
+        error = self._error(done)
+        if error is not None and error.code != DECLINED:
+            screen.error(error)
         elif done.declined:
             screen.note("nothing was changed")
         elif wish.write is not None:

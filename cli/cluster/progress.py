@@ -1,5 +1,6 @@
 """The screen of a deploy: its events as steps, one line per phase."""
 
+import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from aiops.layers.core.event import Event
 if TYPE_CHECKING:
     from aiops.cli.screen import Screen
 
+_NAMED = 3
+
 
 class Progress:
     """A listener that shows each phase while it runs; close it whatever happens, so that the live line goes away."""
@@ -18,7 +21,10 @@ class Progress:
         self._screen = screen
         self._stack = ExitStack()
         self._step: Step | None = None
-        self.facts = ""
+        self._task = ""
+        self._running: dict[str, None] = {}
+        self._done = 0
+        self._lock = threading.Lock()
 
     def listen(self, event: Event) -> None:
         """Show one event."""
@@ -27,10 +33,13 @@ class Progress:
                 self._step = self._stack.enter_context(
                     self._screen.step(event.data["phase"], nodes=event.data["nodes"])
                 )
+            case "task_failed" if event.node is not None:
+                self.end(event.node, event.data["task"])
             case "node_finished" if self._step is not None:
                 if event.data["outcome"] != "blocked":
                     self._step.done(event.node, failed=event.data["outcome"] == "failed")
             case "phase_finished" if self._step is not None:
+                self._tell("")
                 self._step.summary = event.message or _counts(event.data)
                 if event.data["blocked"] and not event.data["failed"]:
                     self._step.mark = "-"
@@ -39,10 +48,27 @@ class Progress:
             case "preflight_finished":
                 self._findings(event.data["findings"])
 
-    def task(self, node: str, task: str) -> None:
-        """Show what a node has done last."""
-        if self._step is not None:
-            self._step.summary = f"{node}: {task[:1].lower()}{task[1:]}"
+    def begin(self, node: str, task: str) -> None:
+        """Show that a node has begun a task; called from any thread."""
+        self._tell(task, begun=node)
+
+    def end(self, node: str, task: str) -> None:
+        """Show that a node has ended a task, well or not; called from any thread."""
+        self._tell(task, ended=node)
+
+    def _tell(self, task: str, *, begun: str = "", ended: str = "") -> None:
+        """Show the newest task: how many nodes have done it, and those that it waits for."""
+        with self._lock:
+            if task != self._task:
+                self._task, self._done = task, 0
+                self._running.clear()
+            if begun:
+                self._running[begun] = None
+            elif ended in self._running:
+                del self._running[ended]
+                self._done += 1
+            if self._step is not None:
+                self._step.summary = _work(task, self._done, list(self._running))
 
     def close(self) -> None:
         """End the step that is still shown, as failed."""
@@ -56,6 +82,15 @@ class Progress:
         for finding in findings:
             if finding["severity"] == "warning":
                 self._screen.note(f"  warning: {finding['folded']}: {finding['message']}")
+
+
+def _work(task: str, done: int, running: list[str]) -> str:
+    """`install packages on 12/16, waiting for gpu07`."""
+    if not task:
+        return ""
+    words = f"{task[:1].lower()}{task[1:]} on {done}/{done + len(running)}"
+    slowest = ", ".join(running[:_NAMED]) + (" ..." if len(running) > _NAMED else "")
+    return f"{words}, waiting for {slowest}" if done and running else words
 
 
 def _counts(data: Mapping[str, Any]) -> str:

@@ -33,6 +33,8 @@ VERIFY = "verify"
 _SETTLE_SECONDS = 30.0
 _SETTLE_STEP = 1.0
 _ON_THE_WAY = ("activating", "reloading", "deactivating")
+_INSTALLER_SECONDS = 300.0
+_INSTALLER_STEP = 5.0
 
 
 def deploy(request: Request, doors: Doors, secrets: Secrets, events: EventStream) -> Deployed:
@@ -111,15 +113,49 @@ class _Deployment:
                 if node.name in chosen:
                     outcome: Outcome = "ok" if error is None else "failed"
                     self._enter(Entry(CONNECT, node.name, outcome, since(), error.message if error else ""))
+            if not self._request.dry_run:
+                errors |= self._await_installers()
             step.summary = describe(facts for name, facts in self._survey.facts.items() if name in chosen)
         self._preflight(errors)
+
+    def _await_installers(self) -> dict[str, AiopsError]:
+        """Wait for programs that are installing packages: a nightly upgrade, what an interrupted deploy left behind.
+
+        Returns:
+            By node, why it was lost on the way; one that is still installing at the deadline is for preflight to judge.
+        """
+        errors: dict[str, AiopsError] = {}
+        deadline = self._doors.clock.monotonic() + _INSTALLER_SECONDS
+        while self._doors.clock.monotonic() < deadline:
+            facts = self._survey.facts
+            busy = [
+                node
+                for node in self._request.nodes
+                if node.name in facts and facts[node.name].package_lock_held and node.name not in errors
+            ]
+            if not busy:
+                break
+            if self._doors.on_start is not None:
+                for node in busy:
+                    self._doors.on_start(node.name, "Wait for another program to install packages")
+            self._doors.clock.sleep(_INSTALLER_STEP)
+            errors |= {node.name: error for node, error in self._survey.learn(busy) if error is not None}
+        return errors
 
     def _preflight(self, errors: Mapping[str, AiopsError]) -> None:
         nodes = self._request.nodes
         require_supported(self._request.inventory.path, nodes, self._survey.facts)
         clock = next((phase.name for phase in self._request.phases if "clock" in phase.mends), None)
         findings = preflight(
-            Situation(nodes, self._survey.facts, errors, self._doors.here, clock, self._doors.pair_mismatch)
+            Situation(
+                nodes,
+                self._survey.facts,
+                errors,
+                self._doors.here,
+                clock,
+                self._doors.pair_mismatch,
+                installs=not self._request.dry_run,
+            )
         )
         refused = excluded(findings)
         self._events.emit(
@@ -148,7 +184,9 @@ class _Deployment:
                 )
             )
         self._planned = {(one.phase, node): found for one in phases for node, found in one.changes.items()}
-        return Plan(tuple(phases), tuple(node.name for node in self._request.nodes))
+        known = {node.name for node in living}
+        nodes = tuple(node.name for node in self._request.nodes)
+        return Plan(tuple(phases), nodes, tuple(name for name in nodes if name not in known))
 
     def _write(self, folder: Path, plan: Plan) -> None:
         """Write what Ansible would be given, as far as it can be told before the first phase is done."""
@@ -221,23 +259,31 @@ class _Deployment:
                 tail=list(failure.tail),
             )
 
-        played = self._doors.applier.apply(phase.name, hosts, on_task=self._doors.on_task, on_failure=failed)
+        played = self._doors.applier.apply(
+            phase.name,
+            hosts,
+            cancel=lock.lost.is_set,
+            on_start=self._doors.on_start,
+            on_task=self._doors.on_task,
+            on_failure=failed,
+        )
         if self._request.logs is not None:
             keep_log(self._request.logs, phase.name, played.log)
-        self._note_refreshed(works, played.failures)
-        stopped = {name: (failure.reason, failure.tail) for name, failure in played.failures.items() if name in works}
-        if played.trouble is not None:
-            stopped.update({name: (played.trouble, ()) for name in works if name not in stopped})
-        looked = [node for node in targets if node.name not in stopped]
-        unseen = self._look(phase.name, looked, remaining, reboots)
+        if lock.lost.is_set():
+            lock.guard()
+        failures = {name: failure for name, failure in played.failures.items() if name in works}
+        self._note_refreshed(works, works if played.trouble is not None else failures)
+        # A node that failed is looked at too: what was changed there before it did is told.
+        unseen = self._look(phase.name, targets, remaining, reboots, failures)
         for node in targets:
-            name = node.name
-            if name in stopped:
-                reason, tail = stopped[name]
+            name, tail = node.name, tuple[str, ...]()
+            left = "" if name in unseen else self._judge(phase.name, name, before[name], boot_ids, since)
+            if name in failures:
+                reason, tail = failures[name].reason, failures[name].tail
             elif name in unseen:
-                reason, tail = unseen[name].message, ()
+                reason = unseen[name].message
             else:
-                reason, tail = self._judge(phase.name, name, before[name], boot_ids, since), ()
+                reason = f"{played.trouble}; {left}" if left and played.trouble else left
             self._enter(Entry(phase.name, name, "failed" if reason else "changed", since(), reason, tail))
 
     def _tell_settled(self, phase: str, node: str, left: Sequence[Change]) -> None:
@@ -278,9 +324,14 @@ class _Deployment:
         return f"{first}{f' (and {more} more)' if more else ''}"
 
     def _look(
-        self, phase: str, nodes: Sequence[Node], remaining: Sequence[str], rebooted: set[str]
+        self,
+        phase: str,
+        nodes: Sequence[Node],
+        remaining: Sequence[str],
+        rebooted: set[str],
+        failed: Collection[str],
     ) -> dict[str, AiopsError]:
-        """Look again at nodes that were changed; wait for services that are still on their way up."""
+        """Look again at nodes that were changed; on those that did not fail, wait for services still on their way."""
         errors = self._survey.observe(nodes, remaining, fresh=rebooted)
         deadline = self._doors.clock.monotonic() + _SETTLE_SECONDS
         while self._doors.clock.monotonic() < deadline:
@@ -288,6 +339,7 @@ class _Deployment:
                 node
                 for node in nodes
                 if node.name not in errors
+                and node.name not in failed
                 and _on_the_way(self._survey.differences(phase, node.name), rebooting=node.name in rebooted)
             ]
             if not waiting:

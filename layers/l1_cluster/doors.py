@@ -1,5 +1,6 @@
 """What a deploy is given, and what it reaches the world through."""
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,9 +21,14 @@ from .survey import Memory, Prober
 
 
 class HeldLock(Protocol):
-    """The cluster lock while we hold it."""
+    """The cluster lock while we hold it.
+
+    Attributes:
+        lost: Set once it is known that another holds it.
+    """
 
     epoch: int
+    lost: threading.Event
 
     def guard(self) -> None:
         """Return only while it is ours."""
@@ -37,10 +43,12 @@ class Applier(Protocol):
         phase: str,
         hosts: Path,
         *,
+        cancel: Callable[[], bool] | None = None,
+        on_start: Callable[[str, str], None] | None = None,
         on_task: Callable[[str, str], None] | None = None,
         on_failure: Callable[[TaskFailure], None] | None = None,
     ) -> Played:
-        """Run it for the nodes in `hosts`."""
+        """Run it for the nodes in `hosts`; end it on the way once `cancel` says yes."""
         ...
 
 
@@ -52,7 +60,8 @@ class Doors:
         lock: Takes the cluster lock; not called for a dry run.
         confirm: Asked once, with a plan that changes something; False: nothing is done.
         here: `(machine_id, boot_id)` of the machine this runs on, which is never rebooted; None where unknown.
-        on_task: Told of tasks as nodes do them (node, task), for a screen.
+        on_start: Told of tasks as nodes begin them (node, task), for a screen.
+        on_task: Told of tasks as nodes have done them, likewise.
         pair_mismatch: See `preflight.Situation`.
         memory: What nodes that do not answer said in earlier deploys; None: nothing is remembered.
     """
@@ -63,6 +72,7 @@ class Doors:
     confirm: Callable[[Plan], bool]
     clock: Clock
     here: tuple[str, str] | None = None
+    on_start: Callable[[str, str], None] | None = None
     on_task: Callable[[str, str], None] | None = None
     pair_mismatch: Callable[[Facts], str | None] | None = None
     memory: Memory | None = None

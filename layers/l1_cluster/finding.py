@@ -69,6 +69,7 @@ class Situation:
         errors: By node, for those that did not.
         here: `(machine_id, boot_id)` of the controller, to know its own host; None where it has none.
         clock_phase: The chosen phase that sets the clocks, or None.
+        installs: Whether packages are to be installed; a plan only looks.
         pair_mismatch: The accelerator judge: reason for which a node's driver pair does not fit together, or None.
     """
 
@@ -79,6 +80,7 @@ class Situation:
     clock_phase: str | None = None
     pair_mismatch: Callable[[Facts], str | None] | None = None
     limits: Limits = field(default_factory=Limits)
+    installs: bool = True
 
     def known(self) -> Iterator[tuple[Node, Facts]]:
         """The chosen nodes that answered."""

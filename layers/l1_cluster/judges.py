@@ -156,7 +156,8 @@ def _devices(situation: Situation) -> Iterator[Finding]:
 def _free(situation: Situation) -> Iterator[Finding]:
     for node, facts in situation.known():
         if facts.package_lock_held:
-            yield _error(
+            judge = _error if situation.installs else _warning
+            yield judge(
                 "packages",
                 node,
                 "another program is installing packages",

@@ -11,7 +11,7 @@ from .change import Change
 _NAMED = 3
 _ORDER = (
     *("install", "replace", "remove", "hold", "release", "add", "alter", "create", "write", "permit", "delete"),
-    *("set", "mount", "enable", "start", "reload", "disable", "stop", "reboot", "read"),
+    *("set", "mount", "enable", "start", "restart", "reload", "disable", "stop", "reboot", "read"),
 )
 _NOUNS = {"package": "packages", "file": "files", "service": "services", "sysctl": "kernel settings"}
 
@@ -45,10 +45,12 @@ class Plan:
 
     Attributes:
         nodes: All nodes it is about.
+        unknown: Those among them that could not be looked at: nothing is said of them.
     """
 
     phases: tuple[PhasePlan, ...]
     nodes: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
     @property
     def changed_phases(self) -> tuple[PhasePlan, ...]:
@@ -63,13 +65,17 @@ class Plan:
 
     @property
     def summary(self) -> str:
-        """`3 phases change 16 nodes; 4 are already in place`."""
-        phases, nodes = len(self.changed_phases), len(self.changed_nodes)
+        """`3 phases change 16 nodes; 4 are already in place; 1 node is unknown`."""
+        phases, nodes, known = len(self.changed_phases), len(self.changed_nodes), len(self.nodes) - len(self.unknown)
+        if self.unknown and not known:
+            return f"nothing is known of {_count(len(self.nodes), 'node')}"
+        missing = len(self.unknown)
+        unknown = f"; {_count(missing, 'node')} {'is' if missing == 1 else 'are'} unknown" if missing else ""
         if not phases:
-            return f"nothing to change on {_count(len(self.nodes), 'node')}"
-        settled = len(self.phases) - phases
+            return f"nothing to change on {_count(known, 'node')}{unknown}"
+        settled = sum(not phase.changes and bool(phase.settled or not missing) for phase in self.phases)
         rest = f"; {settled} {'is' if settled == 1 else 'are'} already in place" if settled else ""
-        return f"{_count(phases, 'phase')} change{'s' * (phases == 1)} {_count(nodes, 'node')}{rest}"
+        return f"{_count(phases, 'phase')} change{'s' * (phases == 1)} {_count(nodes, 'node')}{rest}{unknown}"
 
     def changes(self) -> Iterator[tuple[str, str, Change]]:
         """Every change with its phase and node."""
@@ -83,6 +89,7 @@ class Plan:
         return {
             "summary": self.summary,
             "nodes": list(self.nodes),
+            "unknown": list(self.unknown),
             "phases": [
                 {
                     "phase": phase.phase,

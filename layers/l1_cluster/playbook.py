@@ -14,8 +14,11 @@ from typing import Any
 
 from aiops.layers.core.errors import FailedError
 
+TASK_SECONDS = 2000
+"""After so long a task has failed on its node, so that one that never ends holds up none. A reboot may take 1800."""
+
 IDLE_SECONDS = 2400.0
-"""Without a word for so long, Ansible is taken for dead; a reboot alone may take 1800 s."""
+"""Without a word for so long, Ansible as a whole is taken for dead: longer than any one task may take."""
 
 _POLL_SECONDS = 0.2
 _JOIN_SECONDS = 10.0
@@ -43,6 +46,10 @@ _FORCED = {
     "ANSIBLE_STRATEGY": "linear",
     "ANSIBLE_VERBOSITY": "0",
 }
+_ALIVE = "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+"""A node that freezes is given up after a minute. What the user's own ssh arguments say comes first and wins."""
+
+_EXTRA_ARGS = "ANSIBLE_SSH_EXTRA_ARGS"
 _OURS = ("AIOPS_DB",)
 """Variables that may hold a secret of ours and that Ansible has no use for."""
 
@@ -90,6 +97,7 @@ class Playbook:
         folder: The working folder, where Ansible looks for ansible.cfg and resolves relative paths.
         forks: How many nodes are worked on at once.
         become_password: Passed in a file of the private directory, never in argv.
+        task_seconds: How long one task may take on one node.
     """
 
     private: Path
@@ -99,12 +107,15 @@ class Playbook:
     forks: int = 32
     become_password: str | None = field(default=None, repr=False)
     playbook: Path | None = None
+    task_seconds: int = TASK_SECONDS
 
     def apply(
         self,
         phase: str,
         hosts: Path,
         *,
+        cancel: Callable[[], bool] | None = None,
+        on_start: Callable[[str, str], None] | None = None,
         on_task: Callable[[str, str], None] | None = None,
         on_failure: Callable[[TaskFailure], None] | None = None,
         idle: float = IDLE_SECONDS,
@@ -116,6 +127,8 @@ class Playbook:
         Args:
             phase: The phase's name.
             hosts: Written by `render.write_phase`; the file `limit` beside it names the nodes.
+            cancel: Asked several times a second; once it says yes, Ansible and all it started is killed.
+            on_start: Told of each task a node begins (node, task); quick, called from another thread.
             on_task: Told of each task a node has done (node, task); quick, called from another thread.
             on_failure: Told of each failure as it happens; likewise.
             idle: Seconds without a word from Ansible until it is taken for dead.
@@ -123,7 +136,7 @@ class Playbook:
         Raises:
             FailedError: Ansible is not installed.
         """
-        reader = _Reader(on_task, on_failure)
+        reader = _Reader(on_start, on_task, on_failure)
         cancelled = threading.Event()
         runner = self._runner(phase, hosts, reader, cancelled, idle)
         ended: list[BaseException | None] = []
@@ -139,27 +152,31 @@ class Playbook:
         mark = f"{_MARK}={runner.config.artifact_dir}"
         worker.start()
         try:
-            while worker.is_alive():
+            while worker.is_alive() and not (cancel is not None and cancel()):
                 worker.join(_POLL_SECONDS)
-        except BaseException:
-            cancelled.set()
-            kill_marked(mark)
-            worker.join(_JOIN_SECONDS)
-            raise
+        finally:
+            if worker.is_alive():  # interrupted or cancelled
+                cancelled.set()
+                kill_marked(mark)
+                worker.join(_JOIN_SECONDS)
         if ended and ended[0] is not None:
             raise ended[0]
         log = _text(Path(runner.config.artifact_dir) / "stdout")
         trouble = None
-        if runner.status == "timeout":
+        if cancelled.is_set():
+            trouble = "Ansible was ended on the way"
+        elif runner.status == "timeout":
             kill_marked(mark)
             trouble = f"Ansible said nothing for {idle:.0f} s and was ended"
         elif runner.rc != 0 and not reader.failures:
             trouble = _last_error(log) or f"Ansible ended with status {runner.rc}"
+        if reader.failures:
+            kill_marked(mark)  # what a task that ran out of time has left behind
         return Played(reader.failures, trouble, log)
 
     def close(self) -> None:
         """End what Ansible keeps alive between phases: ssh's shared connections."""
-        kill_marked(f"{_MARK}={self.private}/", f"ssh: {self.private}/")
+        end_ansible(self.private)
 
     def _runner(self, phase: str, hosts: Path, reader: "_Reader", cancelled: threading.Event, idle: float) -> Any:
         from ansible_runner.interface import init_command_config
@@ -204,6 +221,8 @@ class Playbook:
             **{name: value for name, value in self.environment.items() if name not in _OURS},
             **_FORCED,
             **ours,
+            "ANSIBLE_TASK_TIMEOUT": str(self.task_seconds),
+            _EXTRA_ARGS: f"{self.environment.get(_EXTRA_ARGS, '')} {_ALIVE}".strip(),
             "ANSIBLE_CALLBACK_PLUGINS": callbacks,
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.private / "ssh"),
         }
@@ -213,6 +232,11 @@ class Playbook:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
             stream.write(password + "\n")
         return path
+
+
+def end_ansible(private: Path) -> None:
+    """Kill all that Ansible has started for a deploy with this private directory, ssh's shared connections too."""
+    kill_marked(f"{_MARK}={private}/", f"ssh: {private}/")
 
 
 def kill_marked(mark: str, title: str | None = None) -> None:
@@ -237,9 +261,13 @@ class _Reader:
     """Reads ansible-runner's events as they come."""
 
     def __init__(
-        self, on_task: Callable[[str, str], None] | None, on_failure: Callable[[TaskFailure], None] | None
+        self,
+        on_start: Callable[[str, str], None] | None,
+        on_task: Callable[[str, str], None] | None,
+        on_failure: Callable[[TaskFailure], None] | None,
     ) -> None:
         self.failures: dict[str, TaskFailure] = {}
+        self._on_start = on_start
         self._on_task = on_task
         self._on_failure = on_failure
         self._item_results: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -251,6 +279,9 @@ class _Reader:
         if node:
             result = data.get("res") or {}
             match event.get("event"):
+                case "runner_on_start":
+                    if self._on_start is not None:
+                        self._on_start(node, task)
                 case "runner_on_ok":
                     if self._on_task is not None:
                         self._on_task(node, task)
