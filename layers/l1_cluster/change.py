@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -26,7 +27,7 @@ from .unit import unit_name
 _ASKS = {
     Package: (PACKAGES,),
     File: (STAT, DIGESTS),
-    Service: (UNITS,),
+    Service: (UNITS, STAT),
     Sysctl: (),
     Mount: (MOUNTS,),
     User: (PASSWD, GROUP),
@@ -70,13 +71,17 @@ def difference(resources: Iterable[Resource], seen: Observation) -> tuple[Change
     """What has to change so that `seen` becomes `resources`; in the order of the resources. Pure."""
     changes: list[Change] = []
     wanted = list(resources)
+    served = {unit_name(one.name) for one in wanted if isinstance(one, Service)}
     for resource in wanted:
         unread = next((seen.unknown[ask] for ask in _ASKS[type(resource)] if ask in seen.unknown), None)
         if unread is not None:
             changes.append(Change(resource.key, "read", "to be read", unread))
         elif not isinstance(resource, Reboot) and (change := _change(resource, seen)) is not None:
             changes.append(change)
-    changed = {change.key for change in changes if change.action != "read"}
+        elif isinstance(resource, File) and (unit := _unserved(resource, served, seen)) is not None:
+            served.add(unit)  # told once
+            changes.append(Change(resource.key, "restart", f"used by {unit}", f"newer than what {unit} runs with"))
+    changed = {change.key for change in changes if change.action not in {"read", "restart"}}
     for resource in wanted:
         if not isinstance(resource, Reboot):
             continue
@@ -93,7 +98,8 @@ def _change(resource: Resource, seen: Observation) -> Change | None:  # noqa: PL
         case File():
             return _file(resource, seen.files.get(resource.path))
         case Service():
-            return _service(resource, seen.units.get(unit_name(resource.name)))
+            unit = unit_name(resource.name)
+            return _service(resource, seen.units.get(unit), restart=seen.restart_due(unit))
         case Sysctl():
             found = seen.sysctls.get(sysctl_file(resource.name))
             if found == resource.value:
@@ -138,7 +144,19 @@ def _file(wanted: File, state: FileState | None) -> Change | None:
     return None if expected == found else Change(wanted.key, "permit", expected, found)
 
 
-def _service(wanted: Service, state: UnitState | None) -> Change | None:  # noqa: PLR0911 - the worst difference first
+def _unserved(file: File, served: AbstractSet[str], seen: Observation) -> str | None:
+    """The first unit that still runs with an older version of `file` and that no service of the phase tells of."""
+    units = (unit_name(name) for name in file.restarts)
+    return next((unit for unit in units if unit not in served and seen.restart_due(unit)), None)
+
+
+def _service(  # noqa: PLR0911 - the worst difference first
+    wanted: Service, state: UnitState | None, *, restart: bool
+) -> Change | None:
+    if wanted.running and restart:  # this starts it too
+        return Change(
+            wanted.key, "restart", "restarted since a file of its changed", state.active if state else "absent"
+        )
     if state is None or state.load in {"not-found", ""}:
         if not (wanted.enabled or wanted.running):
             return None

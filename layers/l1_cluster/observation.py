@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 
+from .remote.files import RESTARTS
 from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
 from .unit import unit_name
 
@@ -138,6 +139,15 @@ class Observation:
         """Whether an earlier change waits for a reboot."""
         return REBOOT_MARKER in self.files
 
+    def restart_due(self, unit: str) -> bool:
+        """Whether a file of this unit was changed and the unit was not restarted since."""
+        return restart_marker(unit) in self.files
+
+
+def restart_marker(unit: str) -> str:
+    """Written before a file of `unit` changes, removed when it was restarted."""
+    return f"{RESTARTS}/{unit}"
+
 
 def asks_for(resources: Iterable[Resource]) -> tuple[Ask, ...]:
     """What is to be asked to judge `resources`, each thing once."""
@@ -152,6 +162,8 @@ def asks_for(resources: Iterable[Resource]) -> tuple[Ask, ...]:
     if packages:
         layout = "--showformat=${Package}\\t${Version}\\t${db:Status-Abbrev}\\n"
         asks.append(_ask(PACKAGES, ("dpkg-query", "--show", layout, "--", *packages)))
+    restarted = {unit_name(name) for one in wanted if isinstance(one, File) for name in one.restarts}
+    paths = (*paths, *_names(restart_marker(unit) for unit in restarted.union(units)))
     if any(isinstance(one, Reboot) for one in wanted):
         paths = (*paths, REBOOT_MARKER)
     if paths:

@@ -4,13 +4,14 @@
 DIR/                 0700
   apply.yml          a copy, for running by hand (`plan --write`)
   PHASE/hosts.yml    a second inventory: what each node is to become
-  PHASE/NODE.py      the program that puts this phase's files in place on one node
+  PHASE/DIGEST.py    a program that puts this phase's files in place; nodes with the same files share it
   PHASE/limit        the nodes this phase is for
   artifacts/         ansible-runner's
 ```
 The user's own inventory is passed to Ansible beside it, so connections are made exactly as Ansible makes them.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -20,7 +21,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 from aiops.layers.core.errors import FailedError, InputError
 from aiops.layers.core.file import write_atomic
@@ -29,6 +29,7 @@ from aiops.layers.l0_nodes.node import Node
 
 from .context import ClusterContext
 from .phase import Phase, shipped_phases
+from .resource import File
 from .work import Work
 
 PLAYBOOK = "apply.yml"
@@ -49,6 +50,7 @@ GROUPS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "aiops_reboot_now": lambda host: host["aiops_desired"]["reboot"],
     "aiops_services": lambda host: host["aiops_desired"]["services"],
 }
+    "aiops_restarted": lambda host: host["aiops_desired"]["restarted"],
 """The groups that the plays of apply.yml are for: whether a node, given its variables, has work there."""
 
 _NAME = re.compile(rf"{_PREFIX}-(\d+)-(\d+)-(\d+)-[0-9a-f]+")
@@ -141,10 +143,13 @@ def write_phase(
     groups: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
     for node, work in works.items():
         hosts[node] = {"aiops_phase": phase, "aiops_desired": work.variables, **variables[node]}
-        if work.program is not None:
-            program = target / f"{quote(node, safe='')}.py"
-            _write(program, work.program.encode())
-            hosts[node]["aiops_files"] = str(program)
+    programs: dict[tuple[File, ...], Path] = {}
+        if work.files not in programs and work.program is not None:
+            content = work.program.encode()
+            programs[work.files] = target / f"{hashlib.sha256(content).hexdigest()[:16]}.py"
+            _write(programs[work.files], content)
+        if work.files in programs:
+            hosts[node]["aiops_files"] = str(programs[work.files])
         for name, has_work in GROUPS.items():
             if has_work(hosts[node]):
                 groups[name][node] = {}

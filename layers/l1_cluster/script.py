@@ -1,6 +1,7 @@
 """Remote code on its way: the text of a module of `remote/` and one call behind it, on the stdin of `python3 -`."""
 
 import shlex
+from functools import cache
 from importlib.resources import files
 
 from aiops.layers.core.command import Command
@@ -14,8 +15,12 @@ def script(module: str, call: str) -> str:
         module: Name of a module of `aiops.layers.l1_cluster.remote`.
         call: Python source; values in it come from `repr`, so that no text of a user's is code.
     """
-    source = files("aiops.layers.l1_cluster").joinpath("remote", f"{module}.py").read_text(encoding="utf-8")
-    return f"{source}\n\n{call}\n"
+    return f"{_source(module)}\n\n{call}\n"
+
+
+@cache
+def _source(module: str) -> str:
+    return files("aiops.layers.l1_cluster").joinpath("remote", f"{module}.py").read_text(encoding="utf-8")
 
 
 def script_command(node: Node, module: str, call: str, *, timeout: float = 20.0) -> Command:

@@ -2,11 +2,14 @@
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
 from .change import Change
 from .desired import UNIT_FOLDER, sysctl_path
+from .observation import restart_marker
+from .remote.files import pack
 from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
 from .script import script
 from .unit import mount_unit_name, unit_name
@@ -31,7 +34,7 @@ class Work:
         """The program that puts the files in place; secrets may be in it. None where there are none."""
         if not self.files:
             return None
-        return script("files", f"main({[_entry(one) for one in self.files]!r})")
+        return script("files", f"main({pack([_entry(one) for one in self.files])!r})")
 
     @property
     def touches_sources(self) -> bool:
@@ -55,9 +58,11 @@ def work_of(
     differing = [resource for resource in resources if resource.key in by_key]
     packages = [one for one in differing if isinstance(one, Package)]
     users = [one for one in differing if isinstance(one, User)]
-    files = [one for one in differing if isinstance(one, File)]
+    files = [one for one in differing if isinstance(one, File) and by_key[one.key].action != "restart"]
     due = next((one for one in differing if isinstance(one, Reboot)), None)
     settings = sysctl_path(phase)
+    restarts = _restarts(resources, by_key)
+    rebooted = due is not None and reboot
     load = any(isinstance(one, Sysctl) for one in differing) or any(one.path == settings for one in files)
     return Work(
         {
@@ -88,18 +93,32 @@ def work_of(
             "files": [{"path": one.path, "mode": one.mode, "owner": one.owner, "group": one.group} for one in files],
             "sysctl": settings if load else "",
             "reboot": due.reason if due is not None and reboot else "",
-            "services": _services(resources, by_key, files, rebooted=due is not None and reboot),
+            "services": _services(resources, by_key, files, restarts, rebooted=rebooted),
+            "restarted": [] if rebooted else sorted(map(restart_marker, restarts)),
         },
         tuple(sorted(files, key=_place)),
     )
 
 
+def _restarts(resources: Sequence[Resource], changes: Mapping[str, Change]) -> frozenset[str]:
+    """The units whose files change now, or have changed in a run that did not come to restarting them."""
+    files = [one for one in resources if isinstance(one, File) and one.key in changes]
+    due = [one for one in resources if isinstance(one, Service) and one.key in changes]
+    units = {unit_name(name) for one in files for name in one.restarts}
+    return frozenset(units.union(unit_name(one.name) for one in due if changes[one.key].action == "restart"))
+
+
 def _services(
-    resources: Sequence[Resource], changes: Mapping[str, Change], files: Sequence[File], *, rebooted: bool
+    resources: Sequence[Resource],
+    changes: Mapping[str, Change],
+    files: Sequence[File],
+    changed: AbstractSet[str],
+    *,
+    rebooted: bool,
 ) -> list[dict[str, Any]]:
     """One entry per unit; a unit whose file changed is restarted, which starts it too."""
-    restarts = {unit_name(name) for one in files for name in one.restarts}
-    restarts |= {mount_unit_name(one.path) for one in resources if isinstance(one, Mount) and one.key in changes}
+    mounts = {mount_unit_name(one.path) for one in resources if isinstance(one, Mount) and one.key in changes}
+    restarts = changed | mounts
     wanted = {unit_name(one.name): one for one in resources if isinstance(one, Service)}
     services: list[dict[str, Any]] = []
     for unit, service in wanted.items():
@@ -136,4 +155,6 @@ def _entry(file: File) -> dict[str, Any]:
         "group": file.group,
         "content": b64encode(file.content or b"").decode(),
         "validate": file.validate or "",
+        "secret": file.secret,
+        "restarts": sorted({unit_name(name) for name in file.restarts}),
     }

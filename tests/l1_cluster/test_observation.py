@@ -25,6 +25,7 @@ from aiops.layers.l1_cluster.observation import (
     parse_stat,
     parse_units,
     read_observation,
+    restart_marker,
     sysctl_file,
 )
 from aiops.layers.l1_cluster.resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
@@ -33,7 +34,7 @@ AT = datetime(2026, 11, 21, tzinfo=UTC)
 RESOURCES: tuple[Resource, ...] = (
     Package("chrony"),
     Package("munge", absent=True),
-    File("/etc/a b", b"x"),
+    File("/etc/a b", b"x", restarts=("chrony", "nginx")),
     File("/etc/f", folder=True, mode="0755"),
     Service("chrony"),
     Service("shared.mount"),
@@ -47,7 +48,10 @@ RESOURCES: tuple[Resource, ...] = (
 def test_everything_is_asked_once_and_together() -> None:
     asks = {ask.name: ask for ask in asks_for((*RESOURCES, *RESOURCES))}
     assert asks[PACKAGES].argv[-2:] == ("chrony", "munge")
-    assert asks[STAT].argv[-3:] == ("/etc/a b", "/etc/f", REBOOT_MARKER)
+    assert asks[STAT].argv[-6:] == (
+        *("/etc/a b", "/etc/f", restart_marker("chrony.service"), restart_marker("nginx.service")),
+        *(restart_marker("shared.mount"), REBOOT_MARKER),
+    )
     assert asks[DIGESTS].argv[-1:] == ("/etc/a b",)
     assert asks[UNITS].argv[-2:] == ("chrony.service", "shared.mount")
     assert asks["desired.sysctls"].paths == ("/proc/sys/vm/swappiness",)

@@ -1,5 +1,6 @@
 """What puts files in place on a node: each whole or not at all, and which could not be."""
 
+import ast
 import base64
 import grp
 import os
@@ -33,14 +34,18 @@ def entry(path: Path, content: bytes = b"x", **changes: Any) -> dict[str, Any]:
         "group": GROUP,
         "content": base64.b64encode(content).decode(),
         "validate": "",
+        "secret": False,
+        "restarts": [],
         **changes,
     }
 
 
 def put(*entries: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     with pytest.raises(SystemExit) as ended:
-        files.main(list(entries))
-    return int(ended.value.code or 0), capsys.readouterr().err
+        files.main(files.pack(list(entries)), str(Path(entries[0]["path"]).parent / "restart"))
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    return int(ended.value.code or 0), printed.out
 
 
 def test_a_file_has_its_content_and_mode_and_nothing_is_left_beside_it(
@@ -109,6 +114,60 @@ def test_a_file_that_its_validation_refuses_is_not_put(tmp_path: Path, capsys: p
     assert path.read_text() == "also good"
 
 
+def test_what_went_wrong_is_told_without_content(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    canary = b"canary-of-a-key"
+    quoting = "sh -c 'cat \"$0\"; exit 1' %s"
+    entries = [
+        entry(tmp_path / "unbalanced", canary, validate="check 'it %s"),
+        entry(tmp_path / "secret", canary, validate=quoting, secret=True),
+        entry(tmp_path / "odd", canary, mode="rw"),
+        entry(tmp_path / "nul\0", canary),
+    ]
+    code, said = put(*entries, capsys=capsys)
+    assert code == 1
+    assert said.splitlines() == [
+        f"{tmp_path}/unbalanced: its validation is no command: No closing quotation",
+        f"{tmp_path}/secret: `sh` refuses it: status 1",
+        f"{tmp_path}/odd: ValueError",
+        f"{tmp_path}/nul\0: ValueError",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_restart_is_marked_before_anything_changes_and_only_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = entry(tmp_path / "x", validate="false %s", restarts=["x.service"])
+    assert put(refused, capsys=capsys)[0] == 1
+    assert not (tmp_path / "restart").exists()
+
+    def die(*paths: str) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "gone").touch()
+    with monkeypatch.context() as patch:
+        for name in ("rename", "unlink", "makedirs"):
+            patch.setattr(files.os, name, die)
+        (tmp_path / "restart").mkdir()
+        patch.setattr(files.os, "makedirs", lambda *given, **more: None)
+        for one in (
+            entry(tmp_path / "gone", absent=True, restarts=["a.service"]),
+            entry(tmp_path / "new", restarts=["b.service", "c.timer"]),
+        ):
+            with pytest.raises(KeyboardInterrupt):
+                files.put(one, str(tmp_path / "restart"))
+    assert sorted(path.name for path in (tmp_path / "restart").iterdir()) == ["a.service", "b.service", "c.timer"]
+    assert (tmp_path / "gone").exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_repetition_costs_little() -> None:
+    nodes = "".join(f"10.0.{number // 250}.{number % 250} gpu{number:04d}\n" for number in range(1000)).encode()
+    packed = files.pack([entry(Path("/etc/hosts"), nodes)])
+    assert files.unpack(packed) == [entry(Path("/etc/hosts"), nodes)]
+    assert len(packed) < len(nodes) / 2
+
+
 @given(content=st.binary(max_size=200), name=st.text(alphabet="a'\"\\ ${}%\n\t#é", min_size=1, max_size=20))
 def test_the_program_brings_any_content_to_any_name(
     content: bytes, name: str, tmp_path_factory: pytest.TempPathFactory
@@ -120,7 +179,7 @@ def test_the_program_brings_any_content_to_any_name(
     compile(program, "program", "exec")
     call = program.rstrip().rpartition("\nmain(")[2].removesuffix(")")
     with pytest.raises(SystemExit) as ended:
-        eval(f"main({call})", {"main": files.main})  # noqa: S307 - our own program's last line
+        files.main(ast.literal_eval(call))
     assert ended.value.code == 0
     assert path.read_bytes() == content
 
