@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.variables import NodeVariables, variables_of
 
 from .bundle.offer import Offer, PairMember, pair_of_sources
+from .hosts_file import foreign_lines, full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class NodeContext:
         return any(one.vendor == vendor for one in shown or ())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what all nodes' templates ask of the cluster is worked out once
 class ClusterContext:
     """`cluster` in a template.
 
@@ -44,14 +46,38 @@ class ClusterContext:
     nodes: tuple[NodeContext, ...]
     bundle: Offer | None = None
 
-    @property
+    @cached_property
     def head(self) -> NodeContext | None:
         """The head, or None where the inventory has none."""
-        return next((node for node in self.nodes if "head" in node.roles), None)
+        return next(iter(self.role("head")), None)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What the nodes are called, by the inventory and by themselves."""
+        own = {node.facts.hostname for node in self.nodes if node.facts is not None and node.facts.hostname}
+        return frozenset(own | {node.name for node in self.nodes})
+
+    @cached_property
+    def hosts_lines(self) -> str:
+        """The lines of /etc/hosts for the nodes, each ended; a node whose address is a name has none."""
+        lines = []
+        for node in self.nodes:
+            if node.address.replace(".", "").isdigit() or ":" in node.address:
+                hostname, hosts = (node.facts.hostname, node.facts.hosts) if node.facts else (None, None)
+                full = full_name(hostname or node.name, hosts or "")
+                words: dict[str, str] = {}  # names do not differ by case
+                for word in (node.address, full, full.split(".")[0], node.name):
+                    words.setdefault(word.lower(), word)
+                lines.append(" ".join(words.values()) + "\n")
+        return "".join(lines)
+
+    def foreign_hosts(self, text: str) -> tuple[str, ...]:
+        """The lines of a node's /etc/hosts that are neither ours nor about a node of the cluster."""
+        return foreign_lines(text, self.names)
 
     def role(self, name: str) -> tuple[NodeContext, ...]:
         """The nodes that play the role `name`, in the inventory's order."""
-        return tuple(node for node in self.nodes if name in node.roles)
+        return self._by_role.get(name, ())
 
     def driver(self, names: Sequence[str], node: NodeContext) -> tuple[PairMember, ...]:
         """The packages of a driver for a node, all of one version: `aiops_driver_version`, else the bundle's newest.
@@ -71,7 +97,16 @@ class ClusterContext:
 
     def node(self, name: str) -> NodeContext:
         """The node called `name`, which is one of the inventory's."""
-        return next(node for node in self.nodes if node.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, NodeContext]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _by_role(self) -> Mapping[str, tuple[NodeContext, ...]]:
+        roles = sorted({role for node in self.nodes for role in node.roles})
+        return {role: tuple(node for node in self.nodes if role in node.roles) for role in roles}
 
 
 def cluster_context(inventory: Inventory, facts: Mapping[str, Facts], bundle: Offer | None = None) -> ClusterContext:

@@ -23,12 +23,13 @@ class SecretSource(Protocol):
 
 
 class Desired:
-    """The desired state of one phase; holds its compiled templates, otherwise pure."""
+    """The desired state of one phase: pure, with compiled templates and what one cluster's nodes share kept."""
 
     def __init__(self, phase: Phase, secrets: SecretSource) -> None:
         self.phase = phase
         self._secrets = secrets
         self._templates = Templates(phase.folder)
+        self._files = _Files(self._templates)
 
     def of(self, node: NodeContext, cluster: ClusterContext) -> tuple[Resource, ...]:
         """What the phase wants of `node`; empty where it has no part.
@@ -121,7 +122,7 @@ class Desired:
         folder, absent = _flag("folder", value("folder", False)), _flag("absent", value("absent", False))
         content: bytes | None = None
         if "template" in fields:
-            content = self._templates.file(_text("template", value("template")), context).encode()
+            content = self._files.content(_text("template", value("template")), context)
         elif "content" in fields:
             content = _text("content", value("content")).encode()
         elif "secret" in fields:
@@ -159,6 +160,33 @@ class Desired:
                     hints=["use `when` so that only one of them is wanted on a node"],
                 )
             seen.add(resource.key)
+
+
+class _Files:
+    """The rendered files of one cluster: those that ask for no node are rendered once, equal ones are kept once."""
+
+    def __init__(self, templates: Templates) -> None:
+        self._templates = templates
+        self._cluster: ClusterContext | None = None
+        self._common: dict[str, bytes] = {}
+        self._contents: dict[bytes, bytes] = {}
+        self._is_common: dict[str, bool] = {}
+
+    def content(self, name: str, context: Mapping[str, Any]) -> bytes:
+        """The content that template `name` has in `context`."""
+        if context["cluster"] is not self._cluster:
+            self._cluster = context["cluster"]
+            self._common.clear()
+            self._contents.clear()
+        if name in self._common:
+            return self._common[name]
+        rendered = self._templates.file(name, context).encode()
+        content = self._contents.setdefault(rendered, rendered)
+        if name not in self._is_common:
+            self._is_common[name] = not self._templates.sees(name, {"node", "item"})
+        if self._is_common[name]:
+            self._common[name] = content
+        return content
 
 
 def sysctl_path(phase: str) -> str:

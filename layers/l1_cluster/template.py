@@ -6,10 +6,12 @@ cannot smuggle in YAML or another template.
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jinja2 import BaseLoader
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
@@ -26,7 +28,10 @@ class Templates:
     """The templates of one folder, and the expressions of the phase file beside them."""
 
     def __init__(self, folder: Path) -> None:
-        self._environment = _environment(folder)
+        from jinja2 import FileSystemLoader
+
+        self._loader = FileSystemLoader(folder)
+        self._environment = _environment(self._loader)
         self._expressions: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
 
@@ -49,6 +54,22 @@ class Templates:
         """A template file, rendered."""
         with _told(name):
             return self._environment.get_template(name).render(context)
+
+    def sees(self, name: str, names: AbstractSet[str]) -> bool:
+        """Whether a template file can see any of `names` in its context; where it does not, they do not change it.
+
+        One that is put together from others which see its context too counts as seeing everything.
+        """
+        from jinja2 import meta, nodes
+
+        source, _, _ = self._loader.get_source(self._environment, name)
+        tree = self._environment.parse(source)
+        return (
+            any(tree.find(kind) is not None for kind in (nodes.Include, nodes.Extends))
+            or any(one.with_context for one in tree.find_all(nodes.Import))
+            or any(one.with_context for one in tree.find_all(nodes.FromImport))
+            or not names.isdisjoint(meta.find_undeclared_variables(tree))
+        )
 
     def expression(self, text: str, context: Mapping[str, Any]) -> Any:
         """The value of an expression (`when`, `each`)."""
@@ -73,12 +94,12 @@ class Templates:
         return value
 
 
-def _environment(folder: Path) -> "ImmutableSandboxedEnvironment":
-    from jinja2 import FileSystemLoader, StrictUndefined
+def _environment(loader: "BaseLoader") -> "ImmutableSandboxedEnvironment":
+    from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     return ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(folder),
+        loader=loader,
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
