@@ -1,10 +1,13 @@
 """A real, small bundle: built with the distribution's packages, verified, damaged in every way, carried."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from aiops.layers.core.errors import ConflictError, FailedError, InputError, Not
 from aiops.layers.core.event import Event, EventStream
 from aiops.layers.core.home import ensure_folder, home_path
 from aiops.layers.l1_cluster.bundle import build as building
-from aiops.layers.l1_cluster.bundle.archive import pack
+from aiops.layers.l1_cluster.bundle.archive import KEPT_SECONDS, pack
 from aiops.layers.l1_cluster.bundle.build import Built, Request, build_bundle
 from aiops.layers.l1_cluster.bundle.bundle import Bundle
 from aiops.layers.l1_cluster.bundle.control import parse_paragraphs
@@ -277,6 +280,83 @@ def test_a_damaged_archive_is_made_again(made: Made, tmp_path: Path) -> None:
     whole = path.read_bytes()
     _flip(path)
     assert pack(bundle, tmp_path / "home").read_bytes() == whole
+
+
+class _Waiting(SystemClock):
+    """A clock on which waiting takes no time, and something may happen meanwhile."""
+
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None, ahead: float = 0.0) -> None:
+        self.passed = ahead
+        self.meanwhile = meanwhile
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.passed)
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def sleep(self, seconds: float) -> None:
+        self.passed += seconds
+        self.meanwhile()
+
+
+def test_the_archive_of_another_deploy_stays_while_it_may_be_used(made: Made, tmp_path: Path) -> None:
+    bundle = Bundle.open(made.output, trusted_keys(made.home))
+    folder = ensure_folder(tmp_path / "home/cache/bundle/archive")
+    for name in ("other.tar", "other.sha256", "killed.new"):
+        (folder / name).write_text("of another bundle")
+    path = pack(bundle, tmp_path / "home")
+    assert sorted(one.name for one in folder.iterdir() if one.stem != path.stem) == [
+        "lock",
+        "other.sha256",
+        "other.tar",
+    ]
+    later = _Waiting(ahead=KEPT_SECONDS + 60)
+    assert pack(bundle, tmp_path / "home", later) == path  # asked for: it is young again
+    _flip(path)
+    assert pack(bundle, tmp_path / "home", later) == path
+    assert sorted(one.name for one in folder.iterdir()) == sorted(["lock", path.name, f"{path.stem}.sha256"])
+
+
+def test_of_two_who_pack_at_once_one_waits(made: Made, tmp_path: Path) -> None:
+    bundle = Bundle.open(made.output, trusted_keys(made.home))
+    folder = ensure_folder(tmp_path / "home/cache/bundle/archive")
+    with (folder / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        never = _Waiting()
+        with pytest.raises(ConflictError, match="for 30 min"):
+            pack(bundle, tmp_path / "home", never)
+        assert list(folder.iterdir()) == [folder / "lock"]
+        ending = _Waiting(meanwhile=lambda: fcntl.flock(other, fcntl.LOCK_UN))
+        assert pack(bundle, tmp_path / "home", ending).exists()
+        assert ending.passed > 0
+
+
+def test_a_build_killed_between_two_renames_loses_no_bundle(made: Made, copy: Path) -> None:
+    aside = copy.parent / f".{copy.name}.build-old"
+    copy.rename(aside)
+    (copy.parent / f".{copy.name}.build-x1").mkdir()
+    building._tidy(copy)
+    assert Bundle.open(copy, trusted_keys(made.home)).verify() == ()
+    assert [one.name for one in copy.parent.iterdir() if "build-" in one.name] == []
+
+
+def test_a_new_bundle_that_cannot_be_put_in_place_leaves_the_old_one(
+    made: Made, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.open(copy, trusted_keys(made.home))
+    new = Bundle(ensure_folder(copy.parent / "new"), bundle.manifest, bundle.key)
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path == new.path:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        building._put(new, copy)
+    assert bundle.verify() == ()
 
 
 def test_a_byte_flipped_after_packing_is_still_found(made: Made, copy: Path, tmp_path: Path) -> None:

@@ -94,8 +94,7 @@ def build_bundle(home: Path, output: Path, request: Request, events: EventStream
     with _alone(cache):
         key = SigningKey.of(home)
         ensure_folder(output.parent)
-        for leftover in output.parent.glob(f".{output.name}.build-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        _tidy(output)
         work = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}.build-"))
         try:
             builder = _Builder(cache, work, request, events, clock)
@@ -359,12 +358,30 @@ def _same(home: Path, output: Path, content: str, key: SigningKey) -> Bundle | N
     return present
 
 
+def _tidy(output: Path) -> None:
+    """Put back the bundle that a killed build had moved aside, and remove what else such builds left."""
+    old = _aside(output)
+    if old.exists() and not output.exists():
+        old.rename(output)
+    for leftover in output.parent.glob(f".{output.name}.build-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _aside(output: Path) -> Path:
+    return output.parent / f".{output.name}.build-old"
+
+
 def _put(bundle: Bundle, output: Path) -> Bundle:
     bundle.path.chmod(0o755)
-    old = output.parent / f".{output.name}.build-old"
+    old = _aside(output)
     if output.exists():
         output.rename(old)
-    bundle.path.rename(output)
+    try:
+        bundle.path.rename(output)
+    except BaseException:
+        if old.exists() and not output.exists():
+            old.rename(output)
+        raise
     shutil.rmtree(old, ignore_errors=True)
     return Bundle(output, bundle.manifest, bundle.key)
 
