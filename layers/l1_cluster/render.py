@@ -29,6 +29,7 @@ from aiops.layers.l0_nodes.node import Node
 
 from .context import ClusterContext
 from .phase import Phase, shipped_phases
+from .playbook import end_ansible
 from .resource import File
 from .work import Work
 
@@ -49,8 +50,8 @@ GROUPS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "aiops_sysctl": lambda host: host["aiops_desired"]["sysctl"],
     "aiops_reboot_now": lambda host: host["aiops_desired"]["reboot"],
     "aiops_services": lambda host: host["aiops_desired"]["services"],
-}
     "aiops_restarted": lambda host: host["aiops_desired"]["restarted"],
+}
 """The groups that the plays of apply.yml are for: whether a node, given its variables, has work there."""
 
 _NAME = re.compile(rf"{_PREFIX}-(\d+)-(\d+)-(\d+)-[0-9a-f]+")
@@ -93,10 +94,11 @@ class PrivateFolder:
 
 
 def scrub_stale(place: Path) -> None:
-    """Remove the private directories of this user's processes that are no more."""
+    """Remove the private directories of this user's processes that are no more, and end what they left running."""
     for path in place.glob(f"{_PREFIX}-{os.getuid()}-*"):
         found = _NAME.fullmatch(path.name)
         if found and _start_of(int(found[2])) != int(found[3]):
+            end_ansible(path)
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -141,9 +143,9 @@ def write_phase(
     target = ensure_folder(folder / phase)
     hosts: dict[str, Any] = {}
     groups: dict[str, dict[str, Any]] = {name: {} for name in GROUPS}
+    programs: dict[tuple[File, ...], Path] = {}
     for node, work in works.items():
         hosts[node] = {"aiops_phase": phase, "aiops_desired": work.variables, **variables[node]}
-    programs: dict[tuple[File, ...], Path] = {}
         if work.files not in programs and work.program is not None:
             content = work.program.encode()
             programs[work.files] = target / f"{hashlib.sha256(content).hexdigest()[:16]}.py"

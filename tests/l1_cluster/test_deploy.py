@@ -3,8 +3,9 @@
 import ast
 import base64
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from aiops.layers.l1_cluster.observation import DIGESTS, REBOOT_MARKER, STAT, UN
 from aiops.layers.l1_cluster.phase import read_phases
 from aiops.layers.l1_cluster.plan import Plan
 from aiops.layers.l1_cluster.playbook import Played, TaskFailure
+from aiops.layers.l1_cluster.remote import files as remote
 from aiops.layers.l1_cluster.secrets import Secrets
 from aiops.layers.l1_cluster.survey import AsksFor
 
@@ -47,6 +49,7 @@ resources:
     restarts: [slurmd]
   - file: /etc/munge.key
     secret: munge_key
+    restarts: [slurmd]
   - service: slurmd
 """
 KERNEL = """
@@ -93,6 +96,7 @@ class Host:
     name: str
     files: dict[str, tuple[str, str]] = field(default_factory=dict)  # path: (mode, digest)
     units: dict[str, str] = field(default_factory=dict)
+    running: dict[str, dict[str, str]] = field(default_factory=dict)  # unit: the digests of all files when it started
     boots: int = 0
     dead: bool = False
     slow_starts: int = 0
@@ -130,7 +134,12 @@ class World:
         self.hosts = {name: Host(name) for name in names}
         self.applied: list[tuple[str, tuple[str, ...]]] = []
         self.failing: dict[tuple[str, str], str] = {}
+        self.failing_late: set[tuple[str, str]] = set()
         self.doing_nothing: set[tuple[str, str]] = set()
+        self.trouble: dict[str, str] = {}
+        self.installing: dict[str, float] = {}  # until when another program does
+        self.lost = threading.Event()
+        self.failing_midway: set[tuple[str, str]] = set()  # between files and services
         self.events: list[Event] = []
         self.clock = FakeClock()
         self.locked = 0
@@ -198,7 +207,7 @@ class World:
             clock=ClockReading(NOW.timestamp(), NOW.timestamp()),
             python="3.11.2",
             kernel_packages=(),
-            package_lock_held=False,
+            package_lock_held=self.clock.seconds < self.installing.get(record.node, 0.0),
         )
 
     # What `Applier` does
@@ -208,10 +217,14 @@ class World:
         phase: str,
         hosts: Path,
         *,
+        cancel: Callable[[], bool] | None = None,
+        on_start: Callable[[str, str], None] | None = None,
         on_task: Callable[[str, str], None] | None = None,
         on_failure: Callable[[TaskFailure], None] | None = None,
     ) -> Played:
         self.on(f"apply {phase}")
+        if cancel is not None and cancel():
+            return Played({}, "ended on the way")
         given = yaml.load(hosts.read_text(), Loader=_Loader)["all"]["hosts"]  # noqa: S506 - a SafeLoader with one tag
         self.applied.append((phase, tuple(given)))
         failures = {}
@@ -220,25 +233,43 @@ class World:
             desired = variables["aiops_desired"]
             if (phase, name) in self.failing:
                 failures[name] = TaskFailure(name, "Install packages", self.failing[phase, name], ("E: line",))
+                if (phase, name) in self.failing_late:
+                    self._put(self.hosts[name], desired, variables.get("aiops_files"))
+                    self._start(self.hosts[name], desired)
                 if on_failure:
                     on_failure(failures[name])
             elif (phase, name) not in self.doing_nothing:
-                self._change(self.hosts[name], desired, variables.get("aiops_files"))
-        return Played(failures)
+                self._put(self.hosts[name], desired, variables.get("aiops_files"))
+                self.on(f"services {name}")
+                if (phase, name) in self.failing_midway:
+                    failures[name] = TaskFailure(name, "Load kernel settings", "no such setting")
+                else:
+                    self._start(self.hosts[name], desired)
+        return Played(failures, self.trouble.get(phase))
 
-    def _change(self, host: Host, desired: Mapping[str, Any], program: str | None) -> None:
+    def _put(self, host: Host, desired: Mapping[str, Any], program: str | None) -> None:
         if desired["mark_reboot"]:
             host.files[REBOOT_MARKER] = ("0644", "")
         if program is not None:
             call = Path(program).read_text().rstrip().rpartition("\nmain(")[2]
-            for entry in ast.literal_eval(call.removesuffix(")")):
+            for entry in remote.unpack(ast.literal_eval(call.removesuffix(")"))):
+                host.files.update({f"{remote.RESTARTS}/{unit}": ("0644", "") for unit in entry["restarts"]})
                 content = base64.b64decode(entry["content"])
                 host.files[entry["path"]] = (entry["mode"], hashlib.sha256(content).hexdigest())
-        for service in desired["services"]:
-            host.units[service["name"]] = "active"
+
+    def _start(self, host: Host, desired: Mapping[str, Any]) -> None:
         if desired["reboot"]:
             host.boots += 1
-            del host.files[REBOOT_MARKER]
+            host.running.clear()
+            for path in [path for path in host.files if path.startswith("/run/")]:
+                del host.files[path]
+        for service in desired["services"]:
+            name = service["name"]
+            host.units[name] = "active"
+            if service["state"] == "restarted" or name not in host.running:
+                host.running[name] = {path: digest for path, (_, digest) in host.files.items()}
+        for path in desired["restarted"]:
+            host.files.pop(path, None)
 
     @contextmanager
     def lock(self) -> Iterator[HeldLock]:
@@ -285,9 +316,12 @@ class _Lock:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.lost = world.lost
 
     def guard(self) -> None:
         self._world.on("guard")
+        if self.lost.is_set():
+            raise ConflictError("lost", code="lock.lost")
 
 
 class _Loader(yaml.SafeLoader):
@@ -533,7 +567,19 @@ def test_a_role_that_a_phase_needs_is_missing(tmp_path: Path) -> None:
         world.deploy(SCHEDULER.replace("after: [base]\n", ""))
 
 
-@pytest.mark.parametrize("moment", ["probe", "confirm", "guard", "apply base", "apply scheduler"])
+def daemons_are_newest(world: World) -> bool:
+    return all(
+        {path: running.get(path) for path in ("/etc/slurm.conf", "/etc/munge.key")}
+        == {path: host.files[path][1] for path in ("/etc/slurm.conf", "/etc/munge.key")}
+        for host in world.hosts.values()
+        for running in [host.running["slurmd.service"]]
+    )
+
+
+MOMENTS = ["probe", "confirm", "guard", "apply base", "apply scheduler", "services head", "services w1", "services w2"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_an_interrupt_at_any_point_frees_the_lock_and_a_rerun_converges(world: World, moment: str, number: int) -> None:
     seen = 0
@@ -552,6 +598,45 @@ def test_an_interrupt_at_any_point_frees_the_lock_and_a_rerun_converges(world: W
         assert world.locked == 0
     world.on = lambda moment: None
     assert world.deploy().ledger.ok
+    assert daemons_are_newest(world)
+    assert not world.deploy().plan.changed_phases
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_no_daemon_keeps_an_older_file_after_an_interrupted_change(world: World, moment: str, number: int) -> None:
+    world.deploy(BASE, SCHEDULER)
+    seen = 0
+
+    def interrupt(now: str) -> None:
+        nonlocal seen
+        seen += now == moment
+        if seen == number:
+            seen += 1
+            raise KeyboardInterrupt
+
+    world.on = interrupt
+    newer = SCHEDULER.replace("boot ", "newer ")
+    with suppress(KeyboardInterrupt):
+        world.deploy(BASE, newer)
+    world.on = lambda moment: None
+    assert world.deploy().ledger.ok
+    assert daemons_are_newest(world)
+    assert not world.deploy().plan.changed_phases
+
+
+def test_a_restart_that_a_failure_kept_from_happening_is_made_up_for(world: World) -> None:
+    world.deploy(BASE, SCHEDULER)
+    world.failing_midway.add(("scheduler", "w1"))
+    assert not world.deploy(BASE, SCHEDULER.replace("boot ", "newer ")).ledger.ok
+    assert not daemons_are_newest(world)
+    world.failing_midway.clear()
+    done = world.deploy()
+    assert [(change.action, change.key, node) for _, node, change in done.plan.changes()] == [
+        ("restart", "service:slurmd", "w1")
+    ]
+    assert done.ledger.ok
+    assert daemons_are_newest(world)
     assert not world.deploy().plan.changed_phases
 
 
@@ -564,6 +649,74 @@ def test_a_lost_lock_stops_before_the_next_phase(world: World) -> None:
     with pytest.raises(ConflictError):
         world.deploy(BASE, SCHEDULER)
     assert [phase for phase, _ in world.applied] == ["base"]
+
+
+def test_a_lock_lost_within_a_phase_ends_it(world: World) -> None:
+    world.on = lambda moment: world.lost.set() if moment == "apply scheduler" else None
+    with pytest.raises(ConflictError):
+        world.deploy(BASE, SCHEDULER)
+    assert [phase for phase, _ in world.applied] == ["base"]
+    assert "/etc/slurm.conf" not in world.hosts["w1"].files
+
+
+def test_trouble_with_ansible_fails_only_nodes_that_still_differ(world: World) -> None:
+    world.trouble["base"] = "Ansible said nothing for 2400 s and was ended"
+    world.doing_nothing.add(("base", "w1"))
+    done = world.deploy(BASE, SCHEDULER)
+    assert outcomes(done)["base"] == {"head": "changed", "w1": "failed", "w2": "changed"}
+    (failure,) = done.ledger.failures
+    assert failure.reason == f"{world.trouble['base']}; file:/etc/hosts is absent, not file"
+
+
+def test_what_changed_on_a_node_before_it_failed_is_told(world: World) -> None:
+    world.failing["base", "w1"] = "it hangs"
+    world.failing_late.add(("base", "w1"))
+    done = world.deploy(BASE)
+    assert [failure.reason for failure in done.ledger.failures] == ["it hangs"]
+    changed = [event.data["key"] for event in world.events if (event.kind, event.node) == ("resource_changed", "w1")]
+    assert changed == ["file:/etc/hosts"]
+
+
+def test_a_failed_node_is_not_waited_for(world: World) -> None:
+    world.failing["scheduler", "w1"] = "it hangs"
+    world.failing_late.add(("scheduler", "w1"))
+    world.hosts["w1"].slow_starts = 10_000
+    world.deploy(BASE, SCHEDULER)
+    assert world.clock.seconds == 0
+
+
+def test_another_installer_is_waited_for(world: World) -> None:
+    world.installing["w1"] = 60.0
+    done = world.deploy(BASE)
+    assert done.ledger.ok
+    assert 60 <= world.clock.seconds < 70
+
+
+def test_an_installer_that_never_ends_fails_its_node_at_the_deadline(world: World) -> None:
+    world.installing["w1"] = 10_000.0
+    done = world.deploy(BASE)
+    (failure,) = done.ledger.failures
+    assert (failure.node, failure.phase) == ("w1", "preflight")
+    assert failure.reason == "another program is installing packages"
+    assert 300 <= world.clock.seconds < 310
+
+
+def test_a_plan_waits_for_no_installer_and_shows_the_node(world: World) -> None:
+    world.installing["w1"] = 10_000.0
+    done = world.deploy(BASE, dry_run=True)
+    assert world.clock.seconds == 0
+    assert done.ledger.ok
+    assert "w1" in done.plan.changed_nodes
+
+
+def test_a_plan_says_nothing_of_nodes_that_were_not_seen(world: World) -> None:
+    world.hosts["w1"].dead = True
+    plan = world.deploy(BASE, dry_run=True).plan
+    assert plan.summary == "1 phase changes 2 nodes; 1 node is unknown"
+    assert plan.document()["unknown"] == ["w1"]
+    for host in world.hosts.values():
+        host.dead = True
+    assert world.deploy(dry_run=True).plan.summary == "nothing is known of 3 nodes"
 
 
 def test_a_secret_reaches_no_event_and_no_inventory(world: World) -> None:

@@ -101,6 +101,11 @@ def test_one_node_among_three(change: dict[str, Any], check: str, severity: str,
     assert excluded(findings) == ({"gpu02"} if severity == "error" else set())
 
 
+def test_another_installer_keeps_nobody_out_of_a_plan() -> None:
+    findings = judge(replace(healthy("gpu01"), package_lock_held=True), installs=False)
+    assert told(findings) == [("packages", "warning", ("gpu01",))]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ from hypothesis import strategies as st
 
 from aiops.layers.core.errors import InputError
 from aiops.layers.l1_cluster.change import difference
-from aiops.layers.l1_cluster.observation import Observation, PackageState, UnitState
+from aiops.layers.l1_cluster.observation import FileState, Observation, PackageState, UnitState, restart_marker
 from aiops.layers.l1_cluster.phase import shipped_phases
-from aiops.layers.l1_cluster.playbook import Playbook, TaskFailure, kill_marked, reason_of, tail_of
+from aiops.layers.l1_cluster.playbook import IDLE_SECONDS, Playbook, TaskFailure, kill_marked, reason_of, tail_of
 from aiops.layers.l1_cluster.render import GROUPS, PrivateFolder, scrub_stale, unsafe_yaml, write_by_hand, write_phase
 from aiops.layers.l1_cluster.resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
 from aiops.layers.l1_cluster.work import Work, work_of
@@ -57,6 +59,29 @@ def test_a_changed_file_restarts_its_services_once() -> None:
         {"name": "chrony.service", "enabled": True, "state": "restarted"},
         {"name": "other.service", "state": "restarted"},
     ]
+
+
+def test_a_restart_left_over_is_done_without_writing_anything() -> None:
+    conf = File("/etc/chrony.conf", folder=True, restarts=("chrony", "other"))
+    there = FileState("folder", "0644", "root", "root")
+    marks = {restart_marker(unit): there for unit in ("chrony.service", "other.service")}
+    seen = Observation(
+        files={"/etc/chrony.conf": there, **marks},
+        units={"chrony.service": UnitState("loaded", "active", "enabled")},
+    )
+    given_work = work([conf, Service("chrony")], seen)
+    assert given_work["files"] == []
+    assert given_work["services"] == [
+        {"name": "chrony.service", "enabled": True, "state": "restarted"},
+        {"name": "other.service", "state": "restarted"},
+    ]
+    assert given_work["restarted"] == sorted(marks)
+
+
+def test_a_reboot_is_a_restart() -> None:
+    given_work = work([FILE, Service("chrony"), Reboot("x", (FILE.key,))])
+    assert given_work["services"] == [{"name": "chrony.service", "enabled": True, "state": "started"}]
+    assert given_work["restarted"] == []
 
 
 def test_a_stopped_service_is_not_restarted_for_its_file() -> None:
@@ -158,7 +183,12 @@ def test_folders_of_dead_processes_are_removed_and_others_kept(tmp_path: Path) -
     foreign = tmp_path / "aiops-deploy-notes"
     for path in (dead, reused, alive, foreign):
         path.mkdir()
-    scrub_stale(tmp_path)
+    marks = [{"AWX_ISOLATED_DATA_DIR": f"{path}/artifacts/x"} for path in (dead, alive)]
+    with subprocess.Popen(["sleep", "60"], env=marks[0]) as left, subprocess.Popen(["sleep", "60"], env=marks[1]) as on:
+        scrub_stale(tmp_path)
+        assert left.wait(10) == -9
+        assert on.poll() is None
+        on.kill()
     assert [path.exists() for path in (dead, reused, alive, foreign)] == [False, False, True, True]
 
 
@@ -243,10 +273,33 @@ def test_the_playbook_really_applies_and_tells_who_failed_why(playbook: Playbook
     assert ("n1", "Put files in place") in tasks
     (failure,) = told
     assert played.failures == {"n2": failure}
-    assert (failure.node, failure.task, failure.unreachable) == ("n2", "Put files in place", False)
+    assert (failure.node, failure.task, failure.unreachable) == ("n2", "Have all files in place", False)
     assert failure.reason == f"{bad.path}: No such file or directory"
-    artefacts = [path for path in (playbook.private / "artifacts").rglob("*") if path.is_file()]
-    assert not [path for path in artefacts if b"canary-of-a-key" in path.read_bytes()]
+    (program,) = (call_of(one.program) for one in works.values() if secret in one.files)
+    artefacts = [path.read_bytes() for path in (playbook.private / "artifacts").rglob("*") if path.is_file()]
+    assert artefacts
+    for shape in (b"canary-of-a-key", program.encode(), program[:40].encode()):
+        assert not [text for text in artefacts if shape in text]
+        assert shape.decode() not in played.log
+
+
+def test_nodes_with_the_same_files_share_one_program(tmp_path: Path) -> None:
+    other = File("/etc/chrony.conf", b"y")
+    works = {
+        name: work_of("x", [file], difference([file], Observation()))
+        for name, file in (("n1", FILE), ("n2", FILE), ("n3", other))
+    }
+    hosts = write_phase(tmp_path, "x", works, {name: {} for name in works})
+    read = yaml.load(hosts.read_text(), Loader=Loader)["all"]["hosts"]  # noqa: S506 - a safe one with one tag more
+    programs = {name: read[name]["aiops_files"] for name in works}
+    assert programs["n1"] == programs["n2"] != programs["n3"]
+    assert len(list((tmp_path / "x").glob("*.py"))) == 2
+
+
+def call_of(program: str | None) -> str:
+    """What the program calls `main` with: all contents, packed."""
+    assert program is not None
+    return program.rstrip().rpartition("\nmain('")[2].removesuffix("')")
 
 
 def test_a_playbook_that_cannot_start_is_trouble_for_all(playbook: Playbook, tmp_path: Path) -> None:
@@ -293,11 +346,80 @@ def test_an_interrupt_kills_what_ansible_has_started(
     assert not sleeping()
 
 
-def sleeping() -> list[str]:
+def test_a_task_that_never_ends_fails_its_node_and_no_other(playbook: Playbook, tmp_path: Path) -> None:
+    (tmp_path / "slow.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n"
+        "    - name: Hang\n      ansible.builtin.command: sleep 60.25\n      when: inventory_hostname == 'n1'\n"
+        f"    - name: Go on\n      ansible.builtin.file: {{path: '{tmp_path}/after', state: touch}}\n"
+    )
+    hanging = Playbook(
+        playbook.private,
+        playbook.inventory,
+        playbook.environment,
+        tmp_path,
+        playbook=tmp_path / "slow.yml",
+        task_seconds=2,
+    )
+    begun: list[tuple[str, str]] = []
+    works = {name: work_of("x", [], []) for name in ("n1", "n2")}
+    played = hanging.apply("x", hosts_of(playbook, works), on_start=lambda *one: begun.append(one))
+    assert list(played.failures) == ["n1"]
+    assert "2 second" in played.failures["n1"].reason
+    assert played.trouble is None
+    assert ("n2", "Go on") in begun
+    assert (tmp_path / "after").exists()
+    assert not sleeping()
+
+
+def test_a_cancelled_playbook_ends_with_all_it_has_started(playbook: Playbook, tmp_path: Path) -> None:
+    (tmp_path / "slow.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.command: sleep 60.25\n"
+    )
+    sleeper = Playbook(
+        playbook.private, playbook.inventory, playbook.environment, tmp_path, playbook=tmp_path / "slow.yml"
+    )
+    deadline = time.monotonic() + 30
+    played = sleeper.apply(
+        "x",
+        hosts_of(sleeper, {"n1": work_of("x", [], [])}),
+        cancel=lambda: bool(sleeping()) or time.monotonic() > deadline,
+    )
+    assert time.monotonic() < deadline
+    assert played.trouble == "Ansible was ended on the way"
+    assert not sleeping()
+
+
+def test_what_is_killed_while_it_puts_files_leaves_no_content_behind(playbook: Playbook, tmp_path: Path) -> None:
+    home = tmp_path / "home"  # what Ansible copies to a node is there, and stays when it is killed
+    canary = b"canary-of-a-key"
+    slow = replace(mine(tmp_path / "key", canary, secret=True), validate="sleep 61.75")
+    one = work_of("x", [slow], difference([slow], Observation()))
+    payload = call_of(one.program).encode()
+    found: list[Path] = []
+
+    def look() -> bool:
+        if not sleeping("61.75"):
+            return False
+        files = [path for place in (home, playbook.private / "artifacts") for path in place.rglob("*")]
+        shapes = (canary, b64encode(canary), payload, payload[:40])
+        found.extend(path for path in files if path.is_file() and any(one in path.read_bytes() for one in shapes))
+        return True
+
+    deadline = time.monotonic() + 30
+    homely = replace(playbook, environment={**playbook.environment, "HOME": str(home)})
+    played = homely.apply("x", hosts_of(homely, {"n1": one}), cancel=lambda: look() or time.monotonic() > deadline)
+    assert time.monotonic() < deadline
+    assert played.trouble == "Ansible was ended on the way"
+    assert found == []
+    assert not list(home.rglob("*.py"))
+    assert not sleeping("61.75")
+
+
+def sleeping(seconds: str = "60.25") -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if path.read_bytes().startswith(b"sleep\x0060.25"):
+            if path.read_bytes().startswith(f"sleep\0{seconds}".encode()):
                 found.append(path.parent.name)
         except OSError:
             continue
@@ -324,6 +446,7 @@ def test_the_user_s_way_of_connecting_stays_and_the_rest_is_ours(playbook: Playb
         "ANSIBLE_REMOTE_USER": "admin",
         "ANSIBLE_STDOUT_CALLBACK": "json",
         "ANSIBLE_CALLBACKS_ENABLED": "slack",
+        "ANSIBLE_SSH_EXTRA_ARGS": "-o Mine=yes",
         "ANSIBLE_LOG_PATH": "/var/log/ansible.log",
         "AIOPS_DB": "postgresql://user:canary@host/db",
     }
@@ -337,6 +460,8 @@ def test_the_user_s_way_of_connecting_stays_and_the_rest_is_ours(playbook: Playb
     assert made["ANSIBLE_CALLBACKS_ENABLED"] != "slack"
     assert made["ANSIBLE_LOG_PATH"] == os.devnull
     assert "ANSIBLE_HOST_KEY_CHECKING" not in made
+    assert made["ANSIBLE_SSH_EXTRA_ARGS"] == "-o Mine=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+    assert 1800 < int(made["ANSIBLE_TASK_TIMEOUT"]) < IDLE_SECONDS
     assert "canary" not in repr(made) + repr(runner.config.command) + repr(given_playbook)
     path = Path(runner.config.command[runner.config.command.index("--become-password-file") + 1])
     assert path.read_text() == "canary\n"
@@ -346,7 +471,7 @@ def test_the_user_s_way_of_connecting_stays_and_the_rest_is_ours(playbook: Playb
 def _reader() -> Any:
     from aiops.layers.l1_cluster.playbook import _Reader
 
-    return _Reader(None, None)
+    return _Reader(None, None, None)
 
 
 def _event() -> Any:
@@ -357,7 +482,20 @@ def _event() -> Any:
 
 def test_every_play_has_its_group_and_every_group_its_play() -> None:
     plays = yaml.safe_load((shipped_phases() / "apply.yml").read_text())
-    assert [play["hosts"] for play in plays] == list(GROUPS)
+    named = [name.removeprefix("&") for play in plays for name in play["hosts"].split(":")]
+    assert list(dict.fromkeys(named)) == list(GROUPS)
+
+
+def test_the_fence_stands_first_and_again_after_all_that_takes_long_and_before_a_reboot() -> None:
+    plays = [play["hosts"] for play in yaml.safe_load((shipped_phases() / "apply.yml").read_text())]
+    assert plays[0] == "aiops_fenced"
+    fences = ["aiops_own_tasks:&aiops_fenced", "aiops_remove:aiops_install:&aiops_fenced"]
+    fences += ["aiops_reboot_now:&aiops_fenced"] * 2
+    assert [play for play in plays if play.endswith(":&aiops_fenced")] == fences
+    assert plays.index(fences[0]) == plays.index("aiops_own_tasks") + 1
+    assert plays.index(fences[1]) == plays.index("aiops_install") + 1
+    reboot = plays.index("aiops_reboot_now")
+    assert plays[reboot - 1] == plays[reboot + 1] == fences[2]
 
 
 def test_a_node_is_in_the_groups_where_it_has_work(tmp_path: Path) -> None:
@@ -367,5 +505,5 @@ def test_a_node_is_in_the_groups_where_it_has_work(tmp_path: Path) -> None:
     hosts = write_phase(tmp_path, "x", {"n1": one, "n2": none}, {"n1": {"aiops_fence": "x"}, "n2": {}})
     children = yaml.load(hosts.read_text(), Loader=Loader)["all"]["children"]  # noqa: S506 - as above
     found = [name for name, group in children.items() if group["hosts"]]
-    assert found == ["aiops_fenced", "aiops_install", "aiops_hold", "aiops_put", "aiops_services"]
+    assert found == [*("aiops_fenced", "aiops_install", "aiops_hold", "aiops_put", "aiops_services", "aiops_restarted")]
     assert children["aiops_put"]["hosts"] == {"n1": {}}
