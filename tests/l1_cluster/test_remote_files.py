@@ -147,9 +147,9 @@ def test_a_restart_is_marked_before_anything_changes_and_only_then(
     (tmp_path / "gone").touch()
     with monkeypatch.context() as patch:
         for name in ("rename", "unlink", "makedirs"):
-            patch.setattr(files.os, name, die)
+            patch.setattr(os, name, die)
         (tmp_path / "restart").mkdir()
-        patch.setattr(files.os, "makedirs", lambda *given, **more: None)
+        patch.setattr(os, "makedirs", lambda *given, **more: None)
         for one in (
             entry(tmp_path / "gone", absent=True, restarts=["a.service"]),
             entry(tmp_path / "new", restarts=["b.service", "c.timer"]),
