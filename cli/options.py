@@ -21,6 +21,4 @@ OnOption = Annotated[
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change, change nothing.")]
-TimeoutOption = Annotated[float | None, typer.Option("--timeout", metavar="S", help="Give up after S seconds.")]
-SinceOption = Annotated[str | None, typer.Option("--since", metavar="TIME", help="E.g. `2h`, `7d`.")]
 FollowOption = Annotated[bool, typer.Option("-f", "--follow", help="Go on as more comes.")]

@@ -91,25 +91,6 @@ class Inventory:
         chosen = set(select(on, [node.name for node in self.nodes], groups))
         return tuple(node for node in self.nodes if node.name in chosen)
 
-    def require(self, roles: Sequence[str]) -> None:
-        """See to it that every role of `roles` is played.
-
-        Raises:
-            InputError: Some are not; all of them together.
-        """
-        problems = [
-            Problem(
-                f"no node plays the role `{role}`",
-                str(self.path),
-                None,
-                f"put a node into the group `{'` or `'.join(self.settings.groups_of(role))}`",
-            )
-            for role in roles
-            if not self.role(role)
-        ]
-        if problems:
-            raise wrong(self.path, problems, code="inventory.empty_role")
-
 
 def locate(option: Path | None, environment: Mapping[str, str], folder: Path) -> Path:
     """Which inventory is meant: the option, AIOPS_INVENTORY, ./inventory.yml, or the head's own.

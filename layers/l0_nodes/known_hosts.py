@@ -13,7 +13,6 @@ from .certificate import CERTIFICATE_SUFFIX
 DEFAULT_PORT = 22
 _MARKERS = {"@revoked": "revoked", "@cert-authority": "authority"}
 _HASHED = "|1|"
-_OLD_FORMAT_FIELDS = 4  # SSH 1: host bits exponent modulus
 
 
 @dataclass(frozen=True, slots=True)

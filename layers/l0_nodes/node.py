@@ -54,7 +54,7 @@ class Node:
         groups: All groups it is in, parents too, sorted, without `all` and `ungrouped`.
         roles: The role groups of aiops it is in (`head`, `workers`, `storage`, `login`), after mapping.
         variables: As `ansible-inventory --list` gives them, untemplated; vaulted values stay encrypted and
-            passwords are withheld (`secret.become_password` asks for them when they are needed).
+            passwords are withheld (`password.become_passwords` asks for them when they are needed).
         aiops: The `aiops_*` variables after templating, with the defaults of aiops.toml; `variables_of` reads them.
     """
 

@@ -96,7 +96,6 @@ class Playbook:
         environment: The user's; ANSIBLE_* among it stay in force where they say how to connect.
         folder: The working folder, where Ansible looks for ansible.cfg and resolves relative paths.
         forks: How many nodes are worked on at once.
-        become_password: Passed in a file of the private directory, never in argv.
         task_seconds: How long one task may take on one node.
     """
 
@@ -105,7 +104,6 @@ class Playbook:
     environment: Mapping[str, str] = field(repr=False)
     folder: Path
     forks: int = 32
-    become_password: str | None = field(default=None, repr=False)
     playbook: Path | None = None
     task_seconds: int = TASK_SECONDS
 
@@ -193,8 +191,6 @@ class Playbook:
             )
         arguments = ["-i", str(self.inventory.absolute()), "-i", str(hosts), "--limit", f"@{hosts.parent / 'limit'}"]
         arguments += ["--forks", str(self.forks)]
-        if self.become_password is not None:
-            arguments += ["--become-password-file", str(self._password_file(self.become_password))]
         runner = init_command_config(
             str(command),
             [*arguments, str(self.playbook or shipped_phases() / PLAYBOOK)],
@@ -226,12 +222,6 @@ class Playbook:
             "ANSIBLE_CALLBACK_PLUGINS": callbacks,
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.private / "ssh"),
         }
-
-    def _password_file(self, password: str) -> Path:
-        path = self.private / "become"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-            stream.write(password + "\n")
-        return path
 
 
 def end_ansible(private: Path) -> None:

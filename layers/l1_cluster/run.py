@@ -112,8 +112,7 @@ class Journal:
     ) -> Self:
         """Begin the journal of `stream.run`: subscribe to its events and emit `run_started`.
 
-        Use it as a context manager, so that the run is closed whatever happens. Do not subscribe `core.store.recorder`
-        beside it: the journal writes the events too.
+        Use it as a context manager, so that the run is closed whatever happens.
 
         Args:
             store: Where it is kept.

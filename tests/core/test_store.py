@@ -15,10 +15,9 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from aiops.layers.core.clock import SystemClock
 from aiops.layers.core.errors import ConflictError, FailedError, InputError, UnreachableError
-from aiops.layers.core.event import Event, EventStream
-from aiops.layers.core.store import Schema, Store, recorder
+from aiops.layers.core.event import Event
+from aiops.layers.core.store import Schema, Store
 
 if TYPE_CHECKING:
     from alembic.operations import Operations
@@ -81,15 +80,6 @@ def test_events_cannot_be_rewritten(store: Store, statement: str) -> None:
     with pytest.raises(ConflictError, match="append-only"), store.begin() as connection:
         connection.execute(text(statement))
     assert store.events("r-1") == [event(1)]
-
-
-def test_a_stream_is_recorded_as_it_is_emitted(store: Store) -> None:
-    stream = EventStream("r-9", SystemClock())
-    stream.subscribe(recorder(store))
-    stream.emit("run_started", "deploy")
-    assert [one.kind for one in store.events("r-9")] == ["run_started"]
-    stream.emit("node_finished", node="gpu01", outcome="ok")
-    assert store.events("r-9")[1].data == {"outcome": "ok"}
 
 
 def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:

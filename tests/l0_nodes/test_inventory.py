@@ -70,18 +70,6 @@ def test_a_node_that_is_not_there_is_named_with_the_nearest() -> None:
     assert caught.value.hints == ("did you mean `gpu01`?",)
 
 
-def test_roles_that_nobody_plays_are_told_together() -> None:
-    settings = Settings(roles={"login": ("frontend", "gate")})
-    inventory(settings).require(["head", "workers"])
-    with pytest.raises(InputError) as caught:
-        inventory(settings).require(["storage", "head", "login"])
-    assert [problem.message for problem in caught.value.problems] == [
-        "no node plays the role `storage`",
-        "no node plays the role `login`",
-    ]
-    assert caught.value.problems[1].hint == "put a node into the group `frontend` or `gate`"
-
-
 def test_locate_goes_by_option_environment_folder_and_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system = tmp_path / "etc.yml"
     monkeypatch.setattr("aiops.layers.l0_nodes.inventory.SYSTEM_PATH", system)

@@ -18,10 +18,12 @@ import pytest
 from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import ConflictError, FailedError, UnreachableError
 from aiops.layers.l0_nodes.node import Connection, Node
-from aiops.layers.l1_cluster.fence import fence, fence_script
+from aiops.layers.l1_cluster.fence import fence_script
 from aiops.layers.l1_cluster.lock import ClusterLock, FolderKeeper, HeadKeeper, Keeper
 from aiops.layers.l1_cluster.owner import Owner
 from aiops.layers.l1_cluster.remote import lock as remote
+from aiops.layers.l1_cluster.remote.fence import STALE_STATUS
+from aiops.layers.l1_cluster.script import script
 
 
 class Machine:
@@ -374,20 +376,18 @@ def test_a_killed_process_that_nobody_has_waited_for_is_dead_too(tmp_path: Path,
 
 def test_a_paused_owner_that_wakes_after_take_over_is_refused(tmp_path: Path, owner: subprocess.Popen[str]) -> None:
     epoch = int(answer_of(owner))
-    machine, path = Machine(), str(tmp_path / "epoch")
-    fence(machine, epoch, path)
+    path = tmp_path / "epoch"
+    assert fence(epoch, path) == (0, "")
     owner.send_signal(signal.SIGSTOP)
     keeper = Later(tmp_path / "lock")
     with pytest.raises(ConflictError):
         ClusterLock(keeper).acquire(Owner.here("r-second"))
     keeper.passed = 61
     with ClusterLock(keeper).acquire(Owner.here("r-second")) as held:
-        fence(machine, held.epoch, path)
+        assert fence(held.epoch, path) == (0, "")
         owner.send_signal(signal.SIGCONT)
-        with pytest.raises(ConflictError) as refused:
-            fence(machine, epoch, path)
-        assert refused.value.code == "lock.stale"
-        assert "head" in refused.value.message
+        stale = f"fence: epoch {epoch} is stale, this node has seen {held.epoch}"
+        assert fence(epoch, path) == (STALE_STATUS, stale)
         owner.stdin.write("go on\n")  # type: ignore[union-attr]
         owner.stdin.flush()  # type: ignore[union-attr]
         assert answer_of(owner).startswith("ConflictError the cluster lock")
@@ -404,15 +404,23 @@ def test_a_pid_used_again_is_not_the_owner() -> None:
 
 
 def test_the_fence_only_rises(tmp_path: Path) -> None:
-    machine, path = Machine(), str(tmp_path / "aiops/epoch")
+    path = tmp_path / "aiops/epoch"
     for epoch in (5, 5, 9):
-        fence(machine, epoch, path)
-    with pytest.raises(ConflictError):
-        fence(machine, 8, path)
-    assert Path(path).read_text() == "9\n"
-    Path(path).write_text("garbage")
-    with pytest.raises(FailedError, match="`head` cannot keep the fence"):
-        fence(machine, 10, path)
+        assert fence(epoch, path) == (0, "")
+    assert fence(8, path)[0] == STALE_STATUS
+    assert path.read_text() == "9\n"
+    path.write_text("garbage")
+    status, told = fence(10, path)
+    assert status == 1
+    assert told.startswith(f"fence: {path}: invalid literal")
+
+
+def fence(epoch: int, path: Path) -> tuple[int, str]:
+    """Exit status and last word of the program that a step begins with."""
+    program = script("fence", f"main({epoch}, {str(path)!r})")
+    argv = [sys.executable, "-I", "-"]
+    done = subprocess.run(argv, input=program, text=True, capture_output=True, timeout=30, check=False)
+    return done.returncode, done.stderr.strip()
 
 
 def test_the_fence_as_a_program(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Operators(RuleBasedStateMachine):
             self.owner, self.renewed = client, self.up
             self.tokens[client] = token
 
-    @rule(client=st.sampled_from(CLIENTS), verb=st.sampled_from(["renew", "check", "release"]))
+    @rule(client=st.sampled_from(CLIENTS), verb=st.sampled_from(["renew", "release"]))
     def uses(self, client: str, verb: str) -> None:
         token = self.tokens.get(client, "never")
         mine = self.state["holder"] is not None and self.state["holder"]["token"] == token

@@ -5,8 +5,8 @@ Events are append-only; what a layer derives from them stands in that layer's ow
 opened, alembic only when a schema's number differs from the database's.
 """
 
-from .database import Store, recorder
+from .database import Store
 from .engine import place_of
 from .schema import Schema
 
-__all__ = ["Schema", "Store", "place_of", "recorder"]
+__all__ = ["Schema", "Store", "place_of"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from aiops.layers.core.event import Event, Listener
+from aiops.layers.core.event import Event
 
 from .engine import WRITES, place_of, sqlite_engine, told, url_engine
 from .schema import Schema
@@ -104,12 +104,3 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def recorder(store: Store) -> Listener:
-    """A listener that writes each event down before the next thing happens."""
-
-    def record(event: Event) -> None:
-        store.append([event])
-
-    return record

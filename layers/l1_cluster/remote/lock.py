@@ -63,7 +63,7 @@ def decide(state: State, request: Request, now: Dict[str, Any]) -> Tuple[State, 
         state: `{v, epoch, holder}`; holder is None or `{owner, token, epoch, acquired, renewed, renewed_up,
             renewed_boot}`.
         request: `{verb, ...}`: `acquire` (token, owner, dead: the epoch whose process the asker knows to be dead, or
-            None), `renew` (token), `check` (token), `release` (token, or epoch to release another's by hand), `show`.
+            None), `renew` (token), `release` (token, or epoch to release another's by hand), `show`.
         now: `{wall, up, boot}`: wall time, seconds since boot, boot id, all of the keeper.
 
     Returns:
@@ -80,8 +80,6 @@ def decide(state: State, request: Request, now: Dict[str, Any]) -> Tuple[State, 
         mine = request.get("epoch") == holder["epoch"]
     if not mine:
         return state, {"answer": "refused", "holder": public(holder, now), "epoch": state["epoch"]}
-    if verb == "check":
-        return state, {"answer": "held", "holder": public(holder, now), "epoch": holder["epoch"]}
     if verb == "renew":
         renewed = dict(holder, renewed=now["wall"], renewed_up=now["up"], renewed_boot=now["boot"])
         return dict(state, holder=renewed), {"answer": "renewed", "epoch": holder["epoch"]}
