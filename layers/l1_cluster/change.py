@@ -80,7 +80,7 @@ def difference(resources: Iterable[Resource], seen: Observation) -> tuple[Change
             changes.append(change)
         elif isinstance(resource, File) and (unit := _unserved(resource, served, seen)) is not None:
             served.add(unit)  # told once
-            changes.append(Change(resource.key, "restart", f"used by {unit}", f"newer than what {unit} runs with"))
+            changes.append(Change(resource.key, "restart", f"what {unit} runs with", "newer"))
     changed = {change.key for change in changes if change.action not in {"read", "restart"}}
     for resource in wanted:
         if not isinstance(resource, Reboot):

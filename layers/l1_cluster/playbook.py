@@ -25,6 +25,7 @@ _JOIN_SECONDS = 10.0
 _TAIL_LINES = 5
 _LINE_LENGTH = 400
 _NO_REASON = "no reason was given"
+_LOST = "the connection to it was lost"
 _MARK = "AWX_ISOLATED_DATA_DIR"
 _FORCED = {
     "ANSIBLE_CALLBACKS_ENABLED": "awx_display",  # none but ansible-runner's own
@@ -287,7 +288,8 @@ class _Reader:
     def _fail(self, node: str, task: str, result: Mapping[str, Any], *, unreachable: bool) -> None:
         if node in self.failures:
             return
-        failure = TaskFailure(node, task, reason_of(result), tail_of(result), unreachable)
+        reason = _LOST if unreachable and "censored" in result else reason_of(result)
+        failure = TaskFailure(node, task, reason, tail_of(result), unreachable)
         self.failures[node] = failure
         if self._on_failure is not None:
             self._on_failure(failure)

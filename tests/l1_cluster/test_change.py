@@ -14,6 +14,7 @@ from aiops.layers.l1_cluster.observation import (
     Observation,
     PackageState,
     UnitState,
+    restart_marker,
 )
 from aiops.layers.l1_cluster.plan import PhasePlan, Plan
 from aiops.layers.l1_cluster.resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
@@ -27,12 +28,15 @@ WHOLE = Observation(
         "/etc/chrony.conf": FileState("file", "0644", "root", "root", DIGEST),
         "/etc/munge": FileState("folder", "0700", "munge", "munge"),
         "/etc/link": FileState("link", "0777", "root", "root"),
+        restart_marker("older.service"): FileState("file", "0644", "root", "root"),
+        restart_marker("absent.service"): FileState("file", "0644", "root", "root"),
     },
     units={
         "chrony.service": UnitState("loaded", "active", "enabled"),
         "off.service": UnitState("loaded", "inactive", "disabled"),
         "stale.service": UnitState("loaded", "active", "enabled", stale=True),
         "up.service": UnitState("loaded", "activating", "enabled"),
+        "older.service": UnitState("loaded", "active", "enabled"),
         "gone.service": UnitState("not-found", "inactive", ""),
     },
     sysctls={"/proc/sys/vm/swappiness": "10", "/proc/sys/net/ipv4/tcp_rmem": "4096 1 2"},
@@ -73,6 +77,13 @@ WHOLE = Observation(
         (Service("off", running=False), "enable"),
         (Service("stale"), "reload"),
         (Service("up"), "start"),
+        (Service("older"), "restart"),
+        (Service("older", enabled=False), "restart"),
+        (Service("older", running=False), "stop"),
+        (Service("absent"), "restart"),
+        (File("/etc/chrony.conf", CONTENT, restarts=("chrony",)), None),
+        (File("/etc/chrony.conf", CONTENT, restarts=("chrony", "older")), "restart"),
+        (File("/etc/chrony.conf", b"other", restarts=("older",)), "write"),
         (Service("gone"), "start"),
         (Service("gone", enabled=False, running=False), None),
         (Sysctl("vm.swappiness", "10"), None),
@@ -149,3 +160,16 @@ def test_the_summary_counts_phases_and_nodes() -> None:
     assert list(plan.changes()) == [("a", "n1", changed.changes["n1"][0])]
     assert Plan((PhasePlan("b", "B", {}),), ("n1", "n2")).summary == "nothing to change on 2 nodes"
     assert plan.document()["phases"][0]["changes"]["n1"][0]["key"] == "package:x"
+
+
+def test_a_restart_that_is_due_is_told_once() -> None:
+    files = [
+        File("/etc/chrony.conf", CONTENT, restarts=("older",)),
+        File("/etc/none", absent=True, restarts=("older",)),
+    ]
+    assert [str(one) for one in difference([*files, Service("older")], WHOLE)] == [
+        "service:older is active, not restarted since a file of its changed"
+    ]
+    assert [str(one) for one in difference(files, WHOLE)] == [
+        "file:/etc/chrony.conf is newer, not what older.service runs with"
+    ]

@@ -261,7 +261,12 @@ def test_the_playbook_really_applies_and_tells_who_failed_why(playbook: Playbook
     works = {
         "n1": work_of("x", [good, secret], difference([good, secret], Observation())),
         "n2": work_of("x", [bad], difference([bad], Observation())),
+        "n3": work_of("x", [secret], difference([secret], Observation())),
     }
+    playbook.inventory.write_text(
+        "all: {hosts: {n1: {ansible_connection: local}, n2: {ansible_connection: local},"
+        " n3: {ansible_host: 127.0.0.1, ansible_port: 1}}}"
+    )
     told: list[TaskFailure] = []
     tasks: list[tuple[str, str]] = []
     played = playbook.apply(
@@ -271,16 +276,25 @@ def test_the_playbook_really_applies_and_tells_who_failed_why(playbook: Playbook
     assert (tmp_path / "good {{ braces }}").read_bytes() == good.content
     assert (tmp_path / "key").read_bytes() == b"canary-of-a-key"
     assert ("n1", "Put files in place") in tasks
-    (failure,) = told
-    assert played.failures == {"n2": failure}
+    assert played.failures == {failure.node: failure for failure in told}
+    lost, failure = played.failures["n3"], played.failures["n2"]
+    assert (lost.reason, lost.unreachable) == ("the connection to it was lost", True)
     assert (failure.node, failure.task, failure.unreachable) == ("n2", "Have all files in place", False)
     assert failure.reason == f"{bad.path}: No such file or directory"
-    (program,) = (call_of(one.program) for one in works.values() if secret in one.files)
+    program = call_of(works["n1"].program)
     artefacts = [path.read_bytes() for path in (playbook.private / "artifacts").rglob("*") if path.is_file()]
     assert artefacts
     for shape in (b"canary-of-a-key", program.encode(), program[:40].encode()):
         assert not [text for text in artefacts if shape in text]
         assert shape.decode() not in played.log
+
+
+def test_why_files_took_too_long_is_told(playbook: Playbook, tmp_path: Path) -> None:
+    slow = replace(mine(tmp_path / "x", b"canary", secret=True), validate="sleep 62.75")
+    one = work_of("x", [slow], difference([slow], Observation()))
+    hasty = replace(playbook, task_seconds=1)
+    failure = hasty.apply("x", hosts_of(hasty, {"n1": one})).failures["n1"]
+    assert failure.reason == "Timed out after 1 second(s)."
 
 
 def test_nodes_with_the_same_files_share_one_program(tmp_path: Path) -> None:
