@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aiops.layers.core.errors import InputError
-from aiops.layers.l1_cluster.phase import choose, read_phases
+from aiops.layers.l1_cluster.phase import choose, read_phases, shipped_phases
 
 
 def write(folder: Path, name: str, text: str, **files: str) -> Path:
@@ -64,6 +64,15 @@ def test_phases_come_in_topological_order_and_ties_by_name(tmp_path: Path) -> No
     write(tmp_path, "beta", "phase: beta\nafter: [zeta]\nresources: []\n")
     write(tmp_path, "last", "phase: last\nafter: [beta, alpha]\nresources: []\n")
     assert [phase.name for phase in read_phases(tmp_path)] == ["zeta", "alpha", "beta", "last"]
+
+
+def test_what_the_shipped_phases_mend_and_provide() -> None:
+    declared = {phase.name: (phase.mends, phase.provides) for phase in read_phases(shipped_phases())}
+    assert {name: words for name, words in declared.items() if words != ((), ())} == {
+        "time": (("clock",), ()),
+        "accelerator": (("driver",), ()),
+        "monitoring": ((), ("metrics",)),
+    }
 
 
 @pytest.mark.parametrize(
