@@ -420,7 +420,7 @@ def test_what_is_killed_while_it_puts_files_leaves_no_content_behind(playbook: P
         return True
 
     deadline = time.monotonic() + 30
-    homely = replace(playbook, environment={**playbook.environment, "HOME": str(home)})
+    homely = replace(playbook, environment={**playbook.environment, "ANSIBLE_REMOTE_TMP": str(home)})
     played = homely.apply("x", hosts_of(homely, {"n1": one}), cancel=lambda: look() or time.monotonic() > deadline)
     assert time.monotonic() < deadline
     assert played.trouble == "Ansible was ended on the way"
