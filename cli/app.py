@@ -1,8 +1,7 @@
 """What commands are given: lazy makers of what they may need, so that nothing is built until it is asked for."""
 
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -80,19 +79,38 @@ class App:
         path = self.locate(option)
         return read_inventory(path, self.environment, self.home / "cache", folder=self.working_folder)
 
-    def fleet(self, inventory: "Inventory", *, width: int | None = None) -> "Fleet":
+    def fleet(
+        self,
+        inventory: "Inventory",
+        nodes: "Sequence[Node] | None" = None,
+        *,
+        width: int | None = None,
+        root: bool = True,
+    ) -> "Fleet":
         """Connections to the nodes of `inventory`, opened when first needed. The caller closes it.
 
         Args:
-            inventory: Where the nodes are from, and their passwords, which are asked of it once and only at need.
+            inventory: Where the nodes are from; its aiops.toml says how long each step of connecting may take.
+            nodes: All that may be reached; every node by default.
             width: How many nodes are worked on at once; `forks` of aiops.toml by default.
+            root: Whether root is needed there: passwords for it are asked of Ansible at once.
+
+        Raises:
+            InputError: Root is needed, and a node's password cannot be read; with its place.
+            FailedError: Root is needed, and ansible-core is missing or does not answer.
         """
         from aiops.layers.l0_nodes.connector import Connector
         from aiops.layers.l0_nodes.fleet import Fleet
+        from aiops.layers.l0_nodes.password import BecomePasswords
 
-        passwords = _Passwords(inventory, self.environment, self.working_folder)
-        connector = Connector(self.environment, become_password=passwords, seconds=inventory.settings.timeout)
-        return Fleet(connector, width=width or inventory.settings.forks)
+        settings = inventory.settings
+        passwords = BecomePasswords(
+            inventory, inventory.nodes if nodes is None else nodes, self.environment, self.working_folder
+        )
+        if root:
+            passwords.prepare()
+        connector = Connector(self.environment, become_password=passwords, seconds=settings.timeout)
+        return Fleet(connector, width=width or settings.forks)
 
     def vendors(self) -> "tuple[Vendor, ...]":
         """The makers of accelerators that are plugged in; imports their plugins.
@@ -103,23 +121,3 @@ class App:
         from aiops.layers.l0_nodes.vendor import AcceleratorHooks
 
         return tuple(self.plugins.hooks("accelerator", AcceleratorHooks).accelerator_vendor())
-
-
-class _Passwords:
-    """Passwords for becoming root, asked of Ansible for all nodes at once when the first is needed."""
-
-    def __init__(self, inventory: "Inventory", environment: Mapping[str, str], folder: Path) -> None:
-        self._inventory = inventory
-        self._environment = environment
-        self._folder = folder
-        self._known: dict[str, str] | None = None
-        self._lock = threading.Lock()
-
-    def __call__(self, node: "Node") -> str | None:
-        from aiops.layers.l0_nodes.password import become_passwords
-
-        with self._lock:
-            if self._known is None:
-                nodes = self._inventory.nodes
-                self._known = become_passwords(self._inventory, nodes, self._environment, self._folder)
-        return self._known.get(node.name)

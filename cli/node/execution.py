@@ -31,14 +31,13 @@ def execute(
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="S", min=0.1, help="End it on a node after S seconds.")
     ] = DEFAULT_SECONDS,
-    forks: Annotated[int, typer.Option("--forks", metavar="N", min=1, help="Nodes at once.")] = 32,
+    forks: Annotated[int | None, typer.Option("--forks", metavar="N", min=1, help="Nodes at once.")] = None,
     inventory: InventoryOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> int:
     """Run a command on nodes; exit 1 where it failed, 3 where a node could not be reached."""
     from aiops.layers.core.command import Command
-    from aiops.layers.l0_nodes.reach import fleet_of
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
@@ -47,7 +46,7 @@ def execute(
     command = Command(tuple(words), timeout=timeout, root=root)
     done: dict[str, Completed] = {}
     errors: dict[str, AiopsError] = {}
-    with fleet_of(read, nodes, aiops.environment, aiops.working_folder, width=forks) as fleet:
+    with aiops.fleet(read, nodes, width=forks, root=root) as fleet:
         for outcome in fleet.each(nodes, lambda transport: transport.run(command)):
             if outcome.value is not None:
                 done[outcome.node.name] = outcome.value

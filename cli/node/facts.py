@@ -27,7 +27,6 @@ def facts(
     """Ask nodes what is in them: system, processors, memory, network, accelerators."""
     from aiops.layers.l0_nodes.fact_reading import fact_asks, facts_of
     from aiops.layers.l0_nodes.probe import probe
-    from aiops.layers.l0_nodes.reach import fleet_of
     from aiops.layers.l0_nodes.vendor import vendors_of
 
     aiops: App = context.obj
@@ -38,7 +37,7 @@ def facts(
     found: dict[str, Facts] = {}
     errors: dict[str, AiopsError] = {}
     with (
-        fleet_of(read, chosen, aiops.environment, aiops.working_folder) as fleet,
+        aiops.fleet(read, chosen) as fleet,
         screen.step("facts", nodes=[node.name for node in chosen]) as step,
     ):
         for outcome in probe(fleet, chosen, lambda _: fact_asks(vendors), aiops.clock):
