@@ -14,8 +14,10 @@ from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.nodeset import fold
 
 from .change import Change
+from .decision import needed_roles, on_the_way, shortfall, wants_reboot
 from .doors import Deployed, Doors, HeldLock, Request
 from .fence import fence_script
+from .installers import await_installers
 from .ledger import Entry, Ledger, Outcome
 from .phase import Phase
 from .plan import PhasePlan, Plan
@@ -32,9 +34,6 @@ PREFLIGHT = "preflight"
 VERIFY = "verify"
 _SETTLE_SECONDS = 30.0
 _SETTLE_STEP = 1.0
-_ON_THE_WAY = ("activating", "reloading", "deactivating")
-_INSTALLER_SECONDS = 300.0
-_INSTALLER_STEP = 5.0
 
 
 def deploy(request: Request, doors: Doors, secrets: Secrets, events: EventStream) -> Deployed:
@@ -114,33 +113,9 @@ class _Deployment:
                     outcome: Outcome = "ok" if error is None else "failed"
                     self._enter(Entry(CONNECT, node.name, outcome, since(), error.message if error else ""))
             if not self._request.dry_run:
-                errors |= self._await_installers()
+                errors |= await_installers(self._survey, self._doors, self._request.nodes)
             step.summary = describe(facts for name, facts in self._survey.facts.items() if name in chosen)
         self._preflight(errors)
-
-    def _await_installers(self) -> dict[str, AiopsError]:
-        """Wait for programs that are installing packages: a nightly upgrade, what an interrupted deploy left behind.
-
-        Returns:
-            By node, why it was lost on the way; one that is still installing at the deadline is for preflight to judge.
-        """
-        errors: dict[str, AiopsError] = {}
-        deadline = self._doors.clock.monotonic() + _INSTALLER_SECONDS
-        while self._doors.clock.monotonic() < deadline:
-            facts = self._survey.facts
-            busy = [
-                node
-                for node in self._request.nodes
-                if node.name in facts and facts[node.name].package_lock_held and node.name not in errors
-            ]
-            if not busy:
-                break
-            if self._doors.on_start is not None:
-                for node in busy:
-                    self._doors.on_start(node.name, "Wait for another program to install packages")
-            self._doors.clock.sleep(_INSTALLER_STEP)
-            errors |= {node.name: error for node, error in self._survey.learn(busy) if error is not None}
-        return errors
 
     def _preflight(self, errors: Mapping[str, AiopsError]) -> None:
         nodes = self._request.nodes
@@ -318,10 +293,7 @@ class _Deployment:
             if node in self._rebooted:
                 return "it needs a second reboot; deploy again"
             del left["reboot"]  # one reboot at the end of a later phase does for both
-        if not left:
-            return ""
-        first, more = next(iter(left.values())), len(left) - 1
-        return f"{first}{f' (and {more} more)' if more else ''}"
+        return shortfall(list(left.values()))
 
     def _look(
         self,
@@ -340,7 +312,7 @@ class _Deployment:
                 for node in nodes
                 if node.name not in errors
                 and node.name not in failed
-                and _on_the_way(self._survey.differences(phase, node.name), rebooting=node.name in rebooted)
+                and on_the_way(self._survey.differences(phase, node.name), rebooted=node.name in rebooted)
             ]
             if not waiting:
                 break
@@ -378,16 +350,16 @@ class _Deployment:
 
     def _reboots_now(self, node: Node, changes: Sequence[Change], remaining: Sequence[str]) -> bool:
         """One reboot per node and deploy, in the last phase that needs it; never the machine we run on."""
-        if not _reboot(changes) or node.name in self._rebooted:
+        if not wants_reboot(changes) or node.name in self._rebooted:
             return False
         if self._here(node.name):
             return False
-        return not any(_reboot(self._survey.differences(later, node.name)) for later in remaining[1:])
+        return not any(wants_reboot(self._survey.differences(later, node.name)) for later in remaining[1:])
 
     def _unblocked(self, phase: Phase, part: Sequence[Node]) -> list[Node]:
         """The nodes that can go on; the others are written down as blocked."""
         missing = ""
-        for role in self._needs(phase):
+        for role in needed_roles(phase, self._request.phases):
             nodes = [node.name for node in self._request.inventory.role(role)]
             failure = self._ledger.all_failed(nodes)
             if failure is not None:
@@ -401,17 +373,6 @@ class _Deployment:
             else:
                 living.append(node)
         return living
-
-    def _needs(self, phase: Phase) -> tuple[str, ...]:
-        """The roles that a phase and those it comes after need: without the head's repository there is no base."""
-        chosen = {one.name: one for one in self._request.phases}
-        waiting, seen = [phase.name], [phase]
-        while waiting:
-            for name in chosen[waiting.pop()].after:
-                if name in chosen and chosen[name] not in seen:
-                    seen.append(chosen[name])
-                    waiting.append(name)
-        return tuple(dict.fromkeys(role for one in seen for role in one.needs))
 
     def _workable(self, phase: Phase, nodes: Sequence[Node]) -> list[Node]:
         """The nodes whose newest facts the phase can be worked out with; the others have failed."""
@@ -443,18 +404,6 @@ class _Deployment:
 
     def _step(self, phase: str, title: str, nodes: list[str]) -> Step:
         return Step(self._events, self._doors.clock, self._ledger, Beginning(phase, title, nodes))
-
-
-def _reboot(changes: Sequence[Change]) -> bool:
-    return any(change.key == "reboot" for change in changes)
-
-
-def _on_the_way(changes: Sequence[Change], *, rebooting: bool) -> bool:
-    """Whether waiting may help: all that is left are services between two states."""
-    left = [change for change in changes if rebooting or change.key != "reboot"]
-    return bool(left) and all(
-        change.key.startswith("service:") and change.found.endswith(_ON_THE_WAY) for change in left
-    )
 
 
 def _without_node(entry: Entry) -> dict[str, Any]:
