@@ -96,12 +96,12 @@ def trust(
 
 
 def _look(connector: Any, node: "Node") -> _Seen:
-    from aiops.layers.l0_nodes.known_hosts import judge, of_host
+    from aiops.layers.l0_nodes.known_hosts import judge
     from aiops.layers.l0_nodes.trust import known_lines, name_of
 
     config = connector.resolver.of_node(node.name, node.connection)
     name = name_of(config)
-    lines = of_host(known_lines(config), name)
+    lines = known_lines(config, name)
     keys = connector.host_keys(node)
     return _Seen(config, name, keys, tuple(judge(lines, key) for key in keys))
 

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from .certificate import CERTIFICATE_SUFFIX
 DEFAULT_PORT = 22
 _MARKERS = {"@revoked": "revoked", "@cert-authority": "authority"}
 _HASHED = "|1|"
+_PATTERN = frozenset("*?!")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,27 @@ def _key(fields: Sequence[str]) -> HostKey | None:
     return key if key.kind == fields[0] else None
 
 
-def of_host(entries: Iterable[Entry], name: str) -> tuple[Entry, ...]:
-    """The lines that are about `name` (see `host_name`)."""
-    return tuple(entry for entry in entries if matches(entry.names, name))
+class KnownHosts:
+    """The lines of one file, found by name without looking at all of them; made once, asked often."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.entries = parse(text, file)
+        self._plain: dict[str, list[int]] = {}
+        self._others: list[int] = []  # hashes and patterns, which only trying tells
+        self._found: dict[str, tuple[Entry, ...]] = {}
+        for index, entry in enumerate(self.entries):
+            if entry.names.startswith(_HASHED) or not _PATTERN.isdisjoint(entry.names):
+                self._others.append(index)
+            else:
+                for name in set(entry.names.lower().split(",")):
+                    self._plain.setdefault(name, []).append(index)
+
+    def of(self, name: str) -> tuple[Entry, ...]:
+        """The lines that are about `name` (see `host_name`), in the file's order."""
+        if name not in self._found:
+            tried = [index for index in self._others if matches(self.entries[index].names, name)]
+            self._found[name] = tuple(self.entries[index] for index in sorted([*self._plain.get(name, ()), *tried]))
+        return self._found[name]
 
 
 def matches(names: str, name: str) -> bool:
@@ -145,7 +164,7 @@ def _hash_matches(hashed: str, name: str) -> bool:
         salt, digest = (base64.b64decode(part, validate=True) for part in hashed.removeprefix(_HASHED).split("|"))
     except ValueError:
         return False
-    return hmac.compare_digest(hmac.new(salt, name.encode(), hashlib.sha1).digest(), digest)
+    return hmac.compare_digest(hmac.digest(salt, name.encode(), "sha1"), digest)
 
 
 def hashed_name(name: str, salt: bytes) -> str:

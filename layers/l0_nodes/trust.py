@@ -3,6 +3,7 @@
 import fcntl
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 from aiops.layers.core.errors import ConflictError, InputError
 from aiops.layers.core.file import write_atomic
 
-from .known_hosts import Entry, HostKey, hashed_name, host_name, matches, parse
+from .known_hosts import Entry, HostKey, KnownHosts, hashed_name, host_name, matches, parse
 from .ssh_config import SshConfig
 
 _HASH_SALT_BYTES = 20
+_READ: dict[str, tuple[tuple[int, ...], KnownHosts]] = {}
+_READ_LOCK = threading.Lock()
 
 
 def name_of(config: SshConfig) -> str:
@@ -22,13 +25,24 @@ def name_of(config: SshConfig) -> str:
     return alias.lower() if alias is not None else host_name(config.host, config.port)
 
 
-def known_lines(config: SshConfig) -> list[Entry]:
-    """All lines of the known_hosts files, the user's before the system's; a file that is not there knows nobody."""
-    lines: list[Entry] = []
+def known_lines(config: SshConfig, name: str) -> tuple[Entry, ...]:
+    """The lines about `name` (see `host_name`), the user's files before the system's; a missing file knows nobody."""
+    found: list[Entry] = []
     for file in (*config.user_known_hosts, *config.global_known_hosts):
         with suppress(OSError):
-            lines += parse(Path(file).read_text("utf-8", "replace"), file)
-    return lines
+            found += _known_hosts(file).of(name)
+    return tuple(found)
+
+
+def _known_hosts(file: str) -> KnownHosts:
+    """The lines of a file, read again only when it is another or has changed: a fleet asks once per connection."""
+    status = Path(file).stat()
+    mark = status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+    with _READ_LOCK:
+        if file not in _READ or _READ[file][0] != mark:
+            # Marked by what it was before reading: what is written meanwhile is read by the next.
+            _READ[file] = mark, KnownHosts(Path(file).read_text("utf-8", "replace"), file)
+        return _READ[file][1]
 
 
 def remember(config: SshConfig, name: str, key: HostKey) -> None:

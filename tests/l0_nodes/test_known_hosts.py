@@ -15,20 +15,21 @@ from hypothesis import strategies as st
 from tests.support.sshd import keygen, public, sign_host
 
 from aiops.layers.core.errors import ConflictError, InputError
+from aiops.layers.l0_nodes import known_hosts, trust
 from aiops.layers.l0_nodes.certificate import parse_certificate
 from aiops.layers.l0_nodes.known_hosts import (
     HostKey,
+    KnownHosts,
     hashed_name,
     host_name,
     judge,
     matches,
-    of_host,
     ordered_algorithms,
     parse,
 )
 from aiops.layers.l0_nodes.node import Connection
 from aiops.layers.l0_nodes.ssh_config import Resolver, SshConfig, ssh_words
-from aiops.layers.l0_nodes.trust import add, forget
+from aiops.layers.l0_nodes.trust import add, forget, known_lines
 
 
 def key(path: Path) -> HostKey:
@@ -100,7 +101,7 @@ def test_names(host: str, port: int, name: str) -> None:
 
 def test_the_verdict_names_the_line(keys: tuple[HostKey, ...]) -> None:
     text = f"# c\n\nh {keys[1].text}\n@revoked h {keys[2].text}\n"
-    entries = of_host(parse(text, "/k"), "h")
+    entries = KnownHosts(text, "/k").of("h")
     assert judge(entries, keys[0]).kind == "changed"
     assert judge(entries, keys[0]).place == "/k:3"
     assert (judge(entries, keys[2]).kind, judge(entries, keys[2]).place) == ("revoked", "/k:4")
@@ -109,9 +110,9 @@ def test_the_verdict_names_the_line(keys: tuple[HostKey, ...]) -> None:
 
 def test_known_kinds_are_asked_for_first(keys: tuple[HostKey, ...]) -> None:
     algorithms = ("ssh-ed25519-cert-v01@openssh.com", "ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512")
-    rsa = of_host(parse(f"h {keys[2].text}\n", "f"), "h")
+    rsa = KnownHosts(f"h {keys[2].text}\n", "f").of("h")
     assert ordered_algorithms(algorithms, rsa)[0] == "rsa-sha2-512"
-    authority = of_host(parse(f"@cert-authority h {keys[0].text}\n", "f"), "h")
+    authority = KnownHosts(f"@cert-authority h {keys[0].text}\n", "f").of("h")
     assert ordered_algorithms(algorithms, authority)[0] == "ssh-ed25519-cert-v01@openssh.com"
     assert ordered_algorithms(algorithms, ()) == algorithms
 
@@ -254,3 +255,53 @@ def test_tokens_that_are_not_known_are_refused_by_name(token: str) -> None:
     with pytest.raises(InputError) as caught:
         Resolver(os.environ).resolve("n1", "h", ("-F", "none", "-o", f"IdentityFile=/k/{token}"))
     assert token in caught.value.message
+
+
+FIELDS = st.one_of(
+    st.lists(st.text(alphabet="aB.*?!1", max_size=4), min_size=1, max_size=3).map(",".join),
+    st.builds(hashed_name, st.text(alphabet="ab.1", min_size=1, max_size=3), st.binary(min_size=20, max_size=20)),
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "@revoked "]), FIELDS), max_size=8), st.text(alphabet="ab.1", max_size=4)
+)
+def test_lines_found_by_name_are_those_that_match(lines: list[tuple[str, str]], name: str) -> None:
+    blob = HostKey(b"\0\0\0\x0bssh-ed25519" + b"\0\0\0\x01x").text
+    text = "".join(f"{marker}{names} {blob}\n" for marker, names in lines)
+    expected = tuple(entry for entry in parse(text, "f") if matches(entry.names, name))
+    found = KnownHosts(text, "f")
+    assert (found.of(name), found.of(name)) == (expected, expected)
+
+
+def test_a_file_is_read_once_and_again_when_it_has_changed(
+    tmp_path: Path, keys: tuple[HostKey, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(trust, "KnownHosts", lambda text, file: (read.append(file), KnownHosts(text, file))[1])
+    file, missing = tmp_path / "known_hosts", tmp_path / "none"
+    file.write_text(f"h {keys[0].text}\n")
+    given = config(missing, file)
+    own = [str(file)]
+    for _ in range(3):
+        assert [entry.key for entry in known_lines(given, "h")] == [keys[0]]
+        assert known_lines(given, "g") == ()
+    assert [one for one in read if one in own] == own
+    add(given, [("g", keys[1])])
+    assert [entry.key for entry in known_lines(given, "g")] == [keys[1]]
+    file.write_text(f"h {keys[1].text}\n")
+    assert [entry.key for entry in known_lines(given, "h")] == [keys[1]]
+    file.unlink()
+    assert known_lines(given, "h") == ()
+
+
+def test_a_hashed_line_is_tried_once_per_name(keys: tuple[HostKey, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    whole = known_hosts.matches
+    monkeypatch.setattr(known_hosts, "matches", lambda names, name: (tried.append(name), whole(names, name))[1])
+    plain = "".join(f"gpu{number} {keys[0].text}\n" for number in range(50))
+    found = KnownHosts(f"{plain}{hashed_name('gpu7', bytes(20))} {keys[1].text}\n", "f")
+    for _ in range(3):
+        assert [entry.line for entry in found.of("gpu7")] == [8, 51]
+        assert [entry.line for entry in found.of("gpu8")] == [9]
+    assert tried == ["gpu7", "gpu8"]

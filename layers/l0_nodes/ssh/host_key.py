@@ -13,7 +13,6 @@ from aiops.layers.l0_nodes.known_hosts import (
     Verdict,
     host_name,
     judge,
-    of_host,
     ordered_algorithms,
 )
 from aiops.layers.l0_nodes.ssh_config import SshConfig
@@ -39,9 +38,8 @@ class HostKeys:
         self._node = node
         # A jump host has no name in the inventory, and is trusted by ssh itself.
         self._trust = f"ssh {config.alias}" if ", by way of " in node else f"aiops node trust {node}"
-        self._lines = known_lines(config)
         self._name = name_of(config)
-        self._entries = of_host(self._lines, self._name)
+        self._entries = known_lines(config, self._name)
 
     def algorithms(self) -> tuple[str, ...]:
         """The host key algorithms to ask for, best first."""
@@ -67,7 +65,7 @@ class HostKeys:
             )
         verdict = self._verdict(shown)
         if verdict.kind in ("known", "unknown") and self._config.check_host_ip and peer is not None:
-            by_address = judge(of_host(self._lines, host_name(peer, self._config.port)), shown.key)
+            by_address = judge(known_lines(self._config, host_name(peer, self._config.port)), shown.key)
             if by_address.kind in ("changed", "revoked"):
                 verdict = by_address
         strict = self._config.strict
@@ -97,7 +95,7 @@ class HostKeys:
         config = self._config
         if verdict.kind == "unknown" and config.host_key_alias is None and config.port != DEFAULT_PORT:
             # As ssh does: a key known for the host without a port is good enough, a different one says nothing.
-            plain = judge(of_host(self._lines, config.host.lower()), shown.key)
+            plain = judge(known_lines(config, config.host.lower()), shown.key)
             if plain.kind == "known":
                 return plain
         return verdict
