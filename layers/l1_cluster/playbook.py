@@ -17,6 +17,7 @@ from aiops.layers.core.errors import FailedError
 TASK_SECONDS = 2000
 """After so long a task has failed on its node, so that one that never ends holds up none. A reboot may take 1800."""
 
+PLAYBOOK = "apply.yml"
 IDLE_SECONDS = 2400.0
 """Without a word for so long, Ansible as a whole is taken for dead: longer than any one task may take."""
 
@@ -181,7 +182,6 @@ class Playbook:
         from ansible_runner.interface import init_command_config
 
         from .phase import shipped_phases
-        from .render import PLAYBOOK
 
         command = Path(sys.executable).parent / "ansible-playbook"
         if not command.exists():

@@ -29,11 +29,10 @@ from aiops.layers.l0_nodes.node import Node
 
 from .context import ClusterContext
 from .phase import Phase, shipped_phases
-from .playbook import end_ansible
+from .playbook import PLAYBOOK, end_ansible
 from .resource import File
 from .work import Work
 
-PLAYBOOK = "apply.yml"
 _PREFIX = "aiops-deploy"
 _FIRST_PRINTED, _DELETE, _BASIC_PLANE = 0x20, 0x7F, 0xFFFF
 _APT_CONFIG = "/etc/aiops/apt.conf"
