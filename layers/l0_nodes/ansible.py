@@ -7,11 +7,13 @@ and extra callbacks of the operator's ansible.cfg are switched off, because an a
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from aiops.layers.core.errors import FailedError, InputError
 
 _LIST_TIMEOUT = 120.0
 _ANSWER_TIMEOUT = 600.0
+_KILL_TIMEOUT = 5.0
 _PASSWORDS = (
     "ansible_become_password",
     "ansible_become_pass",
@@ -114,6 +117,9 @@ class Ansible:
         self._folder = folder
         self._lock = threading.Lock()
         self._revealed: Listing | None = None
+        self._running: set[subprocess.Popen[str]] = set()
+        self._running_lock = threading.Lock()
+        self._stopped = False
         # Where no file and no variable can have set any, all settings are defaults, and asking is saved.
         self._configured = any(name.startswith("ANSIBLE_") for name in environment) or any(
             file.exists() for file in configuration_files(environment, folder)
@@ -240,33 +246,72 @@ class Ansible:
             ]
             return self._run("ansible", arguments, _ANSWER_TIMEOUT)
 
+    def stop(self) -> None:
+        """End what runs, in whichever thread, and begin nothing more: the answers are wanted by nobody."""
+        with self._running_lock:
+            self._stopped = True
+            running = tuple(self._running)
+        for process in running:
+            _kill(process)
+
     def _run(self, name: str, arguments: Sequence[str], timeout: float) -> "subprocess.CompletedProcess[str]":
         command = Path(sys.executable).parent / name
         try:
-            return subprocess.run(
-                [str(command), *arguments],
-                env=self._environment,
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                timeout=timeout,
-                check=False,
-                start_new_session=True,  # without a terminal nothing can prompt for a password and wait
-            )
+            process = self._start([str(command), *arguments])
         except FileNotFoundError as error:
             raise FailedError(
                 f"`{command}` is missing",
                 code="ansible.missing",
                 hints=[f"`{sys.executable} -m pip install ansible-core`"],
             ) from error
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired as error:
             raise FailedError(
                 f"`{name}` did not end within {timeout:.0f} s",
                 code="ansible.timeout",
                 hints=["is a plugin or script of the inventory waiting for something?"],
             ) from error
+        finally:
+            self._end(process)
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    def _start(self, words: Sequence[str]) -> "subprocess.Popen[str]":
+        with self._running_lock:
+            if self._stopped:
+                raise FailedError("Ansible is not asked any more", code="ansible.stopped")
+            process = subprocess.Popen(
+                words,
+                env=self._environment,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,  # without a terminal nothing can prompt for a password and wait
+            )
+            self._running.add(process)
+        return process
+
+    def _end(self, process: "subprocess.Popen[str]") -> None:
+        """Leave nothing behind of a process, whether it ended or was given up."""
+        with self._running_lock:
+            self._running.discard(process)
+        if process.returncode is None:
+            _kill(process)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_KILL_TIMEOUT)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """Kill a process and those it started: it leads a session, which Ctrl-C at our terminal does not reach."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 _ANSWER = re.compile(r"^(?P<node>\S.*?) \| (?P<state>[A-Z]+!?)(?: \| rc=-?\d+)? => (?=\{)", re.MULTILINE)

@@ -74,9 +74,7 @@ class _Reader:
     def read(self, *, thorough: bool) -> Reading:
         sources = [read_source(file) for file in inventory_files(self._path)]
         self._outline = outline_of(sources, list(variable_files(self._path, self._folder)))
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            listing_later, own_later = pool.submit(self._listing), pool.submit(self._own_settings)
-            listing, self._own = listing_later.result(), own_later.result()
+        listing, self._own = self._listing_and_settings()
         groups, raw = listing.groups(), listing.variables()
         self._judge_listing(listing)
         self._secrets = self._secret_names() if raw else frozenset()
@@ -91,6 +89,18 @@ class _Reader:
             and self._lasting(raw)
         )
         return Reading(nodes, groups, tuple(dict.fromkeys(self._problems)), keepable)
+
+    def _listing_and_settings(self) -> tuple[Listing, AnsibleSettings]:
+        """Both at once: each is seconds of waiting for Ansible, which Ctrl-C or a failure of the other cuts short."""
+        pool = ThreadPoolExecutor(max_workers=2)
+        try:
+            listing, own = pool.submit(self._listing), pool.submit(self._own_settings)
+            return listing.result(), own.result()
+        except BaseException:
+            self._ansible.stop()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _listing(self) -> Listing:
         """What Ansible says; it is not asked about a file that it cannot read anyway."""

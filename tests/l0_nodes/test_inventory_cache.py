@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aiops.layers.core.errors import InputError
 from aiops.layers.l0_nodes import inventory_cache
+from aiops.layers.l0_nodes.ansible import Ansible
 from aiops.layers.l0_nodes.inventory import Inventory, read_inventory
 from aiops.layers.l0_nodes.withheld import Variables
 
@@ -27,13 +29,13 @@ class Site:
         self.path = Path("inventory.yml")
         (folder / "home").mkdir()
         (folder / "inventory.yml").write_text(INVENTORY)
-        run = subprocess.run
+        run = Ansible._run
 
-        def counted(*arguments: object, **options: object) -> object:
+        def counted(ansible: Ansible, *arguments: Any) -> object:
             self.asked += 1
-            return run(*arguments, **options)  # type: ignore[call-overload]
+            return run(ansible, *arguments)
 
-        monkeypatch.setattr(subprocess, "run", counted)
+        monkeypatch.setattr(Ansible, "_run", counted)
 
     @property
     def cache(self) -> Path:
