@@ -1,7 +1,8 @@
 """A node that does not answer now is still known from the last time it did."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from aiops.layers.core.errors import UnreachableError
@@ -27,12 +28,13 @@ class Prober:
 
     def __init__(self, *up: str, kernel: str = "6.1") -> None:
         self._up = up
-        self._kernel = kernel
+        self.kernel = kernel
+        self.moment = NOW
 
     def probe(self, nodes: Sequence[Node], asks_for: AsksFor) -> Iterator[Outcome[Record]]:
         for node in nodes:
             if node.name in self._up:
-                yield Outcome(node, value=record(node.name, self._kernel))
+                yield Outcome(node, value=replace(record(node.name, self.kernel), at=self.moment))
             else:
                 yield Outcome(node, error=UnreachableError("no answer", code="ssh.refused"))
 
@@ -95,3 +97,17 @@ def test_files_that_list_all_nodes_keep_a_node_that_does_not_answer(tmp_path: Pa
     assert kernels(later) == ["6.9", "6.1"]
     assert set(later.facts) == {"gpu01"}, "judges see only what answers now"
     assert kernels(survey(Prober("gpu01"), None)) == ["6.1", None]
+
+
+def test_what_templates_see_changes_with_facts_and_not_with_readings() -> None:
+    prober = Prober("gpu01", "gpu02")
+    found = survey(prober, None)
+    before = found.cluster
+    prober.moment += timedelta(seconds=5)
+    list(found.learn(NODES))
+    assert found.cluster is before
+    assert found.facts["gpu01"].at == prober.moment
+    prober.kernel = "6.9"
+    list(found.learn(NODES[:1]))
+    assert found.cluster is not before
+    assert kernels(found) == ["6.9", "6.1"]
