@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from aiops.layers.core.errors import InputError
+
 InventoryOption = Annotated[
     Path | None,
     typer.Option("-i", "--inventory", metavar="FILE", help="The inventory. [AIOPS_INVENTORY, ./inventory.yml]"),
@@ -22,3 +24,16 @@ OnOption = Annotated[
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would change, change nothing.")]
 FollowOption = Annotated[bool, typer.Option("-f", "--follow", help="Go on as more comes.")]
+
+
+def chosen_inventory(argument: Path | None, option: Path | None) -> Path | None:
+    """The inventory that was named, by position or by `-i`; None where neither was.
+
+    Raises:
+        InputError: Both name one, and not the same.
+    """
+    if argument is not None and option is not None and argument != option:
+        raise InputError(
+            f"two inventories are named: {argument} and {option}", code="usage.inventory", hints=["name one of them"]
+        )
+    return argument or option

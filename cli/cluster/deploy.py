@@ -15,6 +15,7 @@ from aiops.cli.options import (
     QuietOption,
     VerboseOption,
     YesOption,
+    chosen_inventory,
 )
 
 OnlyOption = Annotated[
@@ -51,7 +52,7 @@ def deploy(
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet, verbose=verbose)
     wish = Wish(
-        inventory or inventory_option,
+        chosen_inventory(inventory, inventory_option),
         only=only,
         start=start,
         on=on,

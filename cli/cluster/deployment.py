@@ -64,7 +64,9 @@ class Deployment:
         self._aiops = aiops
         self._screen = screen
         self._wish = wish
-        self._phases = choose(read_phases(wish.phases or shipped_phases()), wish.only, wish.start)
+        phases = read_phases(wish.phases or shipped_phases())
+        self._phases = choose(phases, wish.only, wish.start)
+        self._whole = len(self._phases) == len(phases)
         self._inventory = aiops.inventory(wish.inventory)
         self._nodes = self._inventory.select(wish.on)
         self._folder = aiops.home / "clusters" / self._inventory.cluster
@@ -238,7 +240,18 @@ class Deployment:
         elif not wish.dry_run:
             count = len(done.ledger.changed_nodes)
             what = f"{count} of {len(done.plan.nodes)} nodes changed" if count else "nothing had to change"
-            screen.note(f"{self._inventory.cluster} is as wanted; {what}")
+            screen.note(f"{self._covered()} is as wanted; {what}")
+
+    def _covered(self) -> str:
+        """What the deploy was about: the cluster, or the phases and nodes of it that were chosen."""
+        from aiops.layers.l0_nodes.nodeset import fold
+
+        cluster = self._inventory.cluster
+        names = ", ".join(phase.name for phase in self._phases)
+        phases = [] if self._whole else [f"phase{'s' * (len(self._phases) > 1)} {names}"]
+        part = len(self._nodes) < len(self._inventory.nodes)
+        nodes = [fold([node.name for node in self._nodes])] if part else []
+        return " on ".join([*phases, *nodes]) + f" of {cluster}" if phases or nodes else cluster
 
 
 def plan_lines(plan: "Plan") -> Sequence[str]:

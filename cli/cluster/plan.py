@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from aiops.cli.app import App
-from aiops.cli.options import InventoryArgument, InventoryOption, JsonOption, OnOption, QuietOption
+from aiops.cli.options import InventoryArgument, InventoryOption, JsonOption, OnOption, QuietOption, chosen_inventory
 
 from .deploy import ForksOption, FromOption, OnlyOption, PhasesOption
 
@@ -36,7 +36,7 @@ def plan(
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
     wish = Wish(
-        inventory or inventory_option,
+        chosen_inventory(inventory, inventory_option),
         only=only,
         start=start,
         on=on,

@@ -3,7 +3,7 @@
 import typer
 
 from aiops.cli.app import App
-from aiops.cli.options import InventoryArgument, InventoryOption, JsonOption, QuietOption
+from aiops.cli.options import InventoryArgument, InventoryOption, JsonOption, QuietOption, chosen_inventory
 
 
 def validate(
@@ -20,7 +20,7 @@ def validate(
 
     app: App = context.obj
     screen = app.screen(json=json, quiet=quiet)
-    path = app.locate(file or inventory)
+    path = app.locate(chosen_inventory(file, inventory))
     found = read_inventory(path, app.environment, app.home / "cache", folder=app.working_folder, thorough=True)
     roles = {role: [node.name for node in found.role(role)] for role in ROLES}
     if json:

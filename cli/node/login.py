@@ -1,6 +1,7 @@
 """`aiops node ssh`: a shell on a node, by the system's own ssh and the same configuration."""
 
 import os
+import shlex
 from typing import Annotated
 
 import typer
@@ -14,7 +15,8 @@ def ssh(
     context: typer.Context,
     node: Annotated[str, typer.Argument(metavar="NODE", help="Its name in the inventory.")],
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- CMD...]", help="A command instead of a shell.")
+        list[str] | None,
+        typer.Argument(metavar="[-- CMD...]", help="A command instead of a shell; a shell line is `sh -c '...'`."),
     ] = None,
     *,
     inventory: InventoryOption = None,
@@ -29,7 +31,7 @@ def ssh(
         raise InputError(f"{node} is this machine", code="ssh.local", hints=["you are there already"])
     options = ["-q"] if quiet else []
     address = found.connection.address or found.name
-    argv = ["ssh", *options, *ssh_words(found.connection), "--", address, *(words or ())]
+    argv = ["ssh", *options, *ssh_words(found.connection), "--", address, *([shlex.join(words)] if words else [])]
     aiops.stdout.flush()
     try:
         os.execvpe(argv[0], argv, dict(aiops.environment))  # noqa: S606 - there is no shell to go through

@@ -128,17 +128,28 @@ def choose(phases: Sequence[Phase], only: str | None, start: str | None) -> tupl
     """The phases of `--only` (several by commas) or from `--from` on; all by default.
 
     Raises:
-        InputError: There is no such phase.
+        InputError: There is no such phase, or none is chosen.
     """
     names = [phase.name for phase in phases]
+    known = f"the phases are {', '.join(names)}"
     wanted = [word.strip() for word in (only or "").split(",") if word.strip()]
+    for option, missing in (("--only", only is not None and not wanted), ("--from", start == "")):
+        if missing:
+            raise InputError(f"`{option}` names no phase", code="phase.nothing", hints=[known])
     for name in [*wanted, *([start] if start else [])]:
         if name not in names:
             near = get_close_matches(name, names, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"the phases are {', '.join(names)}"
+            hint = f"did you mean `{near[0]}`?" if near else known
             raise InputError(f"there is no phase `{name}`", code="phase.unknown", hints=[hint])
     later = phases[names.index(start) :] if start else phases
-    return tuple(phase for phase in later if not wanted or phase.name in wanted)
+    chosen = tuple(phase for phase in later if not wanted or phase.name in wanted)
+    if not chosen:
+        raise InputError(
+            f"nothing is left to do: `--only {only}` comes before `--from {start}`",
+            code="phase.nothing",
+            hints=["leave one of them out", known],
+        )
+    return chosen
 
 
 def _read(path: Path, problems: list[Problem]) -> Phase | None:

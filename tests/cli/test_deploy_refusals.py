@@ -46,3 +46,20 @@ def test_its_error_in_json(shown: Shown, phases: Path, monkeypatch: pytest.Monke
     assert document["error"]["code"] == "preflight.os"
     runs = shown("run", "list", "--json")
     assert '"failed"' in runs  # the journal is closed
+
+
+@pytest.mark.parametrize("verb", ["plan", "deploy", "validate"])
+def test_two_inventories(shown: Shown, tmp_path: Path, verb: str) -> None:
+    (tmp_path / "other.yml").write_text(INVENTORY)
+    screen = shown("cluster", verb, "-i", "inventory.yml", "other.yml")
+    assert screen.startswith("exit: 2\n")
+    assert "error: two inventories are named: other.yml and inventory.yml\n" in screen
+
+
+@pytest.mark.parametrize("chosen", [("--only", ""), ("--from", ""), ("--only", "mark", "--from", "later")])
+def test_no_phase_is_chosen(shown: Shown, phases: Path, tmp_path: Path, chosen: tuple[str, ...]) -> None:
+    (phases / "later").mkdir()
+    (phases / "later" / "phase.yml").write_text("phase: later\nafter: [mark]\nresources: []\n")
+    screen = shown("cluster", "deploy", "--yes", "--phases", str(phases), *chosen)
+    assert screen.startswith("exit: 2\n")
+    assert not (tmp_path / "mark").exists()

@@ -199,3 +199,9 @@ def test_ssh_is_the_systems_own(environment: dict[str, str], tmp_path: Path, ser
     command = [sys.executable, "-m", "aiops", "node", "ssh", "n1", "--", "echo", "here"]
     done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, b"here\n")
+
+
+def test_ssh_keeps_the_words_of_a_command_apart(environment: dict[str, str], server: Sshd) -> None:
+    command = [sys.executable, "-m", "aiops", "node", "ssh", "n1", "--", "sh", "-c", "echo 'a  b'; exit 7"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (7, b"a  b\n")

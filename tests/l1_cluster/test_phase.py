@@ -143,3 +143,12 @@ def test_choosing_phases(tmp_path: Path) -> None:
     assert [phase.name for phase in choose(phases, None, "b")] == ["b", "c"]
     with pytest.raises(InputError, match="no phase `d`"):
         choose(phases, "d", None)
+
+
+@pytest.mark.parametrize(("only", "start"), [("a", "b"), ("", None), (" , ", None), (None, "")])
+def test_choosing_no_phase_at_all_is_refused(tmp_path: Path, only: str | None, start: str | None) -> None:
+    for name in "ab":
+        write(tmp_path, name, f"phase: {name}\nresources: []\n")
+    with pytest.raises(InputError) as caught:
+        choose(read_phases(tmp_path), only, start)
+    assert caught.value.code == "phase.nothing"
