@@ -22,7 +22,9 @@ app = typer.Typer(no_args_is_help=True, help="A real cluster of booted hosts on 
 NameOption = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="Which lab; several stand side by side. [the only one]")
 ]
-NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="The host, e.g. `gpu01` or `gpu[01-02]`.")]
+NodeArgument = Annotated[
+    str, typer.Argument(metavar="NODE", help="The host, or some: `gpu[01-02]`, `@workers`, `@all`.")
+]
 _DEFAULT_NAME = "lab"
 
 
@@ -162,12 +164,10 @@ def fault(
     quiet: QuietOption = False,
 ) -> None:
     """Make something go wrong on a host (or a set of hosts, `gpu[01-02]`); returns when it has."""
-    from aiops.layers.l0_nodes.nodeset import expand
-
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
     lab = _open(aiops, screen, name)
-    nodes = expand(node)
+    nodes = _hosts(lab, node)
     for each in nodes:
         lab.fault(each, kind, device=device, value=value)
     if json:
@@ -189,12 +189,10 @@ def heal(
     quiet: QuietOption = False,
 ) -> None:
     """Undo the faults of a host or a set of hosts."""
-    from aiops.layers.l0_nodes.nodeset import expand
-
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
     lab = _open(aiops, screen, name)
-    healed = {each: list(lab.heal(each, kind)) for each in expand(node)}
+    healed = {each: list(lab.heal(each, kind)) for each in _hosts(lab, node)}
     if json:
         screen.document({"lab": lab.state.name, "healed": healed})
         return
@@ -226,6 +224,20 @@ def _open(aiops: App, screen: Screen, name: str | None) -> "Lab":
         )
     chosen = name or (names[0] if names else _DEFAULT_NAME)
     return Lab.open(chosen, home=aiops.home, vendors=_vendors(aiops), events=_events(aiops, screen))
+
+
+def _hosts(lab: "Lab", text: str) -> tuple[str, ...]:
+    """The hosts that `text` names, by names or by the lab's groups; all are known before anything is done to one."""
+    from aiops.layers.l0_nodes.nodeset import expand, select
+
+    if "@" in text or text.startswith("!"):
+        names = [host.name for host in lab.hosts]
+        roles = {host.role: [one.name for one in lab.hosts if one.role == host.role] for host in lab.hosts}
+        return select(text, names, {**roles, "all": names})
+    chosen = expand(text)
+    if not chosen:
+        raise InputError("no host is named", code="nodeset.empty", hints=["`aiops lab status` shows all hosts"])
+    return tuple(lab.state.host(name).name for name in chosen)
 
 
 def _vendors(aiops: App) -> "list[Vendor]":

@@ -7,21 +7,30 @@ from aiops.layers.core.errors import InputError
 
 def fold(names: Iterable[str]) -> str:
     """`["gpu01", "gpu02", "head"]` -> `gpu[01-02],head`."""
-    from ClusterShell.NodeSet import NodeSet
+    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet
 
-    return str(NodeSet.fromlist(list(names)))
+    return str(NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP))
 
 
 def expand(text: str) -> tuple[str, ...]:
     """`gpu[01-02],head` -> `("gpu01", "gpu02", "head")`, sorted.
 
-    Raises:
-        InputError: The text is not a node set.
-    """
-    from ClusterShell.NodeSet import NodeSet, NodeSetParseError
+    Groups are the inventory's, see `select`: ClusterShell's own, of this machine's /etc/clustershell, are never asked.
 
+    Raises:
+        InputError: The text is not a node set, or has a group.
+    """
+    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetParseError
+
+    group = next((term for term in _terms(text) if term.removeprefix("!").startswith("@")), None)
+    if group is not None:
+        raise InputError(
+            f"`{group}` is a group; only names of nodes can stand here",
+            code="nodeset.group",
+            hints=["write it as `gpu[01-04],head`"],
+        )
     try:
-        return tuple(sorted(NodeSet(text)))
+        return tuple(sorted(NodeSet(text, resolver=RESOLVER_NOGROUP)))
     except NodeSetParseError as error:
         raise InputError(
             f"`{text}` is not a node set: {error}", code="nodeset.syntax", hints=["write it as `gpu[01-04],head`"]
