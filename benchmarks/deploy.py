@@ -31,16 +31,16 @@ def planned_phases(ran: Ran) -> list[str]:
     return [one["phase"] for one in phases if one["changes"]]
 
 
-def plain(made: Rig) -> float:
-    """Seconds that plain ansible-playbook takes for all phases; the hosts must be bare."""
+def plain(made: Rig) -> tuple[float, float]:
+    """Seconds, and seconds of processor, that plain ansible-playbook takes for all phases; the hosts must be bare."""
     with tempfile.TemporaryDirectory(prefix="aiops-bench-") as name:
         folder = Path(name) / "plan"
         phases = planned_phases(made.plan("--write", str(folder)))
-        seconds = sum(made.plain(folder, phase, Settings().forks).seconds for phase in phases)
+        ran = [made.plain(folder, phase, Settings().forks) for phase in phases]
     left = planned_phases(made.plan())
     if left:
         raise BrokenError(f"plain ansible-playbook left {', '.join(left)} to do")
-    return seconds
+    return sum(one.seconds for one in ran), sum(one.cpu for one in ran)
 
 
 def main() -> int:
@@ -55,16 +55,18 @@ def main() -> int:
             if number:
                 made.lab.reset()
             plans.append(made.plan().seconds)
-            firsts.append(made.deploy().seconds)
+            firsts.append(made.deploy())
             second = made.deploy()
             if changed(second):
                 raise BrokenError(f"the second deploy changed {sorted(changed(second))}")
             seconds.append(second.seconds)
             made.lab.reset()
             plains.append(plain(made))
-    first = Figure(f"first deploy, {options.nodes} nodes and a head", "s", tuple(firsts))
+    first = Figure(f"first deploy, {options.nodes} nodes and a head", "s", tuple(one.seconds for one in firsts))
+    first_cpu = Figure("first deploy, the controller's processor", "CPU-s", tuple(one.cpu for one in firsts))
     again = Figure("second deploy, nothing to change", "s", tuple(seconds))
-    ansible = Figure("the same by plain ansible-playbook", "s", tuple(plains))
+    ansible = Figure("the same by plain ansible-playbook", "s", tuple(seconds for seconds, _ in plains))
+    ansible_cpu = Figure("plain ansible-playbook, the controller's processor", "CPU-s", tuple(cpu for _, cpu in plains))
     return report(
         Path(__file__).stem,
         [
@@ -74,6 +76,9 @@ def main() -> int:
             Figure("second over first", "", (again.median / first.median,), limit=0.4),
             ansible,
             Figure("first over plain ansible-playbook", "", (first.median / ansible.median,), limit=1.1),
+            first_cpu,
+            ansible_cpu,
+            Figure("first over plain ansible-playbook, processor", "", (first_cpu.median / ansible_cpu.median,)),
         ],
         simulated=SIMULATED,
     )
