@@ -232,8 +232,10 @@ def _hosts(lab: "Lab", text: str) -> tuple[str, ...]:
 
     if "@" in text or text.startswith("!"):
         names = [host.name for host in lab.hosts]
-        roles = {host.role: [one.name for one in lab.hosts if one.role == host.role] for host in lab.hosts}
-        return select(text, names, {**roles, "all": names})
+        groups: dict[str, list[str]] = {"all": names}
+        for host in lab.hosts:
+            groups.setdefault(host.role, []).append(host.name)
+        return select(text, names, groups)
     chosen = expand(text)
     if not chosen:
         raise InputError("no host is named", code="nodeset.empty", hints=["`aiops lab status` shows all hosts"])

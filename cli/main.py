@@ -39,7 +39,7 @@ class _Nouns(TyperGroup):
 root = typer.Typer(
     name="aiops",
     cls=_Nouns,
-    help="Run a private AI compute cluster over SSH, from bare nodes to served models.",
+    help="Run a private AI compute cluster over SSH, from bare nodes to Slurm and monitoring.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -87,11 +87,11 @@ def main(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
     screen = app.screen(json="--json" in ours, quiet="-q" in ours or "--quiet" in ours)
     try:
         return _run(words, app, screen)
-    except (KeyboardInterrupt, typer.Abort):
-        screen.error(FailedError("interrupted", code="interrupted"))
+    except (KeyboardInterrupt, typer.Abort) as cut:
+        screen.error(FailedError("interrupted", code="interrupted", hints=getattr(cut, "__notes__", ())))
         return Exit.INTERRUPTED
-    except TerminatedError:
-        screen.error(FailedError("terminated", code="terminated"))
+    except TerminatedError as cut:
+        screen.error(FailedError("terminated", code="terminated", hints=getattr(cut, "__notes__", ())))
         return Exit.TERMINATED
     except PipeClosedError:
         # Python flushes stdout once more when it ends, and would complain.

@@ -2,11 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
 from aiops.cli.app import App
-from aiops.cli.options import InventoryArgument, JsonOption, QuietOption, YesOption
+from aiops.cli.options import (
+    InventoryArgument,
+    InventoryOption,
+    JsonOption,
+    QuietOption,
+    YesOption,
+    chosen_inventory,
+)
 from aiops.layers.core.clock import rfc3339
 from aiops.layers.core.errors import ConflictError, FailedError
 from aiops.layers.l1_cluster.lock import STALE_SECONDS, ClusterLock, Holder
@@ -19,13 +27,14 @@ def show(
     context: typer.Context,
     *,
     inventory: InventoryArgument = None,
+    inventory_option: InventoryOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Show who holds the lock, since when, and where it is kept."""
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
-    with _lock(aiops, inventory) as lock:
+    with _lock(aiops, chosen_inventory(inventory, inventory_option)) as lock:
         holder = lock.show()
     if json:
         screen.document({"place": lock.place, "holder": holder.document() if holder else None})
@@ -57,6 +66,7 @@ def release(
     context: typer.Context,
     *,
     inventory: InventoryArgument = None,
+    inventory_option: InventoryOption = None,
     yes: YesOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -64,7 +74,7 @@ def release(
     """Take the lock away from whoever holds it; their deploy stops before its next step."""
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
-    with _lock(aiops, inventory) as lock:
+    with _lock(aiops, chosen_inventory(inventory, inventory_option)) as lock:
         holder, unreadable = _look(lock)
         if holder is None and unreadable is None:
             if json:
@@ -109,9 +119,9 @@ def _question(lock: ClusterLock, holder: Holder | None) -> str:
 
 
 @contextmanager
-def _lock(aiops: App, option: "InventoryArgument") -> Iterator[ClusterLock]:
+def _lock(aiops: App, named: Path | None) -> Iterator[ClusterLock]:
     """The lock of the inventory's cluster, for the time of the block."""
-    inventory = aiops.inventory(option)
+    inventory = aiops.inventory(named)
     with aiops.fleet(inventory) as fleet:
         head = fleet.transport(inventory.head) if inventory.head else None
         yield ClusterLock.of(head, aiops.home / "clusters" / inventory.cluster / "lock", aiops.clock)

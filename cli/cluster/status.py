@@ -9,7 +9,7 @@ import typer
 from aiops.cli.app import App
 from aiops.cli.cell import Cell
 from aiops.cli.exit import Exit, worst
-from aiops.cli.options import InventoryArgument, JsonOption, OnOption, QuietOption
+from aiops.cli.options import InventoryArgument, InventoryOption, JsonOption, OnOption, QuietOption, chosen_inventory
 from aiops.cli.screen import Screen
 from aiops.layers.core.errors import AiopsError
 from aiops.layers.l0_nodes.nodeset import fold
@@ -27,6 +27,7 @@ def status(
     context: typer.Context,
     *,
     inventory: InventoryArgument = None,
+    inventory_option: InventoryOption = None,
     on: OnOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -37,16 +38,17 @@ def status(
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
-    read = aiops.inventory(inventory)
+    read = aiops.inventory(chosen_inventory(inventory, inventory_option))
     nodes = read.select(on)
     with aiops.store() as store:
         runs = Runs(store)
         results = runs.latest_results(read.cluster)
         last = next(iter(runs.newest(cluster=read.cluster, limit=1)), None)
+        running = runs.running(read.cluster)
     with aiops.fleet(read) as fleet:
         live = _look(aiops, screen, fleet, nodes)
         targets = _targets(read, fleet, live) if {one.phase for one in results} & _measuring() else None
-    found = cluster_status(read, nodes, results, last, live)
+    found = cluster_status(read, nodes, results, last, live, running)
     if json:
         screen.document({**found.document(), "prometheus": _prometheus_document(targets)})
     else:
@@ -100,8 +102,12 @@ def _show(screen: Screen, found: "ClusterStatus", targets: "tuple[Target, ...] |
     last = found.last
     when = f"last run {last.id}, {last.status}, {screen.time(last.started)}" if last else "nothing was deployed yet"
     screen.line(f"{found.cluster} · {_count(len(found.nodes))}{simulated} · {when}")
+    for run in found.running:
+        screen.line(
+            f"a deploy is running: run {run.id} by {run.owner.user}@{run.owner.host}, {screen.time(run.started)}"
+        )
     screen.line("")
-    screen.table(("nodes", "state", "system", "kernel", "accelerators", "driver", "reason"), _node_rows(found))
+    screen.table(("nodes", "last deploy", "system", "kernel", "accelerators", "driver", "reason"), _node_rows(found))
     if found.results:
         screen.line("")
         screen.table(("phase", "outcome", "nodes", "run", "at"), _phase_rows(found))
@@ -114,9 +120,12 @@ def _show(screen: Screen, found: "ClusterStatus", targets: "tuple[Target, ...] |
         screen.line(f"Prometheus: {sum(target.up is True for target in targets)}/{len(targets)} targets up")
         for target in down:
             screen.line(f"  {target.job} {target.node or target.instance}: {target.reason or 'down'}")
-    failed = [node.node for node in found.nodes if node.state == "failed"]
-    if failed and last:
-        screen.hint(f"why: `aiops run show {last.id} --node {fold(failed)}`")
+    failed: dict[str, list[str]] = {}
+    for node in found.nodes:
+        if node.run is not None:
+            failed.setdefault(node.run, []).append(node.node)
+    for run_id, names in failed.items():
+        screen.hint(f"why: `aiops run show {run_id} --node {fold(names)}`")
     new = found.states["new"]
     if new:
         screen.hint(f"{_count(new)} never deployed: `aiops cluster deploy`")
@@ -132,9 +141,14 @@ def _node_rows(found: "ClusterStatus") -> list[tuple[str | None, ...]]:
 
 
 def _phase_rows(found: "ClusterStatus") -> list[tuple[Cell, ...]]:
-    """The last result of each phase, nodes with the same in one row, with the newest time."""
+    """The last result of each phase in their order, nodes with the same in one row, with the newest time."""
+    from aiops.layers.l1_cluster.phase import read_phases, shipped_phases
+
+    order = ["connect", "preflight", *(phase.name for phase in read_phases(shipped_phases()))]
+    place = {name: number for number, name in enumerate(order)}
+    place["verify"] = len(order) + 1  # after phases of one's own
     groups: dict[tuple[str, str, str], list[tuple[str, datetime]]] = {}
-    for result in found.results:
+    for result in sorted(found.results, key=lambda one: place.get(one.phase, len(order))):
         groups.setdefault((result.phase, result.outcome, result.run), []).append((result.node, result.at))
     return [
         (phase, outcome, fold(name for name, _ in members), run, max(at for _, at in members))

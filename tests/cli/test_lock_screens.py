@@ -82,3 +82,11 @@ def test_a_state_that_cannot_be_read(shown: Shown, lock: ClusterLock, tmp_path: 
 
 def answer(screen: str) -> str:
     return screen.partition("--- stdout\n")[2].partition("--- stderr\n")[0]
+
+
+def test_the_inventory_is_named_once_either_way(shown: Shown, tmp_path: Path) -> None:
+    (tmp_path / "inventory.yml").rename(tmp_path / "other.yml")
+    for command in (("lock", "show"), ("lock", "release")):
+        for words in (("-i", "other.yml"), ("other.yml",)):
+            assert "clusters/lab-a/lock` is free" in shown("cluster", *command, *words)
+        assert shown("cluster", *command, "other.yml", "-i", "third.yml").startswith("exit: 2\n")

@@ -56,6 +56,12 @@ def test_a_node_that_does_not_answer(shown: Shown, tmp_path: Path) -> None:
     assert "away" in rows[1][-1]
 
 
+def test_the_inventory_may_be_named_by_an_option(shown: Shown, tmp_path: Path) -> None:
+    (tmp_path / "inventory.yml").rename(tmp_path / "other.yml")
+    assert shown("cluster", "status", "--on", "here", "-i", "other.yml").startswith("exit: 0\n")
+    assert shown("cluster", "status", "--on", "here", "-i", "third.yml", "other.yml").startswith("exit: 2\n")
+
+
 def test_a_failed_phase(shown: Shown, tmp_path: Path) -> None:
     deploy(tmp_path / "home", "failed")
     screen = shown("cluster", "status", "--on", "here")
