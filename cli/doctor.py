@@ -93,12 +93,15 @@ def _ansible() -> Finding:
 
 
 def _home(home: Path) -> Finding:
-    if not home.exists():
+    elsewhere = "set AIOPS_HOME to a folder of your own"
+    nearest = next(path for path in (home, *home.parents) if path.exists())
+    mine = nearest != home or home.stat().st_uid == os.geteuid()
+    if not nearest.is_dir() or not mine or not os.access(nearest, os.W_OK | os.X_OK):
+        words = "not yours to write" if nearest.is_dir() else "not a folder"
+        return Finding("home", "critical", f"{nearest} is {words}", elsewhere)
+    if nearest != home:
         return Finding("home", "ok", f"{home} will be made when it is needed")
-    found = home.stat()
-    if found.st_uid != os.geteuid() or not os.access(home, os.W_OK):
-        return Finding("home", "critical", f"{home} is not yours to write", "set AIOPS_HOME to a folder of your own")
-    if stat.S_IMODE(found.st_mode) & _PRIVATE:
+    if stat.S_IMODE(home.stat().st_mode) & _PRIVATE:
         return Finding("home", "warn", f"{home} can be read by others", f"`chmod 0700 {home}`")
     free = shutil.disk_usage(home).free // _MIB
     if free < _ROOM_MIB:

@@ -26,8 +26,8 @@ def init(
 ) -> None:
     """Write a commented inventory.yml."""
     from aiops.layers.core.file import write_new
-    from aiops.layers.l0_nodes.inventory_draft import Host, draft, head_of, parse_hosts
-    from aiops.layers.l0_nodes.nodeset import expand, fold
+    from aiops.layers.l0_nodes.inventory_draft import draft, head_of, named_hosts, parse_hosts
+    from aiops.layers.l0_nodes.nodeset import fold
 
     app: App = context.obj
     screen = app.screen(json=json, quiet=quiet)
@@ -42,11 +42,7 @@ def init(
     answer: dict[str, object] = {"path": str(path)}
     if hosts is not None:
         source = app.working_folder / hosts
-        given = (
-            parse_hosts(source.read_text("utf-8"), hosts)
-            if source.is_file()
-            else tuple(Host(name) for name in expand(hosts))
-        )
+        given = parse_hosts(_text(source), hosts) if source.is_file() else named_hosts(hosts)
         chosen = head_of(given, head)
         text = draft(text, given, chosen)
         workers = [host.name for host in given if host is not chosen]
@@ -71,3 +67,13 @@ def init(
     else:
         screen.line(str(path))
     screen.hint(f"edit it, then `aiops cluster validate {shlex.quote(str(file))}`")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(
+            f"{file} cannot be read: {reason}", code="inventory.hosts", hints=[f"`ls -l {shlex.quote(str(file))}`"]
+        ) from error

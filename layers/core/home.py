@@ -27,6 +27,14 @@ def home_path(environment: Mapping[str, str]) -> Path:
 
 
 def ensure_folder(path: Path) -> Path:
-    """Make `path` and its missing parents, readable by their owner only; return it."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Make `path` and its missing parents, readable by their owner only; return it.
+
+    Raises:
+        OSError: Something else is in the way, or may not be written.
+    """
+    # mkdir(parents=True) would leave the parents readable by others.
+    if not path.is_dir():
+        if path.parent != path:
+            ensure_folder(path.parent)
+        path.mkdir(exist_ok=True, mode=0o700)
     return path

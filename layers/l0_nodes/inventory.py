@@ -11,6 +11,7 @@ from aiops.layers.core.errors import InputError, NotFoundError, Problem
 
 from . import inventory_cache
 from .ansible import Ansible
+from .inventory_files import foreign
 from .key_file import key_trouble
 from .node import Become, Connection, Node
 from .nodeset import select
@@ -142,6 +143,12 @@ def read_inventory(
 def _read(path: Path, environment: Mapping[str, str], cache: Path, folder: Path, *, thorough: bool) -> Inventory:
     if not path.exists():
         raise InputError(f"there is no inventory {path}", code="inventory.missing", hints=[_INIT])
+    if path.is_dir() and (reason := foreign(path)) is not None:
+        raise InputError(
+            f"{path} is not taken for an inventory: {reason}",
+            code="inventory.foreign",
+            hints=["name the inventory's own file or directory"],
+        )
     key = _key(path, environment, folder)
     kept = inventory_cache.load(cache, path, key) if key and not thorough else None
     if kept is not None and (inventory := _restored(kept, path, environment, folder)) is not None:

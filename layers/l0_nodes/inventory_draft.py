@@ -51,6 +51,23 @@ def parse_hosts(text: str, file: str) -> tuple[Host, ...]:
     return tuple(hosts.values())
 
 
+def named_hosts(names: str) -> tuple[Host, ...]:
+    """The hosts of a node set.
+
+    Raises:
+        InputError: It is no node set, or something in it is no name for a host.
+    """
+    expanded = expand(names)
+    try:
+        return tuple(Host(_checked(name)) for name in expanded)
+    except ValueError as error:
+        raise InputError(
+            f"{error}, and there is no file `{names}`",
+            code="inventory.hosts",
+            hints=["write a node set, `head,gpu[01-16]`, or the path of a file with a host to a line"],
+        ) from error
+
+
 def _line(words: list[str]) -> Iterable[Host]:
     if not words:
         return ()

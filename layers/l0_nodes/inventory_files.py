@@ -12,6 +12,9 @@ _IGNORED = re.compile(
     r"^\.|^(?:host_vars|group_vars|vars_plugins)$|(?:\.(?:pyc|pyo|swp|bak|rpm|md|txt|rst|orig|cfg|retry)|~)$"
 )
 
+_MOST_FILES = 250
+_MOST_PROGRAMS = 8
+
 Scope = Literal["host", "group"]
 _FOLDERS: tuple[tuple[str, Scope], ...] = (("group_vars", "group"), ("host_vars", "host"))
 
@@ -33,6 +36,34 @@ def inventory_files(path: Path) -> Iterator[Path]:
     for entry in sorted(path.iterdir()):
         if not _IGNORED.search(entry.name):
             yield from inventory_files(entry)
+
+
+def foreign(path: Path) -> str | None:
+    """Why the directory `path` is surely no inventory, found by names and modes alone; None where it may be one.
+
+    Ansible runs every executable in an inventory and reads all else, so a wrong directory is refused before that.
+
+    Raises:
+        OSError: A folder of it cannot be listed.
+    """
+    count = programs = 0
+    folders = [path]
+    while folders:
+        for entry in folders.pop().iterdir():
+            if _IGNORED.search(entry.name):
+                continue
+            count += 1
+            if entry.is_dir():
+                folders.append(entry)
+            elif entry.exists() and not entry.is_file():
+                return f"it has a file that is not a plain one, {entry}"
+            else:
+                programs += os.access(entry, os.X_OK)
+            if count > _MOST_FILES:
+                return f"it has more than {_MOST_FILES} files"
+            if programs > _MOST_PROGRAMS:
+                return f"it has more than {_MOST_PROGRAMS} executable files, each of which Ansible would run"
+    return None
 
 
 def variable_files(path: Path, folder: Path) -> Iterator[VariableFile]:

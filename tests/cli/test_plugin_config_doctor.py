@@ -1,4 +1,5 @@
 import json
+import stat
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aiops.layers.core.home import ensure_folder
 from aiops.layers.core.plugin import Plugins
 
 Shown = Callable[..., str]
@@ -86,3 +88,18 @@ def test_doctor_says_what_is_wrong_and_what_to_do(
     assert "accelerator.gone\tcritical\t" in screen
     assert "hint: ssh: install it: `apt-get install openssh-client`\n" in screen
     assert "hint: home: `chmod 0700 [TMP]/home`\n" in screen
+
+
+@pytest.mark.parametrize("below", ["", "/deeper/home"])
+def test_doctor_sees_a_home_that_is_a_file(shown: Shown, tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("")
+    screen = shown("doctor", environment={"AIOPS_HOME": f"{tmp_path}/file{below}"})
+    assert screen.startswith("exit: 4\n")
+    assert "home\tcritical\t[TMP]/file is not a folder\n" in screen
+
+
+def test_no_folder_that_is_made_can_be_read_by_others(tmp_path: Path) -> None:
+    home = tmp_path / "state" / "aiops"
+    made = ensure_folder(home / "keys" / "trusted")
+    folders = (made, made.parent, home, home.parent)
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}

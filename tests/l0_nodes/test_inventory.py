@@ -306,11 +306,14 @@ def test_init_from_a_file_of_hosts(tmp_path: Path) -> None:
         (["--from", "gpu[1-2]", "--head", "gpu3"], "there is no host `gpu3`"),
         (["--head", "a"], "`--head` chooses among the hosts of `--from`"),
         (["--from", "hosts"], "the list of hosts hosts is wrong"),
+        (["--from", "/nope"], "`/nope` is no name for a host, and there is no file `/nope`"),
+        (["--from", "bytes"], "cannot be read: it is not UTF-8 text"),
         (["nowhere/inventory.yml"], "cannot be written"),
     ],
 )
 def test_init_refuses_what_it_cannot_use(words: Iterable[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("a b c\na 10.0.0.1\na 10.0.0.2\n$x\n")
+    (tmp_path / "bytes").write_bytes(b"\xff")
     code, out, err = init(tmp_path, *words)
     assert (code, out) == (2, "")
     assert message in err

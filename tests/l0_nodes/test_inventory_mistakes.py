@@ -1,6 +1,7 @@
 """Bad inventories: each mistake is told with its file, its line and what to do, by the command and with exit code 2."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
@@ -487,3 +488,35 @@ def test_the_broken_settings_of_ansible_are_told_in_its_words(tmp_path: Path) ->
     assert code == 2
     assert "ansible.cfg" in err
     assert "Traceback" not in err
+
+
+def _refused(tmp_path: Path) -> str:
+    err = StringIO()
+    environment = {"AIOPS_HOME": str(tmp_path / "home"), "PATH": "/usr/bin"}
+    assert main(["cluster", "validate", "folder"], App(environment, stderr=err, working_folder=tmp_path)) == 2
+    return err.getvalue()
+
+
+def test_a_folder_that_is_no_inventory_runs_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(9):
+        program = folder / f"program{number}"
+        program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        program.chmod(0o755)
+    assert "more than 8 executable files" in _refused(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_of_everything_is_refused_unread(tmp_path: Path) -> None:
+    folder = tmp_path / "folder" / "deeper"
+    folder.mkdir(parents=True)
+    for number in range(251):
+        (folder / f"{number}.conf").touch()
+    assert "more than 250 files" in _refused(tmp_path)
+
+
+def test_a_pipe_among_the_files_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / "pipe")
+    assert "not a plain one" in _refused(tmp_path)
