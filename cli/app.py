@@ -31,6 +31,7 @@ class App:
     clock: Clock = field(default_factory=SystemClock)
     plugins: Plugins = field(default_factory=Plugins)
     working_folder: Path = field(default_factory=Path.cwd)
+    _named: Path | None = field(default=None, init=False)
 
     @property
     def home(self) -> Path:
@@ -50,7 +51,14 @@ class App:
             json=json,
             quiet=quiet,
             verbose=verbose,
+            pasteable=self._pasteable,
         )
+
+    def _pasteable(self, hint: str) -> str:
+        """A hint whose commands find the inventory that this command line named."""
+        from .pasteable import with_inventory
+
+        return with_inventory(hint, self._named)
 
     def store(self) -> "Store":
         """The database of what happened; made when absent. The caller closes it."""
@@ -66,6 +74,7 @@ class App:
         """
         from aiops.layers.l0_nodes.inventory import locate
 
+        self._named = option
         return locate(option, self.environment, self.working_folder)
 
     def inventory(self, option: Path | None = None) -> "Inventory":
@@ -78,6 +87,10 @@ class App:
 
         path = self.locate(option)
         return read_inventory(path, self.environment, self.home / "cache", folder=self.working_folder)
+
+    def nickname(self, path: str) -> str:
+        """`path` as it is called from the working folder, if it lies there; other words as they are."""
+        return path.removeprefix(f"{self.working_folder}/")
 
     def fleet(
         self,

@@ -1,5 +1,6 @@
 """`aiops run`: what was done to which node, read from the journals."""
 
+import shlex
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from aiops.layers.core.event import Event
 from aiops.layers.l0_nodes.nodeset import expand, fold
-from aiops.layers.l1_cluster.run import RUNNING, Result, Run, Runs
+from aiops.layers.l1_cluster.run import INTERRUPTED, RUNNING, Result, Run, Runs
 
 from .app import App
 from .duration import spell
@@ -34,15 +35,20 @@ def list_(
     screen = aiops.screen(json=json, quiet=quiet)
     with aiops.store() as store:
         runs = Runs(store).newest(cluster=cluster, limit=last)
+        clusters = Runs(store).clusters()
     if json:
         screen.document([run.document() for run in runs])
         return
     if not runs:
-        screen.note("nothing was run yet")
+        known = ", ".join(clusters)
+        screen.note(f"nothing was run on `{cluster}`; there are runs of {known}" if known else "nothing was run yet")
         return
     screen.table(
         ("run", "cluster", "started", "took", "status", "exit", "by", "command"),
-        [(run.id, run.cluster, run.started, _took(run), run.status, run.exit, _by(run), run.command) for run in runs],
+        [
+            (run.id, run.cluster, run.started, _took(run), run.status, run.exit, _by(run), _command(aiops, screen, run))
+            for run in runs
+        ],
     )
 
 
@@ -62,6 +68,8 @@ def show(
         found = runs.find(run)
         nodes = runs.nodes(found.id, on)
         results = [result for result in runs.results(found.id) if result.node in nodes]
+        if found.status == INTERRUPTED:
+            results += [result for result in runs.cut_off(found.id) if result.node in nodes]
         told = [event for event in runs.events(found.id) if event.node in nodes]
     failures = [event for event in told if event.kind == "task_failed"]
     if json:
@@ -178,6 +186,13 @@ def _failure(screen: Screen, event: Event) -> None:
 
 def _took(run: Run) -> str | None:
     return spell((run.ended - run.started).total_seconds()) if run.ended else None
+
+
+def _command(aiops: App, screen: Screen, run: Run) -> str:
+    """What was typed; on a terminal with files as they are called from here."""
+    if not screen.terminal:
+        return run.command
+    return shlex.join(aiops.nickname(word) for word in shlex.split(run.command))
 
 
 def _by(run: Run) -> str:

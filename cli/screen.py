@@ -2,8 +2,9 @@
 
 import json
 import os
+import textwrap
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from aiops.layers.core.clock import Clock, SystemClock
@@ -14,6 +15,9 @@ from .step import Step
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+_WHOLE = frozenset({"run"})
+"""Columns whose values are pasted: never broken over lines."""
 
 _ERASE_LINE = "\r\x1b[2K"
 
@@ -36,6 +40,7 @@ class Screen:
         json: bool = False,
         quiet: bool = False,
         verbose: int = 0,
+        pasteable: Callable[[str], str] = str,
     ) -> None:
         self._stdout = stdout
         self._stderr = stderr
@@ -45,6 +50,7 @@ class Screen:
         self.json = json
         self.quiet = quiet
         self.verbose = verbose
+        self.pasteable = pasteable
         self._lock = threading.Lock()
         self._live = ""
 
@@ -80,7 +86,7 @@ class Screen:
         style = "" if self._environment.get("NO_COLOR") else "bold"
         table = Table(box=None, padding=(0, 2, 0, 0), header_style=style, pad_edge=False)
         for title in header:
-            table.add_column(title.upper(), overflow="fold")
+            table.add_column(title.upper(), overflow="fold", no_wrap=title in _WHOLE)
         for row in rows:
             table.add_row(*(Text(for_person(value, now)) for value in row))
         console = Console(file=self._stdout, highlight=False, _environ=dict(self._environment))
@@ -95,6 +101,29 @@ class Screen:
     def time(self, at: "datetime") -> str:
         """`at` as the answer shows it: relative on a terminal, RFC 3339 in a pipe."""
         return for_person(at, self.clock.now()) if self.terminal else for_program(at)
+
+    def wrapped(self, text: str, indent: int, *, aside: bool = False) -> str:
+        """`text` for the terminal that it goes to: broken between words, later lines `indent` columns in.
+
+        Elsewhere it stays one line.
+
+        Args:
+            text: One line.
+            indent: Of the lines after the first.
+            aside: Whether it goes to stderr.
+        """
+        stream = self._stderr if aside else self._stdout
+        if not stream.isatty():
+            return text
+        lead = len(text) - len(text.lstrip())
+        return textwrap.fill(
+            text.lstrip(),
+            _columns(stream, self._environment),
+            initial_indent=" " * lead,
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
     def _answer(self, text: str) -> None:
         with self._lock:
@@ -127,7 +156,7 @@ class Screen:
             return
         with self._lock:
             self._clear()
-            self._live = text[: self._columns()]
+            self._live = text[: _columns(self._stderr, {})]
             self._write(self._live)
 
     def note(self, text: str) -> None:
@@ -137,7 +166,7 @@ class Screen:
 
     def hint(self, text: str) -> None:
         """What to type next."""
-        self.note(f"hint: {text}")
+        self.note(f"hint: {self.pasteable(text)}")
 
     def warn(self, text: str) -> None:
         """Something to know that is no failure; told also when quiet."""
@@ -147,15 +176,15 @@ class Screen:
     def error(self, error: AiopsError) -> None:
         """An error: `error:`, its problems with file and line, a blank line, `hint:` lines; or one document."""
         if self.json:
-            self.document({"error": error_document(error)})
+            self.document({"error": error_document(error, self.pasteable)})
             return
         lines = [f"error: {clean(error.message)}"]
         for problem in error.problems:
             lines.append(f"  {clean(str(problem))}")
             if problem.hint:
-                lines.append(f"    {clean(problem.hint)}")
+                lines.append(f"    {clean(self.pasteable(problem.hint))}")
         if error.hints and not self.quiet:
-            lines += ["", *(f"hint: {clean(hint)}" for hint in error.hints)]
+            lines += ["", *(f"hint: {clean(self.pasteable(hint))}" for hint in error.hints)]
         self._aside("".join(f"{line}\n" for line in lines))
 
     def confirm(self, question: str, *, yes: bool) -> bool:
@@ -193,16 +222,21 @@ class Screen:
         except BrokenPipeError:
             return
 
-    def _columns(self) -> int:
-        try:
-            return os.get_terminal_size(self._stderr.fileno()).columns
-        except OSError:
-            return 80
+
+def _columns(stream: TextIO, environment: Mapping[str, str]) -> int:
+    """The width of a terminal; COLUMNS says it over what it tells."""
+    wanted = environment.get("COLUMNS", "")
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
-def error_document(error: AiopsError) -> dict[str, Any]:
+def error_document(error: AiopsError, pasteable: Callable[[str], str] = str) -> dict[str, Any]:
     """An error as what stands under `error` in a document."""
-    document: dict[str, Any] = {"code": error.code, "message": error.message, "hint": "; ".join(error.hints)}
+    document: dict[str, Any] = {"code": error.code, "message": error.message, "hint": pasteable("; ".join(error.hints))}
     if error.problems:
         document["problems"] = [
             {"message": one.message, "file": one.file, "line": one.line, "hint": one.hint} for one in error.problems

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiops.cli.exit import Exit, exit_of
 from aiops.cli.screen import error_document
-from aiops.layers.core.errors import FailedError, Problem
+from aiops.cli.signals import TerminatedError
+from aiops.layers.core.errors import FailedError, Problem, UnreachableError
 
 from .progress import Progress
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aiops.layers.l1_cluster.bundle.offer import Offer
     from aiops.layers.l1_cluster.doors import Deployed, Doors
     from aiops.layers.l1_cluster.ledger import Ledger
+    from aiops.layers.l1_cluster.lock import ClusterLock, Lock
     from aiops.layers.l1_cluster.plan import Plan
     from aiops.layers.l1_cluster.run import Journal
 
@@ -78,6 +80,15 @@ class Deployment:
 
     def perform(self) -> int:
         """Plan or deploy, show it, and give the exit code."""
+        try:
+            return self._perform()
+        except (KeyboardInterrupt, TerminatedError) as cut:
+            if not self._wish.dry_run:
+                cut.add_note(f"see how far run {self._events.run} came: `aiops run show {self._events.run}`")
+                cut.add_note(f"type it again, it goes on where it was: `{self._command}`")
+            raise
+
+    def _perform(self) -> int:
         from aiops.layers.l1_cluster.deploy import deploy
         from aiops.layers.l1_cluster.doors import Request
         from aiops.layers.l1_cluster.render import PrivateFolder
@@ -142,7 +153,6 @@ class Deployment:
     def _doors(self, private: Path, fleet: "Fleet", forks: int) -> "Iterator[Doors]":
         from aiops.layers.l1_cluster.doors import Doors, this_machine
         from aiops.layers.l1_cluster.lock import ClusterLock
-        from aiops.layers.l1_cluster.owner import Owner
         from aiops.layers.l1_cluster.playbook import Playbook
         from aiops.layers.l1_cluster.prober import FleetProber
         from aiops.layers.l1_cluster.recollection import Recollection
@@ -154,7 +164,7 @@ class Deployment:
         try:
             yield Doors(
                 prober=FleetProber(fleet, aiops.vendors(), aiops.clock),
-                lock=lambda: lock.acquire(Owner.here(self._events.run)),
+                lock=lambda: self._acquire(lock),
                 applier=playbook,
                 confirm=self._confirm,
                 clock=aiops.clock,
@@ -166,6 +176,23 @@ class Deployment:
             )
         finally:
             playbook.close()
+
+    def _acquire(self, lock: "ClusterLock") -> "Lock":
+        """Take the cluster's lock; without the head that keeps it nothing can be changed, so that is a failure."""
+        from aiops.layers.l1_cluster.owner import Owner
+
+        try:
+            return lock.acquire(Owner.here(self._events.run))
+        except UnreachableError as error:
+            raise FailedError(
+                f"the head `{lock.place}` keeps the cluster's lock and does not answer, "
+                f"so nothing can be changed: {error.message}",
+                code="deploy.head_unreachable",
+                hints=[
+                    *error.hints,
+                    f"once it answers (`aiops node ssh -i {self._inventory.path} {lock.place}`): `{self._command}`",
+                ],
+            ) from error
 
     def _pair_mismatch(self, facts: "Facts") -> str | None:
         """Why a driver that does not fit together keeps its node out: unless this very deploy may mend it."""
@@ -189,8 +216,8 @@ class Deployment:
         return offer
 
     def _confirm(self, plan: "Plan") -> bool:
-        for line in ("", *plan_lines(plan)):
-            self._screen.note(line)
+        for line, indent in (("", 0), *plan_lines(plan)):
+            self._screen.note(self._screen.wrapped(line, indent, aside=True))
         return self._screen.confirm("Continue?", yes=self._wish.yes)
 
     def _document(self, done: "Deployed") -> dict[str, Any]:
@@ -205,7 +232,7 @@ class Deployment:
             "plan": done.plan.document(),
             "results": [entry.document() for entry in done.ledger],
             "failures": [entry.document() for entry in done.ledger.failures],
-            **({} if error is None else {"error": error_document(error)}),
+            **({} if error is None else {"error": error_document(error, self._screen.pasteable)}),
         }
 
     def _error(self, done: "Deployed") -> FailedError | None:
@@ -228,8 +255,8 @@ class Deployment:
     def _answer(self, done: "Deployed") -> None:
         screen, wish = self._screen, self._wish
         if wish.dry_run:
-            for line in plan_lines(done.plan):
-                screen.line(line)
+            for line, indent in plan_lines(done.plan):
+                screen.line(screen.wrapped(line, indent))
         error = self._error(done)
         if error is not None and error.code != DECLINED:
             screen.error(error)
@@ -254,13 +281,13 @@ class Deployment:
         return " on ".join([*phases, *nodes]) + f" of {cluster}" if phases or nodes else cluster
 
 
-def plan_lines(plan: "Plan") -> Sequence[str]:
-    """The plan as it is shown: its summary, then one line per phase and set of nodes."""
-    lines = [f"Plan: {plan.summary}"]
+def plan_lines(plan: "Plan") -> Sequence[tuple[str, int]]:
+    """The plan's lines (its summary, then one per phase and set of nodes), each with its indent where it is wrapped."""
+    lines = [(f"Plan: {plan.summary}", len("Plan: "))]
     width = max((len(phase.phase) for phase in plan.changed_phases), default=0)
     for phase in plan.changed_phases:
         for index, words in enumerate(phase.lines):
-            lines.append(f"  {phase.phase if index == 0 else '':<{width}}   {words}")
+            lines.append((f"  {phase.phase if index == 0 else '':<{width}}   {words}", width + 5))
     return lines
 
 

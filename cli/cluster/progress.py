@@ -29,7 +29,7 @@ class Progress:
     def listen(self, event: Event) -> None:
         """Show one event."""
         match event.kind:
-            case "phase_started":
+            case "phase_started" if event.data["nodes"]:
                 self._step = self._stack.enter_context(
                     self._screen.step(event.data["phase"], nodes=event.data["nodes"])
                 )

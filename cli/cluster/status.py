@@ -48,7 +48,7 @@ def status(
     with aiops.fleet(read) as fleet:
         live = _look(aiops, screen, fleet, nodes)
         targets = _targets(read, fleet, live) if {one.phase for one in results} & _measuring() else None
-    found = cluster_status(read, nodes, results, last, live, running)
+    found = cluster_status(read, nodes, results, last, live, running=running)
     if json:
         screen.document({**found.document(), "prometheus": _prometheus_document(targets)})
     else:

@@ -34,6 +34,29 @@ _ASKS = {
     Reboot: (STAT,),
 }
 
+_PAST = {
+    "install": "installed",
+    "replace": "brought to",
+    "remove": "removed",
+    "hold": "held",
+    "release": "released",
+    "add": "added",
+    "alter": "brought to",
+    "create": "created",
+    "write": "written",
+    "permit": "set to",
+    "delete": "deleted",
+    "set": "set to",
+    "mount": "mounted",
+    "enable": "enabled",
+    "start": "started",
+    "restart": "restarted",
+    "reload": "reloaded",
+    "disable": "disabled",
+    "stop": "stopped",
+    "read": "readable now",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -65,6 +88,14 @@ class Change:
         if self.action == "read":
             return f"{self.key} could not be read: {self.found}"
         return f"{self.key} is {self.found}, not {self.expected}"
+
+    @property
+    def done(self) -> str:
+        """That it was made: `file:/etc/aiops/apt was absent, created`."""
+        if self.action == "reboot":
+            return f"rebooted: {self.expected}"
+        past = _PAST[self.action]
+        return f"{self.key} was {self.found}, {past}{f' {self.expected}' if past.endswith(' to') else ''}"
 
 
 def difference(resources: Iterable[Resource], seen: Observation) -> tuple[Change, ...]:

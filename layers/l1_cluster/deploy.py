@@ -266,7 +266,7 @@ class _Deployment:
         still = {change.key for change in left}
         for change in self._planned.get((phase, node), ()):
             if change.key not in still:
-                self._events.emit("resource_changed", str(change), node=node, phase=phase, **change.document())
+                self._events.emit("resource_changed", change.done, node=node, phase=phase, **change.document())
 
     def _judge(
         self,
@@ -280,7 +280,7 @@ class _Deployment:
         left = {change.key: change for change in self._survey.differences(phase, node)}
         for change in before:
             if change.key not in left:
-                self._events.emit("resource_changed", str(change), node=node, phase=phase, **change.document())
+                self._events.emit("resource_changed", change.done, node=node, phase=phase, **change.document())
         if node in boot_ids:
             self._rebooted.add(node)
             after = self._survey.facts[node].boot_id

@@ -68,7 +68,8 @@ class Result:
     """What one phase did to one node.
 
     Attributes:
-        outcome: `ok` (nothing to do), `changed`, `failed`, or `blocked` (an earlier phase failed there).
+        outcome: `ok` (nothing to do), `changed`, `failed`, `blocked` (an earlier phase failed there), or `interrupted`
+            (the run ended before the phase did).
         seconds: How long that took; None when it was not measured.
         reason: Why it failed, in one line.
     """
@@ -187,6 +188,21 @@ class Runs:
         with self._store.read() as connection:
             return tuple(_run(row._mapping) for row in select_runs(connection, cluster=cluster, limit=limit))  # noqa: SLF001
 
+    def running(self, cluster: str) -> tuple[Run, ...]:
+        """Runs on `cluster` that go on now, newest first."""
+        from .tables import select_runs
+
+        with self._store.read() as connection:
+            rows = list(select_runs(connection, cluster=cluster, status=RUNNING))
+        return tuple(run for row in rows if (run := _run(row._mapping)).status == RUNNING)  # noqa: SLF001
+
+    def clusters(self) -> list[str]:
+        """The clusters that something was run on, by name."""
+        from .tables import select_clusters
+
+        with self._store.read() as connection:
+            return select_clusters(connection)
+
     def find(self, text: str) -> Run:
         """The run called `text`, or the only one whose id starts so (`r-` may be left out).
 
@@ -212,7 +228,9 @@ class Runs:
             NotFoundError: The run did not concern a node of `on`.
             InputError: `on` is not a node set.
         """
-        known = tuple(sorted({event.node for event in self.events(run) if event.node is not None}))
+        events = self.events(run)
+        begun = {name for event in events if event.kind == "phase_started" for name in event.data.get("nodes", ())}
+        known = tuple(sorted(begun | {event.node for event in events if event.node is not None}))
         if on is None:
             return known
         wanted = expand(on)
@@ -229,6 +247,16 @@ class Runs:
 
         with self._store.read() as connection:
             return tuple(_result(row._mapping) for row in select_results(connection, run))  # noqa: SLF001
+
+    def cut_off(self, run: str) -> tuple[Result, ...]:
+        """The nodes whose phase had begun in `run` and never ended, as `interrupted`, in the order they began."""
+        begun: dict[tuple[str, str], datetime] = {}
+        for event in self.events(run):
+            if event.kind == "phase_started":
+                begun |= {(event.data["phase"], node): event.at for node in event.data["nodes"]}
+            elif event.kind == "node_finished" and event.node is not None:
+                begun.pop((event.data["phase"], event.node), None)
+        return tuple(Result(run, phase, node, INTERRUPTED, None, None, at) for (phase, node), at in begun.items())
 
     def latest_results(self, cluster: str) -> tuple[Result, ...]:
         """For each phase and node of `cluster`, the last result in any run."""

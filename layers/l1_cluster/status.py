@@ -12,6 +12,9 @@ from aiops.layers.l0_nodes.node import Node
 
 from .run import Result, Run
 
+_PREFLIGHT = "preflight"
+_VERIFY = "verify"
+
 State = Literal["deployed", "failed", "new", "unreachable"]
 
 
@@ -23,6 +26,7 @@ class NodeStatus:
         state: `deployed` (the last word of every phase on it is good), `failed` (that of one is not), `new` (no phase
             ever did anything there) or `unreachable` (it does not answer now, whatever was done).
         reason: Why it failed or is unreachable; else what is wrong with its driver, if anything.
+        run: The run that it failed in.
         system: Operating system and release; None when it is not known. So for the rest.
         accelerators: `8 × NVIDIA H100`.
     """
@@ -36,6 +40,7 @@ class NodeStatus:
     accelerators: str | None = None
     driver: str | None = None
     simulated: bool = False
+    run: str | None = None
 
     def document(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -48,12 +53,14 @@ class ClusterStatus:
 
     Attributes:
         last: The newest run; None when there was none.
+        running: Runs that go on now.
     """
 
     cluster: str
     nodes: tuple[NodeStatus, ...]
     results: tuple[Result, ...]
     last: Run | None
+    running: tuple[Run, ...] = ()
 
     @property
     def states(self) -> Counter[str]:
@@ -67,6 +74,7 @@ class ClusterStatus:
             "nodes": [node.document() for node in self.nodes],
             "phases": [result.document() for result in self.results],
             "last_run": self.last.document() if self.last else None,
+            "running": [run.document() for run in self.running],
             "simulated": any(node.simulated for node in self.nodes),
         }
 
@@ -77,6 +85,8 @@ def cluster_status(
     results: Iterable[Result],
     last: Run | None,
     live: Mapping[str, Facts | AiopsError],
+    *,
+    running: Iterable[Run] = (),
 ) -> ClusterStatus:
     """Judge the state of `nodes`.
 
@@ -87,15 +97,38 @@ def cluster_status(
             left out.
         last: The newest run on this cluster.
         live: What a probe just brought, by node: facts, or why there are none.
+        running: Runs on this cluster that go on now.
     """
     names = {node.name for node in nodes}
-    kept = tuple(result for result in results if result.node in names)
+    kept = standing(result for result in results if result.node in names)
     return ClusterStatus(
         inventory.cluster,
         tuple(_node(node, [one for one in kept if one.node == node.name], live.get(node.name)) for node in nodes),
         kept,
         last,
+        tuple(running),
     )
+
+
+def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
+    """The results that still say something, of the latest of each phase and node.
+
+    A preflight writes down failures only, so the next run that comes to the node takes its place; a look at everything
+    at the end of a run (`verify`) counts until all that the run did on the node was done again.
+    """
+    results = tuple(latest)
+    runs: dict[str, set[str]] = {}  # by node: the runs that some other result is still from
+    for one in results:
+        if one.phase not in {"connect", _PREFLIGHT, _VERIFY}:
+            runs.setdefault(one.node, set()).add(one.run)
+    connected = {one.node: one.run for one in results if one.phase == "connect"}
+
+    def stands(one: Result) -> bool:
+        if one.phase == _PREFLIGHT:
+            return connected.get(one.node, one.run) == one.run
+        return one.phase != _VERIFY or one.run in runs.get(one.node, {one.run})
+
+    return tuple(one for one in results if stands(one))
 
 
 def _node(node: Node, results: Sequence[Result], live: Facts | AiopsError | None) -> NodeStatus:
@@ -103,12 +136,12 @@ def _node(node: Node, results: Sequence[Result], live: Facts | AiopsError | None
     if live is None or isinstance(live, AiopsError):
         return NodeStatus(node.name, roles, "unreachable", live.message if live else "it was not asked")
     state: State = "deployed" if results else "new"
-    reason = None
+    reason = run = None
     # A phase that is blocked only says that an earlier one failed.
     for outcome in ("blocked", "failed"):
         for result in results:
             if result.outcome == outcome:
-                state, reason = "failed", f"{result.phase}: {result.reason or outcome}"
+                state, reason, run = "failed", f"{result.phase}: {result.reason or outcome}", result.run
     devices = live.accelerators or ()
     drivers = sorted({device.driver for device in devices if device.driver})
     return NodeStatus(
@@ -121,6 +154,7 @@ def _node(node: Node, results: Sequence[Result], live: Facts | AiopsError | None
         accelerators_in_words(live),
         ", ".join(drivers) or None,
         simulated=bool(live.simulated),
+        run=run,
     )
 
 

@@ -107,12 +107,21 @@ def write_event(connection: Connection, event: Event) -> None:
             )
 
 
-def select_runs(connection: Connection, *, cluster: str | None = None, limit: int | None = None) -> Iterator[Any]:
+def select_runs(
+    connection: Connection, *, cluster: str | None = None, status: str | None = None, limit: int | None = None
+) -> Iterator[Any]:
     """Rows of runs, newest first."""
     query = select(RUN).order_by(RUN.c.started.desc(), RUN.c.id.desc()).limit(limit)
     if cluster is not None:
         query = query.where(RUN.c.cluster == cluster)
+    if status is not None:
+        query = query.where(RUN.c.status == status)
     yield from connection.execute(query)
+
+
+def select_clusters(connection: Connection) -> list[str]:
+    """The clusters that something was run on, by name."""
+    return list(connection.scalars(select(RUN.c.cluster).distinct().order_by(RUN.c.cluster)))
 
 
 def select_run_ids(connection: Connection, prefix: str) -> list[str]:

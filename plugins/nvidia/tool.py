@@ -25,7 +25,7 @@ def trouble(answer: Answer) -> str | None:
     if answer.timed_out:
         return f"nvidia-smi did not answer in {answer.seconds:.0f} s"
     if "argv" in answer.missing:
-        return f"nvidia-smi: {answer.missing['argv']}"
+        return answer.missing["argv"]
     if answer.exit_status is None:
         return "nvidia-smi did not run"
     if answer.exit_status == 0:

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from aiops.cli.cluster.deployment import DECLINED, Deployment, Wish
+from aiops.cli.cluster.deployment import DECLINED, Deployment, Wish, plan_lines
 from aiops.cli.cluster.progress import Progress
 from aiops.cli.screen import Screen
 from aiops.layers.core.clock import SystemClock
 from aiops.layers.core.event import EventStream
+from aiops.layers.l1_cluster.change import Change
 from aiops.layers.l1_cluster.doors import Deployed
 from aiops.layers.l1_cluster.ledger import Ledger
-from aiops.layers.l1_cluster.plan import Plan
+from aiops.layers.l1_cluster.plan import PhasePlan, Plan
 
 Shown = Callable[..., str]
 PHASE = "phase: base\nresources: [{file: /nonexistent/x, content: x}]\n"
@@ -63,6 +64,42 @@ def test_declining_is_an_error_in_json_and_success_is_none() -> None:
     assert deployment._error(Deployed(Plan((), ()), Ledger())) is None
 
 
+def test_an_interrupted_deploy_says_how_it_goes_on(shown: Shown, phases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aiops.layers.l1_cluster.deploy.deploy", cut)
+    screen = shown("cluster", "deploy", "--yes", "--phases", str(phases))
+    assert screen.startswith("exit: 130\n")
+    assert "error: interrupted\n\nhint: see how far run r-" in screen
+    assert "hint: type it again, it goes on where it was: `aiops cluster deploy [TMP]/inventory.yml`\n" in screen
+
+
+def test_a_head_that_does_not_answer_is_a_failure(shown: Shown, phases: Path, tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yml"
+    path.write_text(path.read_text() + "head: {hosts: {a1: }}\n")
+    screen = shown("cluster", "deploy", "--yes", "--phases", str(phases))
+    assert screen.startswith("exit: 1\n")
+    assert "error: the head `a1` keeps the cluster's lock and does not answer, so nothing can be changed: " in screen
+    assert "`aiops node ssh -i [TMP]/inventory.yml a1`" in screen
+
+
+def test_a_plan_is_wrapped_between_words_and_hangs() -> None:
+    changes = tuple(Change(f"package:some-{number}", "install", "installed", "absent") for number in range(3))
+    plan = Plan((PhasePlan("base", "Base", {"gpu01": changes}),), ("gpu01",))
+    screen = Screen(Terminal(), io.StringIO(), environment={"COLUMNS": "40"})
+    (_, (line, indent)) = plan_lines(plan)
+    assert screen.wrapped(line, indent) == (
+        "  base   install some-0, install some-1,\n         install some-2 on gpu01"
+    )
+    assert screen.wrapped(line, indent, aside=True) == line
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 class Shows:
     """A deploy's events and tasks, and the text of its live line."""
 
@@ -105,6 +142,12 @@ def test_the_running_task_is_counted_and_the_slowest_node_named(shows: Shows) ->
     shows.tell("phase_started", phase="time", nodes=names)
     assert shows.text == ""
     shows.progress.close()
+
+
+def test_a_phase_of_no_nodes_is_not_shown(shows: Shows) -> None:
+    shows.tell("phase_started", phase="base", nodes=[])
+    assert shows.progress._step is None
+    shows.tell("phase_finished", phase="base", nodes=0, changed=0, failed=0, ok=0, blocked=0)
 
 
 def test_a_node_that_ends_what_it_did_not_begin_is_not_counted(shows: Shows) -> None:

@@ -72,7 +72,24 @@ def test_list(shown: Shown, deployed: Path) -> None:
     )
     assert "RUN" in shown("run", "list", terminal=True)
     assert json.loads(answer(shown("run", "list", "--json")))[0]["exit"] == 1
-    assert shown("run", "list", "--cluster", "other").startswith("exit: 0\n--- stdout\n--- stderr\n")
+    other = shown("run", "list", "--cluster", "other")
+    assert other == "exit: 0\n--- stdout\n--- stderr\nnothing was run on `other`; there are runs of lab-a\n"
+
+
+def test_an_id_is_never_broken(shown: Shown, deployed: Path) -> None:
+    screen = shown("run", "list", terminal=True, environment={"COLUMNS": "62"})
+    assert "\nr-1121-193005-4f2 " in screen
+
+
+def test_what_was_cut_off_is_shown(shown: Shown, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "home", {}) as store:
+        stream = EventStream("r-1", Ticking())
+        owner = Owner("ann", "ctl1", "boot", "pid:[1]", 77, 5, stream.run)
+        with Journal.begin(store, stream, owner=owner, cluster="lab-a", command="x", exit_of=exit_of) as journal:
+            stream.emit("phase_started", phase="base", nodes=["gpu01", "gpu02"])
+            stream.emit("node_finished", node="gpu01", phase="base", outcome="ok", seconds=1.0)
+            journal.end(130)
+    assert "base\tgpu02\tinterrupted\n" in shown("run", "show", "r-1")
 
 
 def test_show(shown: Shown, deployed: Path) -> None:

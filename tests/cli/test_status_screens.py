@@ -70,6 +70,18 @@ def test_a_failed_phase(shown: Shown, tmp_path: Path) -> None:
     assert "hint: why: `aiops run show r-1121-193005-4f2 --node here`" in screen
 
 
+def test_a_deploy_that_is_running_is_said(shown: Shown, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "home", {}) as store:
+        stream = EventStream("r-1", SystemClock())
+        with Journal.begin(
+            store, stream, owner=Owner.here("r-1"), cluster="lab-a", command="x", exit_of=exit_of
+        ) as journal:
+            screen = shown("cluster", "status", "--on", "here")
+            journal.end(0)
+    assert "\na deploy is running: run r-1 by " in screen
+    assert "a deploy is running" not in shown("cluster", "status", "--on", "here")
+
+
 def test_as_a_document(shown: Shown, tmp_path: Path) -> None:
     deploy(tmp_path / "home", "ok")
     document = json.loads(answer(shown("cluster", "status", "--json")))

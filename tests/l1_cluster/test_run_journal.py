@@ -181,6 +181,20 @@ def test_a_killed_run_is_readable_and_interrupted(store: Store, tmp_path: Path) 
     assert len(Runs(store).results("r-1")) == 7
 
 
+def test_what_a_run_was_doing_when_it_was_cut(store: Store) -> None:
+    with begin(store, "r-1") as journal:
+        journal.stream.emit("phase_started", phase="base", nodes=["gpu01", "gpu02"])
+        finish(journal, "gpu01", "base", "ok")
+        assert [run.id for run in Runs(store).running("lab-a")] == ["r-1"]
+        assert Runs(store).running("other") == ()
+        journal.end(130)
+    runs = Runs(store)
+    assert [(one.phase, one.node, one.outcome) for one in runs.cut_off("r-1")] == [("base", "gpu02", "interrupted")]
+    assert runs.nodes("r-1") == ("gpu01", "gpu02")
+    assert runs.running("lab-a") == ()
+    assert runs.clusters() == ["lab-a"]
+
+
 def test_a_run_of_another_machine_is_not_judged(store: Store) -> None:
     stream = EventStream("r-1", Ticking())
     owner = replace(Owner.here("r-1"), host="elsewhere", pid=2**22 - 1, boot_id="other")

@@ -1,6 +1,7 @@
 """The state of a cluster, judged from journals and a look at the nodes."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from aiops.layers.l0_nodes.facts import BusAccelerators, Facts
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.run import Result
-from aiops.layers.l1_cluster.status import NodeStatus, accelerators_in_words, cluster_status
+from aiops.layers.l1_cluster.status import NodeStatus, accelerators_in_words, cluster_status, standing
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 NODES = tuple(Node(name, roles=frozenset({"workers"})) for name in ("gpu01", "gpu02"))
@@ -42,6 +43,26 @@ def judged(*results: Result, live: Facts | AiopsError | None = None) -> NodeStat
 def test_state(results: list[Result], state: str, reason: str | None) -> None:
     status = judged(*results)
     assert (status.state, status.reason) == (state, reason)
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "left"),
+    [
+        ([("connect", "ok"), ("preflight", "failed"), ("base", "blocked")], ["connect", "base"], ["connect", "base"]),
+        ([("connect", "ok"), ("preflight", "failed")], [], ["connect", "preflight"]),
+        ([("base", "ok"), ("time", "ok"), ("verify", "failed")], ["base", "time"], ["base", "time"]),
+        ([("base", "ok"), ("time", "ok"), ("verify", "failed")], ["time"], ["base", "verify", "time"]),
+    ],
+)
+def test_a_later_run_takes_the_place_of_what_an_earlier_one_found(
+    older: list[tuple[str, str]], newer: list[str], left: list[str]
+) -> None:
+    latest = [result(phase, outcome) for phase, outcome in older if phase not in newer]
+    latest += [replace(result(phase, "ok"), run="r-2") for phase in newer]
+    assert [one.phase for one in standing(latest)] == left
+    failed = [phase for phase in left if dict(older)[phase] == "failed"]
+    assert judged(*latest).state == ("failed" if failed else "deployed")
+    assert judged(*latest).run == ("r-1" if failed else None)
 
 
 def test_a_node_that_does_not_answer_is_unreachable_whatever_was_done() -> None:
