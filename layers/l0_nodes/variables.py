@@ -86,9 +86,6 @@ class NodeVariables(_Strict):
     aiops_engine: Literal["slurm", "ssh"] = Field(
         default="slurm", description="Who places jobs on this node; never both."
     )
-    aiops_timezone: str | None = Field(
-        default=None, min_length=1, description="Time zone; left as it is by default.", examples=["Europe/Berlin"]
-    )
     aiops_ntp_servers: list[str] = Field(
         default=[],
         description="Time servers the head follows; by default the head's own clock leads.",

@@ -128,7 +128,7 @@ def test_the_reference_settings_are_right() -> None:
     settings = read_settings(REFERENCE / "aiops.toml")
     assert set(settings.roles) == {"head", "workers"}
     assert settings.groups_of("storage") == ("storage",)
-    assert settings.variables == {"aiops_timezone": "Europe/Berlin"}
+    assert settings.variables == {"aiops_ntp_servers": ["ntp1.example.org", "ntp2.example.org"]}
     assert not list(mistakes_in(settings.variables))
 
 

@@ -454,7 +454,7 @@ CASES = (
             workers = ["slurm-node"]
             storage = "slurm-nfs"
             [variables]
-            aiops_timezone = "UTC"
+            aiops_driver_version = "580.95.05"
             """,
         },
         "inventory",

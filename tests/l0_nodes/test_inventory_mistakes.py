@@ -225,12 +225,12 @@ CASES = (
         """
         all:
           vars:
-            aiops_timezon: UTC
+            aiops_bundl: x
           hosts: {a: , b: }
         """,
         3,
-        "there is no variable `aiops_timezon` (on a,b)",
-        "did you mean `aiops_timezone`?",
+        "there is no variable `aiops_bundl` (on a,b)",
+        "did you mean `aiops_bundle`?",
     ),
     one(
         "a wrong type",

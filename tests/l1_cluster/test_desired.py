@@ -130,8 +130,8 @@ resources:
 
 @given(value=st.text(alphabet="{}%#:-[]'\"\\ ab1.\t", max_size=40))
 def test_no_value_is_ever_parsed_again(value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    text = 'resources:\n  - file: /etc/a\n    content: "{{ node.variables.aiops_timezone }}"\n'
-    at = node("gpu01", aiops_timezone=value or "x")
+    text = 'resources:\n  - file: /etc/a\n    content: "{{ node.variables.aiops_bundle }}"\n'
+    at = node("gpu01", aiops_bundle=value or "x")
     assert desired(tmp_path_factory.mktemp("x"), text, at) == (File("/etc/a", (value or "x").encode()),)
 
 
