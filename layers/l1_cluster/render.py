@@ -38,6 +38,7 @@ _FIRST_PRINTED, _DELETE, _BASIC_PLANE = 0x20, 0x7F, 0xFFFF
 _APT_CONFIG = "/etc/aiops/apt.conf"
 GROUPS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "aiops_fenced": lambda host: "aiops_fence" in host,
+    "aiops_files_first": lambda host: "aiops_files" in host and not _before_files(host),
     "aiops_reboot_due": lambda host: host["aiops_desired"]["mark_reboot"],
     "aiops_own_tasks": lambda host: "aiops_before" in host,
     "aiops_remove": lambda host: host["aiops_desired"]["removed"],
@@ -52,6 +53,13 @@ GROUPS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "aiops_restarted": lambda host: host["aiops_desired"]["restarted"],
 }
 """The groups that the plays of apply.yml are for: whether a node, given its variables, has work there."""
+
+
+def _before_files(host: Mapping[str, Any]) -> bool:
+    """Whether anything is changed on a node before the program for files, which has the fence in it, runs."""
+    desired = host["aiops_desired"]
+    return "aiops_before" in host or any(desired[key] for key in ("removed", "packages", "held", "released", "users"))
+
 
 _NAME = re.compile(rf"{_PREFIX}-(\d+)-(\d+)-(\d+)-[0-9a-f]+")
 
