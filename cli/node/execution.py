@@ -60,7 +60,7 @@ def execute(
             {
                 "command": list(words),
                 "results": [_document(name, one) for name, one in done.items()],
-                "errors": [failures.document(name, error) for name, error in errors.items()],
+                "errors": [failures.document(screen, name, error) for name, error in errors.items()],
             }
         )
     elif screen.terminal:

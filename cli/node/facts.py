@@ -51,7 +51,7 @@ def facts(
         screen.document(
             {
                 "nodes": [one.document() for one in found.values()],
-                "errors": [failures.document(name, error) for name, error in errors.items()],
+                "errors": [failures.document(screen, name, error) for name, error in errors.items()],
             }
         )
     else:

@@ -10,9 +10,14 @@ _HINTS = 6
 _NODE = "\0"
 
 
-def document(node: str, error: AiopsError) -> dict[str, Any]:
+def document(screen: Screen, node: str, error: AiopsError) -> dict[str, Any]:
     """A node's error as JSON-ready values."""
-    return {"node": node, "code": error.code, "message": error.message, "hint": "; ".join(error.hints)}
+    return {
+        "node": node,
+        "code": error.code,
+        "message": error.message,
+        "hint": screen.pasteable("; ".join(error.hints)),
+    }
 
 
 def tell(screen: Screen, errors: Mapping[str, AiopsError]) -> None:

@@ -89,7 +89,7 @@ def trust(
     if wanted and screen.confirm(f"Trust the keys of {len(wanted)} hosts?", yes=yes):
         trusted = _write(wanted, errors)
     if json:
-        screen.document(_document(seen, trusted, errors))
+        screen.document(_document(screen, seen, trusted, errors))
     failures.tell(screen, errors)
     screen.note(f"{len(trusted)} trusted, {sum(one.state == 'known' for one in seen.values())} were known already")
     return Exit.FAILED if errors or len(trusted) < len(wanted) else Exit.DONE
@@ -151,7 +151,9 @@ def _write(wanted: dict[str, _Seen], errors: dict[str, AiopsError]) -> list[str]
     return trusted
 
 
-def _document(seen: dict[str, _Seen], trusted: list[str], errors: dict[str, AiopsError]) -> dict[str, Any]:
+def _document(
+    screen: Screen, seen: dict[str, _Seen], trusted: list[str], errors: dict[str, AiopsError]
+) -> dict[str, Any]:
     return {
         "nodes": [
             {
@@ -162,5 +164,5 @@ def _document(seen: dict[str, _Seen], trusted: list[str], errors: dict[str, Aiop
             }
             for name, one in seen.items()
         ],
-        "errors": [failures.document(name, error) for name, error in errors.items()],
+        "errors": [failures.document(screen, name, error) for name, error in errors.items()],
     }

@@ -4,12 +4,14 @@ import contextlib
 import ipaddress
 import logging
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import paramiko
@@ -285,8 +287,15 @@ def _log_in(session: _Session, config: SshConfig, identities: Identities, way: W
         f"{way.node}: {place} does not let us in with {tried}{skipped}",
         code="ssh.auth",
         hints=[f"unlock the key: `ssh-add {path}`" for path in offer.encrypted]
-        or [f"put your public key there: `ssh-copy-id -p {config.port} {config.user}@{config.host}`"],
+        or [f"put your public key there: `{_copying(config)}`"],
     )
+
+
+def _copying(config: SshConfig) -> str:
+    """The command that puts the configured key there, or ssh's own choice where there is none on this machine."""
+    keys = [path for path in config.identity_files if Path(f"{path}.pub").is_file()]
+    identity = ["-i", f"{keys[0]}.pub"] if keys else []
+    return shlex.join(["ssh-copy-id", *identity, "-p", str(config.port), f"{config.user}@{config.host}"])
 
 
 def _accepted(key: paramiko.PKey, algorithms: Sequence[str]) -> bool:
