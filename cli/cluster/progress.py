@@ -1,7 +1,7 @@
 """The screen of a deploy: its events as steps, one line per phase."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ class Progress:
         self._task = ""
         self._running: dict[str, None] = {}
         self._done = 0
+        self._unreached: set[str] = set()
         self._lock = threading.Lock()
 
     def listen(self, event: Event) -> None:
@@ -38,6 +39,8 @@ class Progress:
             case "node_finished" if self._step is not None:
                 if event.data["outcome"] != "blocked":
                     self._step.done(event.node, failed=event.data["outcome"] == "failed")
+                if event.data["phase"] == "connect" and event.data["outcome"] == "failed" and event.node:
+                    self._unreached.add(event.node)
             case "phase_finished" if self._step is not None:
                 self._tell("")
                 self._step.summary = event.message or _counts(event.data)
@@ -46,6 +49,7 @@ class Progress:
                 self._step = None
                 self._stack.close()
             case "preflight_finished":
+                self._preflight(event.data["nodes"], set(event.data["refused"]) - self._unreached)
                 self._findings(event.data["findings"])
 
     def begin(self, node: str, task: str) -> None:
@@ -77,6 +81,15 @@ class Progress:
             self._step = None
             cut = KeyboardInterrupt()
             self._stack.__exit__(type(cut), cut, None)
+
+    def _preflight(self, nodes: int, refused: Collection[str]) -> None:
+        """A line where nodes that answer are kept out; why is said at the end."""
+        if not refused:
+            return
+        reached = nodes - len(self._unreached)
+        with self._screen.step("preflight", total=reached) as step:
+            step.done(count=reached - len(refused))
+            step.done(count=len(refused), failed=True)
 
     def _findings(self, findings: list[Mapping[str, Any]]) -> None:
         for finding in findings:

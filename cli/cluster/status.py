@@ -45,10 +45,11 @@ def status(
         results = runs.latest_results(read.cluster)
         last = next(iter(runs.newest(cluster=read.cluster, limit=1)), None)
         running = runs.running(read.cluster)
+        machines = runs.machines(results)
     with aiops.fleet(read) as fleet:
         live = _look(aiops, screen, fleet, nodes)
         targets = _targets(read, fleet, live) if {one.phase for one in results} & _measuring() else None
-    found = cluster_status(read, nodes, results, last, live, running=running)
+    found = cluster_status(read, nodes, results, last, live, running=running, machines=machines)
     if json:
         screen.document({**found.document(), "prometheus": _prometheus_document(targets)})
     else:
@@ -128,7 +129,7 @@ def _show(screen: Screen, found: "ClusterStatus", targets: "tuple[Target, ...] |
         screen.hint(f"why: `aiops run show {run_id} --node {fold(names)}`")
     new = found.states["new"]
     if new:
-        screen.hint(f"{_count(new)} never deployed: `aiops cluster deploy`")
+        screen.hint(f"{_count(new)} not deployed yet: `aiops cluster deploy`")
 
 
 def _node_rows(found: "ClusterStatus") -> list[tuple[str | None, ...]]:

@@ -137,6 +137,7 @@ class _Deployment:
             "preflight_finished",
             nodes=len(nodes),
             refused=sorted(refused),
+            machines={name: facts.machine_id for name, facts in self._survey.facts.items() if facts.machine_id},
             findings=[{**finding.document(), "folded": fold(finding.nodes)} for finding in findings],
         )
         for node in nodes:

@@ -1,6 +1,6 @@
 """A run and its journal: what one command did to a cluster, kept so that it outlives the process that did it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -264,6 +264,14 @@ class Runs:
 
         with self._store.read() as connection:
             return tuple(_result(row._mapping) for row in select_latest_results(connection, cluster))  # noqa: SLF001
+
+    def machines(self, results: Iterable[Result]) -> dict[tuple[str, str], str]:
+        """The machine-id that each node had in the runs that `results` are of, by run and node, where it was told."""
+        from .tables import select_machines
+
+        with self._store.read() as connection:
+            rows = list(select_machines(connection, {one.run for one in results}))
+        return {(row.run, node): machine for row in rows for node, machine in row.data.get("machines", {}).items()}
 
     def events(self, run: str, *, after: int = 0) -> list[Event]:
         """The events of `run` numbered above `after`, in order."""

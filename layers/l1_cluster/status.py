@@ -87,6 +87,7 @@ def cluster_status(
     live: Mapping[str, Facts | AiopsError],
     *,
     running: Iterable[Run] = (),
+    machines: Mapping[tuple[str, str], str] | None = None,
 ) -> ClusterStatus:
     """Judge the state of `nodes`.
 
@@ -98,16 +99,34 @@ def cluster_status(
         last: The newest run on this cluster.
         live: What a probe just brought, by node: facts, or why there are none.
         running: Runs on this cluster that go on now.
+        machines: The machine-id of a node in a run, by run and node (`Runs.machines`): what was done to a machine that
+            another one has taken the place of is left out.
     """
     names = {node.name for node in nodes}
-    kept = standing(result for result in results if result.node in names)
+    told = standing(result for result in results if result.node in names)
+    kept = tuple(one for one in told if not _replaced(one, live.get(one.node), machines or {}))
+    replaced = {one.node for one in told} - {one.node for one in kept}
     return ClusterStatus(
         inventory.cluster,
-        tuple(_node(node, [one for one in kept if one.node == node.name], live.get(node.name)) for node in nodes),
+        tuple(
+            _node(
+                node,
+                [one for one in kept if one.node == node.name],
+                live.get(node.name),
+                replaced=node.name in replaced,
+            )
+            for node in nodes
+        ),
         kept,
         last,
         tuple(running),
     )
+
+
+def _replaced(result: Result, live: Facts | AiopsError | None, machines: Mapping[tuple[str, str], str]) -> bool:
+    """Whether the machine that `result` is of is known to be another than the one that answers now."""
+    before = machines.get((result.run, result.node))
+    return isinstance(live, Facts) and None not in {before, live.machine_id} and before != live.machine_id
 
 
 def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
@@ -131,12 +150,13 @@ def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
     return tuple(one for one in results if stands(one))
 
 
-def _node(node: Node, results: Sequence[Result], live: Facts | AiopsError | None) -> NodeStatus:
+def _node(node: Node, results: Sequence[Result], live: Facts | AiopsError | None, *, replaced: bool) -> NodeStatus:
     roles = tuple(sorted(node.roles))
     if live is None or isinstance(live, AiopsError):
         return NodeStatus(node.name, roles, "unreachable", live.message if live else "it was not asked")
     state: State = "deployed" if results else "new"
-    reason = run = None
+    reason = "another machine than the one that was deployed" if replaced else None
+    run = None
     # A phase that is blocked only says that an earlier one failed.
     for outcome in ("blocked", "failed"):
         for result in results:

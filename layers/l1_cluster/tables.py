@@ -1,6 +1,6 @@
 """The tables of L1: runs, and what each phase did to each node. All of it follows from events and can be made again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import (
@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from aiops.layers.core.event import Event
 from aiops.layers.core.store import Schema
-from aiops.layers.core.store.tables import insert_events
+from aiops.layers.core.store.tables import EVENT_TABLE, insert_events
 from aiops.layers.core.store.timestamp import to_text
 
 _METADATA = MetaData()
@@ -117,6 +117,14 @@ def select_runs(
     if status is not None:
         query = query.where(RUN.c.status == status)
     yield from connection.execute(query)
+
+
+def select_machines(connection: Connection, runs: Iterable[str]) -> Iterator[Any]:
+    """What the preflights of `runs` were about: rows of a run and the data of its event."""
+    query = select(EVENT_TABLE.c.run, EVENT_TABLE.c.data)
+    yield from connection.execute(
+        query.where(EVENT_TABLE.c.run.in_(list(runs)), EVENT_TABLE.c.kind == "preflight_finished")
+    )
 
 
 def select_clusters(connection: Connection) -> list[str]:

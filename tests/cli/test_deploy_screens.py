@@ -104,7 +104,8 @@ class Shows:
     """A deploy's events and tasks, and the text of its live line."""
 
     def __init__(self) -> None:
-        self.screen = Screen(io.StringIO(), io.StringIO())
+        self.errors = io.StringIO()
+        self.screen = Screen(io.StringIO(), self.errors)
         self.progress = Progress(self.screen)
         self.events = EventStream("r-1", SystemClock())
         self.events.subscribe(self.progress.listen)
@@ -142,6 +143,15 @@ def test_the_running_task_is_counted_and_the_slowest_node_named(shows: Shows) ->
     shows.tell("phase_started", phase="time", nodes=names)
     assert shows.text == ""
     shows.progress.close()
+
+
+def test_nodes_that_preflight_keeps_out_have_a_line(shows: Shows) -> None:
+    shows.tell("phase_started", phase="connect", nodes=["n1", "n2", "n3"])
+    for name, outcome in (("n1", "failed"), ("n2", "ok"), ("n3", "ok")):
+        shows.events.emit("node_finished", node=name, phase="connect", outcome=outcome)
+    shows.tell("phase_finished", phase="connect", nodes=3, changed=0, failed=1, ok=2, blocked=0)
+    shows.tell("preflight_finished", nodes=3, refused=["n1", "n3"], findings=[])
+    assert "  ✗ preflight     1/2   1 failed" in shows.errors.getvalue()
 
 
 def test_a_phase_of_no_nodes_is_not_shown(shows: Shows) -> None:

@@ -44,7 +44,7 @@ def deploy(home: Path, outcome: str) -> None:
 def test_before_any_deploy(shown: Shown) -> None:
     screen = shown("cluster", "status", "--on", "here")
     assert screen.startswith("exit: 0\n--- stdout\nlab-a · 1 node · nothing was deployed yet\n\nhere\tnew\t")
-    assert "hint: 1 node never deployed: `aiops cluster deploy`" in screen
+    assert "hint: 1 node not deployed yet: `aiops cluster deploy`" in screen
 
 
 def test_a_node_that_does_not_answer(shown: Shown, tmp_path: Path) -> None:

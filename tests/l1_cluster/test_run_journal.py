@@ -195,6 +195,15 @@ def test_what_a_run_was_doing_when_it_was_cut(store: Store) -> None:
     assert runs.clusters() == ["lab-a"]
 
 
+def test_the_machines_of_a_run(store: Store) -> None:
+    with begin(store, "r-1") as journal:
+        journal.stream.emit("preflight_finished", machines={"gpu01": "a"})
+        finish(journal, "gpu01", "base", "ok")
+    runs = Runs(store)
+    assert runs.machines(runs.results("r-1")) == {("r-1", "gpu01"): "a"}
+    assert runs.machines(()) == {}
+
+
 def test_a_run_of_another_machine_is_not_judged(store: Store) -> None:
     stream = EventStream("r-1", Ticking())
     owner = replace(Owner.here("r-1"), host="elsewhere", pid=2**22 - 1, boot_id="other")

@@ -65,6 +65,16 @@ def test_a_later_run_takes_the_place_of_what_an_earlier_one_found(
     assert judged(*latest).run == ("r-1" if failed else None)
 
 
+@pytest.mark.parametrize(("machine", "state"), [("a", "deployed"), ("b", "new"), (None, "deployed")])
+def test_what_was_done_to_another_machine_does_not_count(machine: str | None, state: str) -> None:
+    live = {"gpu01": Facts("gpu01", NOW, machine_id=machine)}
+    machines = {("r-1", "gpu01"): "a"}
+    found = cluster_status(INVENTORY, NODES[:1], [result("base", "ok")], None, live, machines=machines)
+    assert found.nodes[0].state == state
+    assert (found.nodes[0].reason == "another machine than the one that was deployed") == (state == "new")
+    assert bool(found.results) == (state == "deployed")
+
+
 def test_a_node_that_does_not_answer_is_unreachable_whatever_was_done() -> None:
     away = UnreachableError("gpu01: no answer", code="ssh.timeout")
     status = judged(result("base", "ok"), live=away)
