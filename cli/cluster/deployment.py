@@ -267,10 +267,10 @@ class Deployment:
         elif not wish.dry_run:
             count = len(done.ledger.changed_nodes)
             what = f"{count} of {len(done.plan.nodes)} nodes changed" if count else "nothing had to change"
-            screen.note(f"{self._covered()} is as wanted; {what}")
+            screen.note(f"{self._covered()} as wanted; {what}")
 
     def _covered(self) -> str:
-        """What the deploy was about: the cluster, or the phases and nodes of it that were chosen."""
+        """What the deploy was about, with its verb: the cluster, or the phases and nodes of it that were chosen."""
         from aiops.layers.l0_nodes.nodeset import fold
 
         cluster = self._inventory.cluster
@@ -278,7 +278,9 @@ class Deployment:
         phases = [] if self._whole else [f"phase{'s' * (len(self._phases) > 1)} {names}"]
         part = len(self._nodes) < len(self._inventory.nodes)
         nodes = [fold([node.name for node in self._nodes])] if part else []
-        return " on ".join([*phases, *nodes]) + f" of {cluster}" if phases or nodes else cluster
+        covered = " on ".join([*phases, *nodes]) + f" of {cluster}" if phases or nodes else cluster
+        several = len(self._phases) > 1 if phases else part and len(self._nodes) > 1
+        return f"{covered} {'are' if several else 'is'}"
 
 
 def plan_lines(plan: "Plan") -> Sequence[tuple[str, int]]:

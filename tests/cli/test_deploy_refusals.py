@@ -3,8 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from aiops.cli.cluster.deployment import Deployment
 
 Shown = Callable[..., str]
 INVENTORY = """
@@ -63,3 +67,21 @@ def test_no_phase_is_chosen(shown: Shown, phases: Path, tmp_path: Path, chosen: 
     screen = shown("cluster", "deploy", "--yes", "--phases", str(phases), *chosen)
     assert screen.startswith("exit: 2\n")
     assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    ("whole", "phases_chosen", "nodes", "words"),
+    [
+        (True, ["base", "time"], ["gpu01", "gpu02", "head"], "eyes is"),
+        (False, ["base"], ["gpu01"], "phase base on gpu01 of eyes is"),
+        (False, ["base", "time"], ["gpu01", "gpu02", "head"], "phases base, time of eyes are"),
+        (True, ["base", "time"], ["gpu01", "gpu02"], "gpu[01-02] of eyes are"),
+    ],
+)
+def test_what_was_covered_is_said(whole: bool, phases_chosen: list[str], nodes: list[str], words: str) -> None:
+    deployment: Any = object.__new__(Deployment)
+    deployment._whole = whole
+    deployment._phases = [SimpleNamespace(name=name) for name in phases_chosen]
+    deployment._nodes = [SimpleNamespace(name=name) for name in nodes]
+    deployment._inventory = SimpleNamespace(cluster="eyes", nodes=range(3))
+    assert deployment._covered() == words
