@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,9 +62,16 @@ def test_every_password_that_cannot_be_decrypted_is_told_with_its_line_and_asked
     inventory, environment = site(tmp_path)
     calls: list[int] = []
     ask = password.become_passwords
-    monkeypatch.setattr(password, "become_passwords", lambda *given: (calls.append(1), ask(*given))[1])
+
+    def asking(*given: Any) -> Any:
+        calls.append(1)
+        return ask(*given)
+
+    monkeypatch.setattr(password, "become_passwords", asking)
     passwords = BecomePasswords(inventory, inventory.nodes, environment, tmp_path)
-    for attempt in (passwords.prepare, lambda: passwords(inventory.nodes[0]), lambda: passwords(inventory.nodes[1])):
+    first, second = inventory.nodes[:2]
+    attempts: list[Callable[[], object]] = [passwords.prepare, partial(passwords, first), partial(passwords, second)]
+    for attempt in attempts:
         with pytest.raises(InputError) as caught:
             attempt()
         own = len(SITE.partition("gpu02:")[0].splitlines()) + 1

@@ -278,7 +278,12 @@ def test_a_file_is_read_once_and_again_when_it_has_changed(
     tmp_path: Path, keys: tuple[HostKey, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    monkeypatch.setattr(trust, "KnownHosts", lambda text, file: (read.append(file), KnownHosts(text, file))[1])
+
+    def reading(text: str, file: str) -> KnownHosts:
+        read.append(file)
+        return KnownHosts(text, file)
+
+    monkeypatch.setattr(trust, "KnownHosts", reading)
     file, missing = tmp_path / "known_hosts", tmp_path / "none"
     file.write_text(f"h {keys[0].text}\n")
     given = config(missing, file)
@@ -298,7 +303,12 @@ def test_a_file_is_read_once_and_again_when_it_has_changed(
 def test_a_hashed_line_is_tried_once_per_name(keys: tuple[HostKey, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
     whole = known_hosts.matches
-    monkeypatch.setattr(known_hosts, "matches", lambda names, name: (tried.append(name), whole(names, name))[1])
+
+    def trying(names: str, name: str) -> bool:
+        tried.append(name)
+        return whole(names, name)
+
+    monkeypatch.setattr(known_hosts, "matches", trying)
     plain = "".join(f"gpu{number} {keys[0].text}\n" for number in range(50))
     found = KnownHosts(f"{plain}{hashed_name('gpu7', bytes(20))} {keys[1].text}\n", "f")
     for _ in range(3):

@@ -129,8 +129,8 @@ def test_systems_that_are_not_supported_are_refused_all_at_once() -> None:
     facts = {name: healthy(name) for name in names}
     nodes = [node(name) for name in names]
     require_supported(Path("i.yml"), nodes, facts)
-    old = {"os_version": "11", "os_name": "Debian GNU/Linux 11 (bullseye)"}
-    facts["gpu02"], facts["gpu03"] = replace(facts["gpu02"], **old), replace(facts["gpu03"], **old)
+    for name in ("gpu02", "gpu03"):
+        facts[name] = replace(facts[name], os_version="11", os_name="Debian GNU/Linux 11 (bullseye)")
     facts["gpu04"] = replace(facts["gpu04"], os_id="rocky", os_version="9.4", os_name=None)
     facts["gpu05"] = replace(facts["gpu05"], os_id=None)  # unknown: a finding of preflight
     with pytest.raises(InputError, match="3 of 5 nodes run") as refused:
