@@ -43,7 +43,7 @@ def show(
     else:
         owner = holder.owner
         screen.table(
-            ("user", "host", "pid", "run", "since", "renewed", "epoch", "kept on"),
+            ("user", "host", "pid", "run", "since", "renewed", "kept on"),
             [
                 (
                     owner.user,
@@ -52,7 +52,6 @@ def show(
                     owner.run,
                     holder.since,
                     f"{holder.age:.0f}s ago",
-                    holder.epoch,
                     lock.place,
                 )
             ],

@@ -128,6 +128,8 @@ def _complain(screen: Screen, found: "dict[str, Facts]") -> None:
     reasons: dict[tuple[str, str], list[str]] = {}
     for name, one in found.items():
         for fact, reason in one.unknown.items():
+            if one.unknown.get(fact.partition(".")[0]) == reason and "." in fact:
+                continue  # said of the whole already
             reasons.setdefault((fact, reason), []).append(name)
     for (fact, reason), names in reasons.items():
         screen.note(f"{fold(names)}: {fact} is unknown: {reason}")

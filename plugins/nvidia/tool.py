@@ -25,7 +25,8 @@ def trouble(answer: Answer) -> str | None:
     if answer.timed_out:
         return f"nvidia-smi did not answer in {answer.seconds:.0f} s"
     if "argv" in answer.missing:
-        return answer.missing["argv"]
+        reason = answer.missing["argv"]
+        return f"{reason} (no driver is installed)" if reason.endswith(": not found") else reason
     if answer.exit_status is None:
         return "nvidia-smi did not run"
     if answer.exit_status == 0:
