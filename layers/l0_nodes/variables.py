@@ -1,6 +1,6 @@
 """The `aiops_*` variables of the inventory: one model gives their types, defaults, words and the reference page."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
@@ -120,7 +120,11 @@ class NodeVariables(_Strict):
     aiops_sysctl: dict[str, str | int] = Field(
         default={}, description="Kernel settings beside aiops' own.", examples=[{"vm.max_map_count": 1048576}]
     )
-    aiops_packages: list[str] = Field(default=[], description="More packages to install.", examples=[["tmux", "htop"]])
+    aiops_packages: list[str] = Field(
+        default=[],
+        description="More packages to install; a bundle is built with them, by `aiops cluster bundle build --package`.",
+        examples=[["tmux", "htop"]],
+    )
     aiops_hold: list[str] = Field(
         default=[],
         description="Packages never to be upgraded, beside kernel and driver.",
@@ -184,16 +188,25 @@ def _mistake(detail: Mapping[str, Any]) -> Mistake:
     where = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[1:] if _said(part))
     if detail["type"] == "extra_forbidden":
         known = sorted(NodeVariables.model_fields if len(path) == 1 else _inner(name))
-        near = get_close_matches(str(path[-1]), known, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(known)}"
+        near = _nearest(str(path[-1]), known)
+        hint = f"did you mean `{near}`?" if near else f"known are {', '.join(known)}"
         return Mistake(name, f"there is no variable `{where}`", hint)
     if detail["type"] == "missing":
         return Mistake(name, f"`{where}` is missing", _example(name))
     words = str(detail["msg"]).partition("should ")[2].replace("be a valid", "be a")
+    if detail["type"] == "model_type":
+        words = f"be a mapping of {', '.join(_inner(name))}"
     given = detail["input"]
     shown = "" if isinstance(given, dict | list) else f", not {given!r}"
     quote = detail["type"] == "string_type" and not isinstance(given, dict | list)
     return Mistake(name, f"`{where}` must {words}{shown}", f'quote it: "{given}"' if quote else _example(name))
+
+
+def _nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that was surely meant; what all share, `aiops_`, makes no names alike."""
+    own = {one.removeprefix("aiops_"): one for one in known}
+    near = get_close_matches(name.removeprefix("aiops_"), own, n=1)
+    return own[near[0]] if near else None
 
 
 def _said(part: Any) -> bool:

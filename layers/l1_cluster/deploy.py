@@ -19,6 +19,7 @@ from .doors import Deployed, Doors, HeldLock, Request
 from .fence import fence_script
 from .installers import await_installers
 from .ledger import Entry, Ledger, Outcome
+from .offered import require_offered
 from .phase import Phase
 from .plan import PhasePlan, Plan
 from .playbook import TaskFailure
@@ -79,6 +80,7 @@ class _Deployment:
                 raise error  # nothing was changed yet: mend the phase first
         self._fail_unseen(CONNECT, unseen)
         plan = self._plan()
+        require_offered(plan, self._survey.cluster)
         self._events.emit(
             "plan_made",
             plan.summary,

@@ -152,7 +152,10 @@ class _told:  # noqa: N801 - reads as `with _told():`
         line = _line_in(self._name, error) if self._name else None
         if isinstance(error, TemplateError):
             raise TemplateTroubleError(error.message or str(error), line) from error
-        raise TemplateTroubleError(f"{type(error).__name__}: {error}", line) from error
+        from .bundle.offer import NotOfferedError
+
+        words = str(error) if isinstance(error, NotOfferedError) else f"{type(error).__name__}: {error}"
+        raise TemplateTroubleError(words, line) from error
 
 
 def _line_in(name: str, error: Exception) -> int | None:
