@@ -75,6 +75,8 @@ def read(record: Record) -> Reading:
     devices = _with_links(devices, record.answer("nvidia.nvlink"), record.answer("nvidia.nvlink_errors"))
     if described:
         unknown = {subject: reason for subject, reason in unknown.items() if subject != "query"}
+    if not devices and not unknown:
+        unknown["query"] = "nvidia-smi named no device"
     return Reading(tuple(devices), unknown)
 
 

@@ -202,6 +202,12 @@ def test_trouble_has_a_reason(answer: Answer, words: str) -> None:
     assert words in (reading.unknown or {})["query"]
 
 
+def test_silence_has_a_reason() -> None:
+    answers = {name: Answer(name, 0) for name in ("nvidia.query", "nvidia.xml")}
+    reading = read(Record("gpu01", datetime(2026, 11, 21, tzinfo=UTC), answers))
+    assert reading.unknown == {"query": "nvidia-smi named no device"}
+
+
 def test_a_corrupt_inforom_is_told_and_devices_are_kept() -> None:
     reading = judged(
         query=Answer("nvidia.query", 14, stdout=H100, stderr="WARNING: infoROM is corrupted at gpu 0000:3B:00.0\n")
