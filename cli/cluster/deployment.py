@@ -248,7 +248,7 @@ class Deployment:
             return (f"see what stops it: `aiops node facts {node}`",)
         return (
             f"read everything with `aiops run show {self._events.run} --node {node}`",
-            f"Ansible's own words are in {self._logs}",
+            *([f"Ansible's own words are in {self._logs}"] if self._logs.is_dir() else []),
             f"then go on with `{self._command}`",
         )
 

@@ -122,7 +122,8 @@ class NodeVariables(_Strict):
     )
     aiops_packages: list[str] = Field(
         default=[],
-        description="More packages to install; a bundle is built with them, by `--package NAME` of `aiops cluster bundle build`.",
+        description="More packages to install; a bundle is built with them, by `--package NAME` of"
+        " `aiops cluster bundle build`.",
         examples=[["tmux", "htop"]],
     )
     aiops_hold: list[str] = Field(
