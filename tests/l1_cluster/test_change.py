@@ -173,3 +173,15 @@ def test_a_restart_that_is_due_is_told_once() -> None:
     assert [str(one) for one in difference(files, WHOLE)] == [
         "file:/etc/chrony.conf is newer, not what older.service runs with"
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (Change("file:/etc/aiops/apt", "create", "folder", "absent"), "file:/etc/aiops/apt was absent, created"),
+        (Change("sysctl:vm.swappiness", "set", "1", "60"), "sysctl:vm.swappiness was 60, set to 1"),
+        (Change("reboot", "reboot", "the driver changed", "not rebooted since"), "rebooted: the driver changed"),
+    ],
+)
+def test_what_was_done_in_words(change: Change, words: str) -> None:
+    assert change.done == words
