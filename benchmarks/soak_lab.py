@@ -2,10 +2,14 @@
 
 `python -m benchmarks.soak_lab [MINUTES] [SEED]` (30 minutes and a drawn seed by default), or `make soak-lab`. The same
 seed does the same things in the same order. Wall time, seed and verdict are kept in benchmarks/results/soak_lab.json.
+
+It runs in namespaces of its own for mounts and the network, so that what it counts there is its labs' alone, whatever
+else this machine does meanwhile.
 """
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +21,8 @@ from aiops.layers.core.errors import ConflictError
 from aiops.layers.core.plugin import Plugins
 from aiops.layers.l0_nodes.lab import Lab, LabSpec
 from aiops.layers.l0_nodes.lab.fault import DEVICE_KINDS, kinds
+from aiops.layers.l0_nodes.lab.image import build_image, machine_recipe
+from aiops.layers.l0_nodes.lab.network import NAMESPACES
 from aiops.layers.l0_nodes.lab.state import Simulated
 from aiops.layers.l0_nodes.vendor import vendors_of
 
@@ -25,12 +31,13 @@ from .measurement import AIOPS, BrokenError, Figure, report
 NAME = "soak"
 STEPS = 6
 """Things done to a lab before it is removed."""
+_HOME = "AIOPS_SOAK_HOME"
+"""Set by `alone`: where the soak that runs in its own namespaces keeps its labs."""
 
 
-def outside() -> dict[str, str]:
-    """What of this machine a lab might leave changed."""
+def outside(home: Path) -> dict[str, str]:
+    """What a lab might leave changed around it; of loop devices, which all share, those over files below `home`."""
     asked = {
-        "loop devices": ("losetup", "--list", "--noheadings", "--output", "BACK-FILE"),
         "namespaces": ("ip", "netns", "list"),
         "links": ("ip", "-brief", "link", "show"),
         "packet rules": ("nft", "list", "tables"),
@@ -41,8 +48,20 @@ def outside() -> dict[str, str]:
     }
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     seen["mounts"] = "\n".join(sorted(line.split()[4] for line in mounts))
-    seen["inotify instances"] = Path("/proc/sys/fs/inotify/max_user_instances").read_text(encoding="ascii")
+    listed = ("losetup", "--list", "--noheadings", "--output", "BACK-FILE")
+    loops = subprocess.run(listed, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+    seen["loop devices"] = "\n".join(sorted(line for line in loops if line.startswith(str(home))))
     return seen
+
+
+def alone(home: Path) -> None:
+    """Start this program again in its own namespaces, with the lab's image, which needs the network, in `home`."""
+    build_image(home, machine_recipe())
+    setup = 'mount -t tmpfs tmpfs "$1" && ip link set lo up && shift && exec "$@"'
+    words = ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-c", setup, "sh", str(NAMESPACES)]
+    NAMESPACES.mkdir(exist_ok=True)
+    os.environ[_HOME] = str(home)
+    os.execvp(words[0], [*words, sys.executable, "-m", "benchmarks.soak_lab", *sys.argv[1:]])  # noqa: S606 - our own words
 
 
 def hurt(lab: Lab, home: Path, dice: random.Random) -> str:
@@ -117,16 +136,19 @@ def main() -> int:
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)  # noqa: PLR2004
     print(f"seed {seed}, {minutes:g} minutes", flush=True)
     dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    before, begun, lives, steps, verdict = outside(), time.monotonic(), 0, 0, "nothing stayed behind"
-    with tempfile.TemporaryDirectory(prefix="aiops-soak-") as folder:
-        while time.monotonic() - begun < minutes * 60:
-            try:
-                steps += len(cycle(Path(folder), dice))
-            except (BrokenError, AssertionError) as error:
-                verdict = str(error)
-                break
-            lives += 1
-    after = outside()
+    if _HOME not in os.environ:
+        alone(Path(tempfile.mkdtemp(prefix="aiops-soak-")))
+    home = Path(os.environ[_HOME])
+    before, begun, lives, steps, verdict = outside(home), time.monotonic(), 0, 0, "nothing stayed behind"
+    while time.monotonic() - begun < minutes * 60:
+        try:
+            steps += len(cycle(home, dice))
+        except (BrokenError, AssertionError) as error:
+            verdict = str(error)
+            break
+        lives += 1
+    after = outside(home)
+    shutil.rmtree(home)
     changed = [name for name in before if before[name] != after[name]]
     if changed and verdict == "nothing stayed behind":
         verdict = f"changed on this machine: {', '.join(changed)}"
