@@ -1,0 +1,52 @@
+"""A deploy's plan, from what was seen on the nodes; and its files for plain Ansible."""
+
+from pathlib import Path
+
+from .plan import PhasePlan, Plan
+from .render import variables_of, write_by_hand
+from .underway import Underway
+
+
+def forecast(under: Underway) -> Plan:
+    """What the deploy would change; kept in `under.planned` too."""
+    phases = []
+    living = under.living
+    for phase in under.request.phases:
+        part = [node.name for node in living if phase.covers(node.roles)]
+        changes = {name: under.survey.differences(phase.name, name) for name in part}
+        phases.append(
+            PhasePlan(
+                phase.name,
+                phase.title,
+                {name: found for name, found in changes.items() if found},
+                tuple(name for name, found in changes.items() if not found),
+            )
+        )
+    under.planned = {(one.phase, node): found for one in phases for node, found in one.changes.items()}
+    known = {node.name for node in living}
+    nodes = tuple(node.name for node in under.request.nodes)
+    return Plan(tuple(phases), nodes, tuple(name for name in nodes if name not in known))
+
+
+def write_forecast(under: Underway, folder: Path, plan: Plan) -> None:
+    """Write what Ansible would be given into `folder`, as far as it can be told before the first phase is done.
+
+    Raises:
+        InputError: The folder is not empty or cannot be written.
+    """
+    request = under.request
+    written = {}
+    for index, (phase, planned) in enumerate(zip(request.phases, plan.phases, strict=True)):
+        remaining = [later.name for later in request.phases[index:]]
+        nodes = [node for node in request.nodes if node.name in planned.changes]
+        works = {}
+        for node in nodes:
+            changes = planned.changes[node.name]
+            reboot = under.reboots_now(node, changes, remaining)
+            works[node.name] = under.work(phase, node, changes, reboot=reboot)
+        under.note_refreshed(works)
+        if works:
+            cluster = under.survey.cluster
+            written[phase.name] = works, {node.name: variables_of(phase, node, cluster, None) for node in nodes}
+    under.secrets.keep()
+    write_by_hand(folder, written)

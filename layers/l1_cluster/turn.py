@@ -1,0 +1,229 @@
+"""One phase's turn on some nodes: what differs is applied, then looked at again, and what became of each is entered.
+
+The seams: `_round` is one run of Ansible over some nodes with the look that judges it, and enters nothing, so that a
+turn may take several (reboots in batches come as later rounds); `_play` is where a node's work, its fence and all that
+is sent with it are put together.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from aiops.layers.core.errors import AiopsError, InputError
+from aiops.layers.l0_nodes.node import Node
+
+from .change import Change
+from .decision import needed_roles, on_the_way, shortfall
+from .doors import HeldLock
+from .fence import fence_script
+from .ledger import Entry, Outcome
+from .phase import Phase
+from .playbook import Played, TaskFailure
+from .render import keep_log, variables_of, write_phase
+from .underway import Since, Underway
+
+_SETTLE_SECONDS = 30.0
+_SETTLE_STEP = 1.0
+
+Differences = Mapping[str, tuple[Change, ...]]
+"""What differs, by node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a round has come to on one node.
+
+    Attributes:
+        reason: Why the node is not as the phase wants it, in one line; empty when it is.
+        tail: The last lines of what failed.
+    """
+
+    reason: str = ""
+    tail: tuple[str, ...] = ()
+
+
+class Turn:
+    """One phase, and what is needed to do it."""
+
+    def __init__(self, under: Underway, phase: Phase, remaining: Sequence[str], lock: HeldLock) -> None:
+        """Prepare it.
+
+        Args:
+            under: The deploy.
+            phase: The phase.
+            remaining: The phases that are still to come, this one first.
+            lock: The cluster's lock, held.
+        """
+        self._under = under
+        self._survey = under.survey
+        self._ledger = under.ledger
+        self._phase = phase
+        self._remaining = remaining
+        self._lock = lock
+
+    def take(self, nodes: Sequence[Node]) -> bool:
+        """Do the phase on those of `nodes` that have a part in it; whether anything was touched.
+
+        Raises:
+            ConflictError: The cluster lock was lost on the way.
+        """
+        phase = self._phase.name
+        part = [node for node in nodes if self._phase.covers(node.roles)]
+        with self._under.step(phase, self._phase.title, [node.name for node in part]) as since:
+            living = self._workable(self._unblocked(part))
+            again = self._survey.unasked(phase, living)
+            if again:
+                self._under.fail(phase, self._survey.observe(again, self._remaining))
+                living = [node for node in living if self._ledger.failure(node.name) is None]
+            before = {node.name: self._survey.differences(phase, node.name) for node in living}
+            for node in living:
+                self._tell_settled(node.name, before[node.name])
+                if not before[node.name]:
+                    self._under.enter(Entry(phase, node.name, "ok", since()))
+            targets = [node for node in living if before[node.name]]
+            if targets:
+                self._apply(targets, before, since)
+        return bool(targets)
+
+    def _apply(self, targets: Sequence[Node], before: Differences, since: Since) -> None:
+        reboots = {node.name for node in targets if self._under.reboots_now(node, before[node.name], self._remaining)}
+        verdicts = self._round(targets, before, reboots, since)
+        for name, verdict in verdicts.items():
+            outcome: Outcome = "failed" if verdict.reason else "changed"
+            self._under.enter(Entry(self._phase.name, name, outcome, since(), verdict.reason, verdict.tail))
+
+    def _round(
+        self, targets: Sequence[Node], before: Differences, reboots: Collection[str], since: Since
+    ) -> dict[str, Verdict]:
+        """Run Ansible once, look at its nodes again and judge; those in `reboots` are rebooted on the way."""
+        boot_ids = {name: self._survey.facts[name].boot_id for name in reboots}
+        played = self._play(targets, before, reboots)
+        # A node that failed is looked at too: what was changed there before it did is told.
+        unseen = self._look(targets, reboots, played.failures)
+        verdicts = {}
+        for node in targets:
+            name = node.name
+            left = "" if name in unseen else self._judge(name, before[name], boot_ids, since)
+            if name in played.failures:
+                failure = played.failures[name]
+                verdicts[name] = Verdict(failure.reason, failure.tail)
+            elif name in unseen:
+                verdicts[name] = Verdict(unseen[name].message)
+            else:
+                verdicts[name] = Verdict(f"{played.trouble}; {left}" if left and played.trouble else left)
+        return verdicts
+
+    def _play(self, targets: Sequence[Node], before: Differences, reboots: Collection[str]) -> Played:
+        """Give Ansible the work of `targets` and wait for its end."""
+        under, phase, lock = self._under, self._phase, self._lock
+        works = {node.name: under.work(phase, node, before[node.name], reboot=node.name in reboots) for node in targets}
+        fence = fence_script(lock.epoch)
+        variables = {node.name: variables_of(phase, node, self._survey.cluster, fence) for node in targets}
+        hosts = write_phase(under.request.private, phase.name, works, variables)
+        played = under.doors.applier.apply(
+            phase.name,
+            hosts,
+            cancel=lock.lost.is_set,
+            on_start=under.doors.on_start,
+            on_task=under.doors.on_task,
+            on_failure=self._tell_failure,
+        )
+        if under.request.logs is not None:
+            keep_log(under.request.logs, phase.name, played.log)
+        if lock.lost.is_set():
+            lock.guard()
+        failures = {name: failure for name, failure in played.failures.items() if name in works}
+        under.note_refreshed(works, works if played.trouble is not None else failures)
+        return Played(failures, played.trouble, played.log)
+
+    def _tell_failure(self, failure: TaskFailure) -> None:
+        self._under.events.emit(
+            "task_failed",
+            failure.reason,
+            node=failure.node,
+            phase=self._phase.name,
+            task=failure.task,
+            reason=failure.reason,
+            tail=list(failure.tail),
+        )
+
+    def _tell_settled(self, node: str, left: Sequence[Change]) -> None:
+        """Tell what was planned and has come about by an earlier phase: a package that another one has brought."""
+        still = {change.key for change in left}
+        for change in self._under.planned.get((self._phase.name, node), ()):
+            if change.key not in still:
+                self._tell_changed(node, change)
+
+    def _tell_changed(self, node: str, change: Change) -> None:
+        phase = self._phase.name
+        self._under.events.emit("resource_changed", change.done, node=node, phase=phase, **change.document())
+
+    def _judge(self, node: str, before: Sequence[Change], boot_ids: Mapping[str, str | None], since: Since) -> str:
+        """Tell what changed on a node; why it is still not as it should be, or nothing."""
+        left = {change.key: change for change in self._survey.differences(self._phase.name, node)}
+        for change in before:
+            if change.key not in left:
+                self._tell_changed(node, change)
+        rebooted = self._under.rebooted
+        if node in boot_ids:
+            rebooted.add(node)
+            after = self._survey.facts[node].boot_id
+            if after == boot_ids[node]:
+                return "it was to reboot and did not (its boot id is the same)"
+            self._under.events.emit("reboot_finished", node=node, phase=self._phase.name, seconds=round(since(), 3))
+        if "reboot" in left and node not in boot_ids:
+            if self._under.here(node):
+                return "it needs a reboot, and aiops runs on it: reboot it yourself, then deploy again"
+            if node in rebooted:
+                return "it needs a second reboot; deploy again"
+            del left["reboot"]  # one reboot at the end of a later phase does for both
+        return shortfall(list(left.values()))
+
+    def _look(self, nodes: Sequence[Node], rebooted: Collection[str], failed: Collection[str]) -> dict[str, AiopsError]:
+        """Look again at nodes that were changed; on those that did not fail, wait for services still on their way."""
+        survey, clock = self._survey, self._under.doors.clock
+        errors = survey.observe(nodes, self._remaining, fresh=rebooted)
+        deadline = clock.monotonic() + _SETTLE_SECONDS
+        while clock.monotonic() < deadline:
+            waiting = [
+                node
+                for node in nodes
+                if node.name not in errors
+                and node.name not in failed
+                and on_the_way(survey.differences(self._phase.name, node.name), rebooted=node.name in rebooted)
+            ]
+            if not waiting:
+                break
+            clock.sleep(_SETTLE_STEP)
+            errors |= survey.observe(waiting, self._remaining)
+        return errors
+
+    def _unblocked(self, part: Sequence[Node]) -> list[Node]:
+        """The nodes that can go on; the others are written down as blocked."""
+        request = self._under.request
+        missing = ""
+        for role in needed_roles(self._phase, request.phases):
+            nodes = [node.name for node in request.inventory.role(role)]
+            failure = self._ledger.all_failed(nodes)
+            if failure is not None:
+                missing = f"it needs {role}: {failure.node} failed in phase `{failure.phase}`"
+        living = []
+        for node in part:
+            failure = self._ledger.failure(node.name)
+            reason = f"it failed in phase `{failure.phase}`" if failure is not None else missing
+            if reason:
+                self._under.enter(Entry(self._phase.name, node.name, "blocked", 0.0, reason))
+            else:
+                living.append(node)
+        return living
+
+    def _workable(self, nodes: Sequence[Node]) -> list[Node]:
+        """The nodes whose newest facts the phase can be worked out with; the others have failed."""
+        workable = []
+        for node in nodes:
+            try:
+                self._survey.resources(self._phase.name, node.name)
+            except InputError as error:
+                self._under.fail(self._phase.name, {node.name: error})
+            else:
+                workable.append(node)
+        return workable
