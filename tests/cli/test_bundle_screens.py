@@ -24,7 +24,7 @@ def test_an_unknown_release(shown: Shown) -> None:
     screen = shown("cluster", "bundle", "build", "--for", "focal")
     assert screen.startswith("exit: 2\n")
     assert "error: `focal` is not a release a bundle can be built for" in screen
-    assert "bookworm (debian 12), jammy (ubuntu 22.04), noble (ubuntu 24.04)" in screen
+    assert "bookworm (debian 12), trixie (debian 13), jammy (ubuntu 22.04), noble (ubuntu 24.04)" in screen
 
 
 def test_a_vendor_without_simulated_packages(shown: Shown) -> None:

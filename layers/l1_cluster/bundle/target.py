@@ -83,6 +83,7 @@ RELEASES = {
     release.codename: release
     for release in (
         _debian("bookworm", "12", (3, 11)),
+        _debian("trixie", "13", (3, 13)),
         _ubuntu("jammy", "22.04", (3, 10)),
         _ubuntu("noble", "24.04", (3, 12)),
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TIMEOUT = 900.0
 _EPOCH = (2020, 1, 1, 0, 0, 0)
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-_GLIBC = {"bookworm": 36, "jammy": 35, "noble": 39}
+_GLIBC = {"bookworm": 36, "trixie": 41, "jammy": 35, "noble": 39}
 
 
 def own_wheel(folder: Path) -> Path:
