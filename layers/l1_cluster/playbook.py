@@ -4,7 +4,6 @@ Ansible's own verdict decides nothing here: what failed is told as values, and t
 """
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from aiops.layers.core.errors import FailedError
+
+from .guardian import MARK, end_ansible, kill_marked
 
 TASK_SECONDS = 2000
 """After so long a task has failed on its node, so that one that never ends holds up none. A reboot may take 1800."""
@@ -27,7 +28,6 @@ _TAIL_LINES = 5
 _LINE_LENGTH = 400
 _NO_REASON = "no reason was given"
 _LOST = "the connection to it was lost"
-_MARK = "AWX_ISOLATED_DATA_DIR"
 _FORCED = {
     "ANSIBLE_CALLBACKS_ENABLED": "awx_display",  # none but ansible-runner's own
     "ANSIBLE_CHECK_MODE_MARKERS": "false",
@@ -149,7 +149,7 @@ class Playbook:
                 ended.append(error)
 
         worker = threading.Thread(target=run, name=f"ansible-{phase}", daemon=True)
-        mark = f"{_MARK}={runner.config.artifact_dir}"
+        mark = f"{MARK}={runner.config.artifact_dir}"
         worker.start()
         try:
             while worker.is_alive() and not (cancel is not None and cancel()):
@@ -223,29 +223,6 @@ class Playbook:
             "ANSIBLE_CALLBACK_PLUGINS": callbacks,
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.private / "ssh"),
         }
-
-
-def end_ansible(private: Path) -> None:
-    """Kill all that Ansible has started for a deploy with this private directory, ssh's shared connections too."""
-    kill_marked(f"{_MARK}={private}/", f"ssh: {private}/")
-
-
-def kill_marked(mark: str, title: str | None = None) -> None:
-    """Kill every process of this user whose environment holds `mark`, the start of a variable with its name.
-
-    Ansible's workers leave their process group, and the environment stays with them. ssh's shared connections write
-    a `title` over theirs, which begins with the path of their socket.
-    """
-    wanted = mark.encode()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
-            continue
-        try:
-            marked = any(entry.startswith(wanted) for entry in (folder / "environ").read_bytes().split(b"\0"))
-            if marked or (title and (folder / "cmdline").read_bytes().startswith(title.encode())):
-                os.kill(int(folder.name), signal.SIGKILL)
-        except OSError:
-            continue
 
 
 class _Reader:

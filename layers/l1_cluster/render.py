@@ -28,8 +28,9 @@ from aiops.layers.core.home import ensure_folder
 from aiops.layers.l0_nodes.node import Node
 
 from .context import ClusterContext
+from .guardian import Guardian, end_ansible
 from .phase import Phase, shipped_phases
-from .playbook import PLAYBOOK, end_ansible
+from .playbook import PLAYBOOK
 from .resource import File
 from .work import Work
 
@@ -67,12 +68,14 @@ _NAME = re.compile(rf"{_PREFIX}-(\d+)-(\d+)-(\d+)-[0-9a-f]+")
 class PrivateFolder:
     """A directory for this process only, on memory where the machine has such; removed at the end of the block.
 
-    Directories that killed processes left behind are removed first.
+    Directories that killed processes left behind are removed first. A guardian removes this one, and ends what works
+    from it, also when this process is killed.
     """
 
     def __init__(self, environment: Mapping[str, str], home: Path) -> None:
         self._places = _places(environment, home)
         self.path = Path()
+        self._guardian: Guardian | None = None
 
     def __enter__(self) -> Self:
         name = f"{_PREFIX}-{os.getuid()}-{os.getpid()}-{_start_of(os.getpid())}-{secrets.token_hex(4)}"
@@ -83,6 +86,7 @@ class PrivateFolder:
                 scrub_stale(place)
                 path = place / name
                 path.mkdir(mode=0o700)
+                self._guardian = Guardian(path)
             except OSError as error:
                 last = error
                 continue
@@ -98,6 +102,8 @@ class PrivateFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+        if self._guardian is not None:
+            self._guardian.dismiss()
 
 
 def scrub_stale(place: Path) -> None:
