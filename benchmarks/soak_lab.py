@@ -134,11 +134,11 @@ def main() -> int:
     """Soak until the time is over or something is wrong."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 30.0
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(1 << 32)  # noqa: PLR2004
-    print(f"seed {seed}, {minutes:g} minutes", flush=True)
     dice = random.Random(seed)  # noqa: S311 - repeatable on purpose
     if _HOME not in os.environ:
         alone(Path(tempfile.mkdtemp(prefix="aiops-soak-")))
     home = Path(os.environ[_HOME])
+    print(f"seed {seed}, {minutes:g} minutes", flush=True)
     before, begun, lives, steps, verdict = outside(home), time.monotonic(), 0, 0, "nothing stayed behind"
     while time.monotonic() - begun < minutes * 60:
         try:

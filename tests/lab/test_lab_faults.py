@@ -52,13 +52,27 @@ def test_reboot(bare_lab: Lab, shell: Shell) -> None:
 
 
 def test_a_host_that_was_shut_down_from_within_is_booted_by_heal(bare_lab: Lab, shell: Shell) -> None:
+    kernel = shell("gpu01", "uname -r")
+    bare_lab.fault("gpu01", "kernel-skew")  # is healed within the running host
     shell.run("gpu01", "systemctl poweroff")
     deadline = time.monotonic() + 30
     while status(bare_lab, "gpu01")[0]:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    assert bare_lab.heal("gpu01") == ("kernel-skew",)
+    assert shell("gpu01", "hostname; uname -r") == f"gpu01\n{kernel}"
+
+
+def test_a_host_without_power_and_with_other_faults_is_healed_whole(bare_lab: Lab, shell: Shell) -> None:
+    bare_lab.fault("gpu01", "disk-full")
+    with pytest.raises(ConflictError, match="gpu01: `kernel-skew` cannot be made: No space left"):
+        bare_lab.fault("gpu01", "kernel-skew")  # needs room for its shim
     bare_lab.heal("gpu01")
-    assert shell("gpu01", "hostname") == "gpu01"
+    for kind in ("kernel-skew", "disk-full", "power-loss"):
+        bare_lab.fault("gpu01", kind)
+    assert bare_lab.heal("gpu01") == ("power-loss", "kernel-skew", "disk-full")
+    shell("gpu01", "dd if=/dev/zero of=/root/room bs=1M count=8 && rm /root/room")
+    assert status(bare_lab, "gpu01") == (True, True, ())
 
 
 def test_network_cut(bare_lab: Lab, shell: Shell) -> None:

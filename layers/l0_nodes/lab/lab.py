@@ -296,7 +296,7 @@ class Lab:
         Raises:
             InputError: The kind or the value makes no sense there.
             NotFoundError: There is no such host or device.
-            ConflictError: It is on already, or the host is off.
+            ConflictError: It is on already, the host is off, or its disk is full.
         """
         chosen, order = kind_called(kind), Order(device, value)
         with self._changing():
@@ -305,7 +305,15 @@ class Lab:
             refuse_impossible(target, chosen, order)
             if chosen.lasts:
                 self._note_fault(host, {**target.faults, kind: {"device": device, "value": value}})
-            chosen.inject(target, order)
+            try:
+                chosen.inject(target, order)
+            except OSError as error:
+                self._note_fault(host, target.faults)
+                raise ConflictError(
+                    f"{node}: `{kind}` cannot be made: {error.strerror}",
+                    code="lab.fault_failed",
+                    hints=[f"`aiops lab heal {node} --name {self.state.spec.name}`"],
+                ) from error
             if kind in {"power-loss", "reboot"}:
                 self._note_fault(host, survivors(self.state.faults.get(node, {})))
             self._events.emit("fault_injected", kind, node=node, device=device, value=value)
@@ -326,16 +334,24 @@ class Lab:
             on = self.state.faults.get(node, {})
             if kind is not None and kind not in on:
                 raise NotFoundError(f"{node}: `{kind}` is not on", code="lab.fault_off", hints=["aiops lab status"])
-            # The cable first: a host that boots is waited for.
-            healed = sorted([kind] if kind else on, key=lambda name: (name == "power-loss", name != "network-cut"))
+            # The cable first: a host that boots is waited for. Then power: some faults are healed from within.
+            order = {"network-cut": 0, "power-loss": 1}
+            healed = sorted([kind] if kind else on, key=lambda name: order.get(name, 2))
             for name in healed:
+                if kind is None and name not in order:
+                    self._start(host)
                 kind_called(name).heal(self._target(host))
-                left = {other: order for other, order in self.state.faults[node].items() if other != name}
+                left = {other: given for other, given in self.state.faults[node].items() if other != name}
                 self._note_fault(host, left)
                 self._events.emit("fault_healed", name, node=node)
-            if kind is None and not self._rig.group(host).populated:
-                self._rig.boot([host])
+            if kind is None:
+                self._start(host)
         return tuple(healed)
+
+    def _start(self, host: HostState) -> None:
+        """Boot a host that is off, whatever the reason."""
+        if not self._rig.group(host).populated:
+            self._rig.boot([host])
 
     def _target(self, host: HostState) -> Target:
         faults = self.state.faults.get(host.name, {})
