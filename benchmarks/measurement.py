@@ -102,13 +102,14 @@ def machine() -> str:
     return f"{os.cpu_count()} × {model}, {memory:.0f} GiB, {system}, Linux {platform.release().partition('-')[0]}"
 
 
-def report(name: str, figures: Iterable[Figure], *, simulated: str) -> int:
+def report(name: str, figures: Iterable[Figure], *, simulated: str, details: Iterable[object] = ()) -> int:
     """Print the figures, keep them, and give the exit status: 1 when a limit was passed.
 
     Args:
         name: The script's name.
         figures: What was measured.
         simulated: What was not real; `nothing` when all was.
+        details: What else is worth keeping, JSON-ready.
     """
     figures = tuple(figures)
     for one in figures:
@@ -123,6 +124,8 @@ def report(name: str, figures: Iterable[Figure], *, simulated: str) -> int:
         "simulated": simulated,
         "figures": [{**asdict(one), "median": one.median, "held": one.held} for one in figures],
     }
+    if kept := list(details):
+        document["details"] = kept
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0 if all(one.held for one in figures) else 1
