@@ -14,6 +14,7 @@ from .observation import (
     PACKAGES,
     PASSWD,
     STAT,
+    TREE,
     UNITS,
     Account,
     FileState,
@@ -21,12 +22,13 @@ from .observation import (
     UnitState,
     sysctl_file,
 )
-from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
+from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, Tree, User
 from .unit import unit_name
 
 _ASKS = {
     Package: (PACKAGES,),
     File: (STAT, DIGESTS),
+    Tree: (),
     Service: (UNITS, STAT),
     Sysctl: (),
     Mount: (MOUNTS,),
@@ -128,6 +130,8 @@ def _change(resource: Resource, seen: Observation) -> Change | None:  # noqa: PL
             return _package(resource, seen)
         case File():
             return _file(resource, seen.files.get(resource.path))
+        case Tree():
+            return _tree(resource, seen)
         case Service():
             unit = unit_name(resource.name)
             return _service(resource, seen.units.get(unit), restart=seen.restart_due(unit))
@@ -173,6 +177,27 @@ def _file(wanted: File, state: FileState | None) -> Change | None:
             return Change(wanted.key, "write", f"sha256 {digest[:12]}", found)
     expected, found = (f"{one.mode} {one.owner}:{one.group}" for one in (wanted, state))
     return None if expected == found else Change(wanted.key, "permit", expected, found)
+
+
+def _tree(wanted: Tree, seen: Observation) -> Change | None:
+    unread = seen.unknown.get(f"{TREE}:{wanted.path}")
+    if unread is not None:
+        return Change(wanted.key, "read", "to be read", unread)
+    found = seen.trees.get(wanted.path, {})
+    if found == wanted.digests:
+        return None
+    expected = f"{len(wanted.digests)} files"
+    if not found:
+        return Change(wanted.key, "create", expected, "absent")
+    wrong = {
+        "missing": sorted(wanted.digests.keys() - found.keys()),
+        "changed": sorted(path for path in wanted.digests.keys() & found.keys() if found[path] != wanted.digests[path]),
+        "not ours": sorted(found.keys() - wanted.digests.keys()),
+    }
+    words = [
+        f"{len(paths)} {word} ({paths[0]}{', ...' if len(paths) > 1 else ''})" for word, paths in wrong.items() if paths
+    ]
+    return Change(wanted.key, "write", expected, f"with {', '.join(words)}")
 
 
 def _unserved(file: File, served: AbstractSet[str], seen: Observation) -> str | None:

@@ -7,7 +7,7 @@ from aiops.layers.core.errors import InputError, Problem
 
 from .context import ClusterContext, NodeContext
 from .phase import Phase, Want
-from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
+from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, Tree, User
 from .template import Templates, TemplateTroubleError
 from .unit import mount_unit, mount_unit_name
 
@@ -87,6 +87,8 @@ class Desired:
                 )
             case "file":
                 return self._file(name, want, context)
+            case "tree":
+                return Tree(_path(name), _digests(value("digests")), _number("bytes", value("bytes", 0)))
             case "service":
                 return Service(
                     name,
@@ -239,6 +241,12 @@ def _number(key: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _WrongValueError(f"`{key}` is {value!r}; it must be a whole number")
     return value
+
+
+def _digests(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(one, str) for pair in value.items() for one in pair):
+        raise _WrongValueError("`digests` must be a mapping of paths to SHA-256 digests")
+    return dict(value)
 
 
 def _words(key: str, value: Any) -> tuple[str, ...]:

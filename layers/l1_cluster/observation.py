@@ -13,7 +13,7 @@ from types import MappingProxyType
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 
 from .remote.files import RESTARTS
-from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
+from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, Tree, User
 from .unit import unit_name
 
 REBOOT_MARKER = "/run/aiops/reboot-needed"
@@ -22,6 +22,8 @@ REBOOT_MARKER = "/run/aiops/reboot-needed"
 PACKAGES = "desired.packages"
 STAT = "desired.stat"
 DIGESTS = "desired.digests"
+TREE = "desired.tree"
+"""Followed by the folder: one ask for each tree."""
 UNITS = "desired.units"
 SYSCTLS = "desired.sysctls"
 MOUNTS = "desired.mounts"
@@ -32,6 +34,9 @@ _ESCAPE = re.compile(r"\\(.)")
 _LETTERS = {"n": "\n", "r": "\r"}
 _TIMEOUT = 30.0
 _BYTES = 1_048_576
+_TREE_BYTES = 8 * _BYTES
+_SLOW_DISK = 50_000_000
+"""Bytes per second at which a node can surely read and hash files."""
 _UNIT_PROPERTIES = (
     "LoadState",
     "ActiveState",
@@ -122,11 +127,13 @@ class Observation:
     """What is on a node, as far as it was asked; what is not there is in no map.
 
     Attributes:
+        trees: By folder, the digest of each file under it; `""` for what is neither a file nor a folder.
         unknown: Reason by ask, for what could not be read.
     """
 
     packages: Mapping[str, PackageState] = field(default_factory=dict)
     files: Mapping[str, FileState] = field(default_factory=dict)
+    trees: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     units: Mapping[str, UnitState] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
     mounts: Mapping[str, MountState] = field(default_factory=dict)
@@ -170,6 +177,7 @@ def asks_for(resources: Iterable[Resource]) -> tuple[Ask, ...]:
         asks.append(_ask(STAT, ("stat", "--printf=%f\\t%U\\t%G\\t%n\\n", "--", *paths)))
     if contents:
         asks.append(_ask(DIGESTS, ("sha256sum", "--", *contents)))
+    asks += [_tree_ask(one) for one in wanted if isinstance(one, Tree)]
     if units:
         asks.append(_ask(UNITS, ("systemctl", "show", f"--property={','.join(_UNIT_PROPERTIES)}", "--", *units)))
     if sysctls:
@@ -216,12 +224,14 @@ def read_observation(record: Record, resources: Iterable[Resource]) -> Observati
     if SYSCTLS in asked:
         found = record.answer(SYSCTLS).files
         sysctls = {path: " ".join(value.split()) for path, value in found.items()}
+    trees = {name.removeprefix(f"{TREE}:"): text(name) for name in asked if name.startswith(f"{TREE}:")}
     return Observation(
         packages=parse_packages(text(PACKAGES)),
         files={
             path: FileState(state.kind, state.mode, state.owner, state.group, digests.get(path))
             for path, state in files.items()
         },
+        trees={path: parse_tree(path, found) for path, found in trees.items()},
         units=states,
         sysctls=sysctls,
         mounts=mounts,
@@ -268,6 +278,13 @@ def parse_digests(text: str) -> dict[str, str]:
         if len(digest) == 64 and path:  # noqa: PLR2004 - hex digits of a SHA-256
             digests[_ESCAPE.sub(_unescaped, path) if escaped else path] = digest
     return digests
+
+
+def parse_tree(path: str, text: str) -> dict[str, str]:
+    """The digests of the files under `path` by their path in it; what is no file has none."""
+    others = [line[1:] for line in text.splitlines() if line.startswith("!")]
+    found = parse_digests(text) | dict.fromkeys(others, "")
+    return {one.removeprefix(f"{path}/"): digest for one, digest in found.items()}
 
 
 def parse_units(text: str, units: Iterable[str]) -> dict[str, UnitState]:
@@ -336,6 +353,18 @@ def _names(values: Iterable[str]) -> tuple[str, ...]:
 
 def _ask(name: str, argv: tuple[str, ...]) -> Ask:
     return Ask(name, argv, timeout=_TIMEOUT, max_bytes=_BYTES)
+
+
+def _tree_ask(tree: Tree) -> Ask:
+    """Everything under a folder: files with their digest, other things (a link, say) with a `!` before their path."""
+    others = ("!", "-type", "d", "!", "-type", "f", "-printf", "!%p\\n")
+    files = ("-type", "f", "-exec", "sha256sum", "--", "{}", "+")
+    return Ask(
+        f"{TREE}:{tree.path}",
+        ("find", "-P", tree.path, *others, "-o", *files),
+        timeout=_TIMEOUT + tree.bytes / _SLOW_DISK,
+        max_bytes=_TREE_BYTES,
+    )
 
 
 def _trouble(answer: Answer) -> str | None:

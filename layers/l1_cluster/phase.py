@@ -26,6 +26,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
         *("template", "content", "secret", "folder", "absent"),
         *("mode", "owner", "group", "restarts", "validate", "reboots"),
     ),
+    "tree": ("digests", "bytes"),
     "service": ("enabled", "running"),
     "sysctl": ("value",),
     "mount": ("source", "type", "options"),
@@ -33,6 +34,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "reboot": ("when_changed",),
 }
 _REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "tree": ("digests",),
     "sysctl": ("value",),
     "mount": ("source", "type"),
     "user": ("uid",),
@@ -46,7 +48,7 @@ class Want:
     """One entry under `resources`, before it is rendered for a node.
 
     Attributes:
-        kind: `package`, `file`, `service`, `sysctl`, `mount`, `user` or `reboot`.
+        kind: `package`, `file`, `tree`, `service`, `sysctl`, `mount`, `user` or `reboot`.
         name: What follows the kind; a template like every other string.
         line: Where it stands in the phase file.
     """

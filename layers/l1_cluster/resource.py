@@ -4,6 +4,7 @@ Every resource has a `key` that is unique within one node and phase and stable b
 journal and the screens all name it by that.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -53,6 +54,25 @@ class File:
     def key(self) -> str:
         """`file:PATH`."""
         return f"file:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A folder holds exactly these files, byte by byte; the phase's own tasks put them there.
+
+    Attributes:
+        digests: SHA-256 in hex by path, relative to the folder.
+        bytes: What all files hold together: how long reading them may take depends on it.
+    """
+
+    path: str
+    digests: Mapping[str, str] = field(repr=False, hash=False)
+    bytes: int = 0
+
+    @property
+    def key(self) -> str:
+        """`tree:PATH`."""
+        return f"tree:{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,4 +151,4 @@ class Reboot:
         return "reboot"
 
 
-Resource = Package | File | Service | Sysctl | Mount | User | Reboot
+Resource = Package | File | Tree | Service | Sysctl | Mount | User | Reboot
