@@ -4,7 +4,7 @@
 DIR/                 0700
   apply.yml          a copy, for running by hand (`plan --write`)
   PHASE/hosts.yml    a second inventory: what each node is to become
-  PHASE/DIGEST.py    a program that puts this phase's files in place; nodes with the same files share it
+  PHASE/DIGEST.py    programs: one writes down what is there, one puts the phase's files in place; equal ones are shared
   PHASE/limit        the nodes this phase is for
   artifacts/         ansible-runner's
 ```
@@ -38,10 +38,11 @@ _PREFIX = "aiops-deploy"
 _FIRST_PRINTED, _DELETE, _BASIC_PLANE = 0x20, 0x7F, 0xFFFF
 _APT_CONFIG = "/etc/aiops/apt.conf"
 GROUPS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "aiops_fenced": lambda host: "aiops_fence" in host,
+    "aiops_guarded": lambda host: "aiops_fence" in host or "aiops_memory" in host,
     "aiops_files_first": lambda host: "aiops_files" in host and not _before_files(host),
     "aiops_reboot_due": lambda host: host["aiops_desired"]["mark_reboot"],
     "aiops_own_tasks": lambda host: "aiops_before" in host,
+    "aiops_fenced": lambda host: "aiops_fence" in host,
     "aiops_remove": lambda host: host["aiops_desired"]["removed"],
     "aiops_install": lambda host: host["aiops_desired"]["packages"],
     "aiops_hold": lambda host: host["aiops_desired"]["held"],
@@ -57,7 +58,7 @@ GROUPS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
 
 
 def _before_files(host: Mapping[str, Any]) -> bool:
-    """Whether anything is changed on a node before the program for files, which has the fence in it, runs."""
+    """Whether anything is changed on a node before the program for files, which has the guard in it, runs."""
     desired = host["aiops_desired"]
     return "aiops_before" in host or any(desired[key] for key in ("removed", "packages", "held", "released", "users"))
 
@@ -160,11 +161,12 @@ def write_phase(
     for node, work in works.items():
         hosts[node] = {"aiops_phase": phase, "aiops_desired": work.variables, **variables[node]}
         if work.files not in programs and work.program is not None:
-            content = work.program.encode()
-            programs[work.files] = target / f"{hashlib.sha256(content).hexdigest()[:16]}.py"
-            _write(programs[work.files], content)
+            programs[work.files] = _write_program(target, work.program)
         if work.files in programs:
             hosts[node]["aiops_files"] = str(programs[work.files])
+        if any(work.undo.values()):
+            memory = work.memory(_token(phase, variables[node].get("aiops_fence")))
+            hosts[node]["aiops_memory"] = str(_write_program(target, memory))
         for name, has_work in GROUPS.items():
             if has_work(hosts[node]):
                 groups[name][node] = {}
@@ -244,6 +246,20 @@ def _places(environment: Mapping[str, str], home: Path) -> tuple[Path, ...]:
 def _write(path: Path, content: bytes) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
         stream.write(content)
+
+
+def _write_program(folder: Path, program: str) -> Path:
+    """Write a program under the name that its content gives it, once; where it is."""
+    content = program.encode()
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.py"
+    if not path.exists():
+        _write(path, content)
+    return path
+
+
+def _token(phase: str, fence: str | None) -> str:
+    """Names a phase of one deploy, whose fence no other has; empty where the phase is run by hand, again and again."""
+    return "" if fence is None else f"{phase}-{hashlib.sha256(fence.encode()).hexdigest()[:16]}"
 
 
 def _start_of(pid: int) -> int | None:

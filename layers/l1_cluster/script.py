@@ -1,4 +1,4 @@
-"""Remote code on its way: the text of a module of `remote/` and one call behind it, on the stdin of `python3 -`."""
+"""Remote code on its way: modules of `remote/` as text and one call behind them, on the stdin of `python3 -`."""
 
 import shlex
 from functools import cache
@@ -6,6 +6,15 @@ from importlib.resources import files
 
 from aiops.layers.core.command import Command
 from aiops.layers.l0_nodes.node import Node
+
+_LOAD = """
+import sys as _sys, types as _types
+_sys.modules.setdefault("aiops_remote", _types.ModuleType("aiops_remote")).__path__ = []
+for _name, _text in {modules!r}:
+    _module = _sys.modules["aiops_remote." + _name] = _types.ModuleType("aiops_remote." + _name)
+    _module.__package__ = "aiops_remote"
+    exec(compile(_text, _name + ".py", "exec"), _module.__dict__)
+"""
 
 
 def script(module: str, call: str) -> str:
@@ -18,12 +27,32 @@ def script(module: str, call: str) -> str:
     return f"{_source(module)}\n\n{call}\n"
 
 
+def program(modules: tuple[str, ...], call: str) -> str:
+    """The source of several modules that import each other, and one call of a function of the last of them.
+
+    Args:
+        modules: Names as for `script`, each after those that it imports.
+        call: As for `script`.
+    """
+    return f"{_bound(modules)}_sys.modules['aiops_remote.{modules[-1]}'].{call}\n"
+
+
+def script_command(node: Node, module: str, call: str, *, timeout: float = 20.0) -> Command:
+    """The command that runs `script(module, call)` on `node` as root; nothing of it shows in a process list."""
+    return command(node, script(module, call), timeout=timeout)
+
+
+def command(node: Node, source: str, *, timeout: float) -> Command:
+    """The command that runs a Python program on `node` as root; nothing of it shows in a process list."""
+    python = shlex.split(node.connection.python or "") or ["python3"]
+    return Command((*python, "-I", "-S", "-"), stdin=source.encode(), timeout=timeout, root=True)
+
+
 @cache
 def _source(module: str) -> str:
     return files("aiops.layers.l1_cluster").joinpath("remote", f"{module}.py").read_text(encoding="utf-8")
 
 
-def script_command(node: Node, module: str, call: str, *, timeout: float = 20.0) -> Command:
-    """The command that runs `script(module, call)` on `node` as root; nothing of it shows in a process list."""
-    python = shlex.split(node.connection.python or "") or ["python3"]
-    return Command((*python, "-I", "-S", "-"), stdin=script(module, call).encode(), timeout=timeout, root=True)
+@cache
+def _bound(modules: tuple[str, ...]) -> str:
+    return _LOAD.format(modules=[(name, _source(name)) for name in modules])

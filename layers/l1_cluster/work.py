@@ -10,8 +10,10 @@ from .change import Change
 from .desired import UNIT_FOLDER, sysctl_path
 from .observation import restart_marker
 from .remote.files import pack
-from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
+from .remote.tree import pack_digests
+from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, Tree, User
 from .script import script
+from .undo import memory_program, request_of
 from .unit import mount_unit_name, unit_name
 
 _NO_LOGIN = ("/nologin", "/false")
@@ -24,10 +26,12 @@ class Work:
     Attributes:
         variables: `aiops_desired`, JSON-ready; no secret is in it.
         files: What is put in place on the node, with contents; only `program` shows it to anybody.
+        undo: What the node writes down before anything of it changes, see `undo.request_of`.
     """
 
     variables: Mapping[str, Any]
     files: tuple[File, ...] = field(repr=False)
+    undo: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def program(self) -> str | None:
@@ -35,6 +39,10 @@ class Work:
         if not self.files:
             return None
         return script("files", f"main({pack([_entry(one) for one in self.files])!r})")
+
+    def memory(self, token: str) -> str:
+        """The program that writes down what is there; `token` as for `undo.memory_program`."""
+        return memory_program(token, self.undo)
 
     @property
     def touches_sources(self) -> bool:
@@ -63,17 +71,14 @@ def work_of(
     settings = sysctl_path(phase)
     restarts = _restarts(resources, by_key)
     rebooted = due is not None and reboot
+    installed = [one for one in packages if not one.absent and by_key[one.key].action in {"install", "replace", "read"}]
     load = any(isinstance(one, Sysctl) for one in differing) or any(one.path == settings for one in files)
     return Work(
         {
             "mark_reboot": due is not None,
             "refresh": refresh,
             "removed": [one.name for one in packages if one.absent],
-            "packages": [
-                f"{one.name}={one.version}" if one.version else one.name
-                for one in packages
-                if not one.absent and by_key[one.key].action in {"install", "replace", "read"}
-            ],
+            "packages": [f"{one.name}={one.version}" if one.version else one.name for one in installed],
             "held": [one.name for one in packages if one.held and not one.absent],
             "released": [
                 one.name for one in packages if not one.held and not one.absent and by_key[one.key].action == "release"
@@ -91,12 +96,16 @@ def work_of(
                 for one in users
             ],
             "files": [{"path": one.path, "mode": one.mode, "owner": one.owner, "group": one.group} for one in files],
+            "trees": [
+                {"path": one.path, "digests": pack_digests(one.digests)} for one in differing if isinstance(one, Tree)
+            ],
             "sysctl": settings if load else "",
             "reboot": due.reason if due is not None and reboot else "",
             "services": _services(resources, by_key, files, restarts, rebooted=rebooted),
             "restarted": [] if rebooted else sorted(map(restart_marker, restarts)),
         },
         tuple(sorted(files, key=_place)),
+        request_of(differing, [one.name for one in installed]),
     )
 
 

@@ -243,6 +243,7 @@ def playbook(tmp_path: Path) -> Playbook:
 
 
 def hosts_of(playbook: Playbook, works: dict[str, Work]) -> Path:
+    works = {name: replace(work, undo={}) for name, work in works.items()}  # this machine is no node of a cluster
     return write_phase(
         playbook.private, "x", works, {name: {"ansible_python_interpreter": sys.executable} for name in works}
     )
@@ -307,9 +308,10 @@ def test_nodes_with_the_same_files_share_one_program(tmp_path: Path) -> None:
     }
     hosts = write_phase(tmp_path, "x", works, {name: {} for name in works})
     read = yaml.load(hosts.read_text(), Loader=Loader)["all"]["hosts"]  # noqa: S506 - a safe one with one tag more
-    programs = {name: read[name]["aiops_files"] for name in works}
-    assert programs["n1"] == programs["n2"] != programs["n3"]
-    assert len(list((tmp_path / "x").glob("*.py"))) == 2
+    for kind in ("aiops_files", "aiops_memory"):
+        programs = {name: read[name][kind] for name in works}
+        assert programs["n1"] == programs["n2"] != programs["n3"]
+    assert len(list((tmp_path / "x").glob("*.py"))) == 4
 
 
 def call_of(program: str | None) -> str:
@@ -496,15 +498,17 @@ def test_every_play_has_its_group_and_every_group_its_play() -> None:
     named = [name.lstrip("&!") for play in plays for name in play["hosts"].split(":")]
     assert set(named) == set(GROUPS)
     worked_on = [name for play in plays for name in play["hosts"].split(":") if name in GROUPS]
-    assert list(dict.fromkeys(worked_on)) == [name for name in GROUPS if name != "aiops_files_first"]
+    assert list(dict.fromkeys(worked_on)) == [
+        name for name in GROUPS if name not in {"aiops_files_first", "aiops_fenced"}
+    ]
 
 
 def test_the_fence_stands_first_and_again_after_all_that_takes_long_and_before_a_reboot() -> None:
     plays = [play["hosts"] for play in yaml.safe_load((shipped_phases() / "apply.yml").read_text())]
-    assert plays[0] == "aiops_fenced:!aiops_files_first"
-    fences = ["aiops_own_tasks:&aiops_fenced", "aiops_remove:aiops_install:&aiops_fenced:!aiops_put"]
+    assert plays[0] == "aiops_guarded:!aiops_files_first"
+    fences = ["aiops_own_tasks:&aiops_fenced", "aiops_remove:aiops_install:&aiops_guarded:!aiops_put"]
     fences += ["aiops_reboot_now:&aiops_fenced"] * 2
-    assert [play for play in plays if ":&aiops_fenced" in play] == fences
+    assert [play for play in plays if ":&aiops_fenced" in play or ":&aiops_guarded" in play] == fences
     assert plays.index(fences[0]) == plays.index("aiops_own_tasks") + 1
     assert plays.index(fences[1]) == plays.index("aiops_install") + 1
     reboot = plays.index("aiops_reboot_now")
@@ -518,7 +522,11 @@ def test_a_node_is_in_the_groups_where_it_has_work(tmp_path: Path) -> None:
     hosts = write_phase(tmp_path, "x", {"n1": one, "n2": none}, {"n1": {"aiops_fence": "x"}, "n2": {}})
     children = yaml.load(hosts.read_text(), Loader=Loader)["all"]["children"]  # noqa: S506 - as above
     found = [name for name, group in children.items() if group["hosts"]]
-    assert found == [*("aiops_fenced", "aiops_install", "aiops_hold", "aiops_put", "aiops_services", "aiops_restarted")]
+    assert found == [
+        "aiops_guarded",
+        "aiops_fenced",
+        *("aiops_install", "aiops_hold", "aiops_put", "aiops_services", "aiops_restarted"),
+    ]
     assert children["aiops_put"]["hosts"] == {"n1": {}}
 
 
@@ -526,10 +534,12 @@ def test_a_program_for_files_refuses_a_stale_lock_before_it_writes(tmp_path: Pat
     epoch = tmp_path / "epoch"
     epoch.write_text("8\n")
     plays = yaml.safe_load((shipped_phases() / "apply.yml").read_text())
-    stdin = next(play for play in plays if play["hosts"] == "aiops_put")["tasks"][0]["ansible.builtin.command"]["stdin"]
+    task = next(play for play in plays if play["hosts"] == "aiops_put")["tasks"][0]
+    stdin, guard = task["ansible.builtin.command"]["stdin"], task["vars"]["aiops_guard"]
     for seen, status in ((7, STALE_STATUS), (8, 0)):
         fence = script("fence", f"main({seen}, {str(epoch)!r})")
-        program = stdin.replace("{{ aiops_fence | default('') }}", fence)
+        assert guard.startswith("{{ aiops_fence | default('') }}\n{{ lookup(")
+        program = stdin.replace("{{ aiops_guard }}", f"{fence}\n")
         program = program.replace("{{ lookup('ansible.builtin.file', aiops_files) }}", "print('went on')")
         done = subprocess.run([sys.executable, "-I", "-"], input=program, capture_output=True, text=True, check=False)
         assert (done.returncode, "went on" in done.stdout) == (status, status == 0)

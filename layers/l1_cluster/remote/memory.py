@@ -1,0 +1,302 @@
+"""Writes down what a node was like before aiops first changes it: what a reset goes by.
+
+Standard library only, Python 3.6, imports nothing of ours: it is sent to `python3 -` behind the fence, with the modules
+that it uses and one call of `main` behind it, at the start of every step that changes something and after packages.
+
+```
+FOLDER/            0700
+  memory.json      what was there, by resource; the first sight of each wins
+  places.json      the paths there were in the system's folders, so that what is left over later can be told
+  files/           what was at a path, with its content; secrets may be among it
+```
+Originals are on the disk before memory.json names them, and that is on the disk before anything is changed; a kill at
+any point leaves the old memory or the new one.
+"""
+
+import base64
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import sys
+import tarfile
+import time
+import zlib
+from typing import Any, Callable, Dict
+
+from .repack import repack
+from .sight import (
+    TroubleError,
+    account,
+    automatic,
+    digest,
+    installed,
+    is_there,
+    missing,
+    mounted,
+    names,
+    setting,
+    unit_state,
+    walk,
+)
+
+FOLDER = "/var/lib/aiops/undo"
+VERSION = 1
+ACCOUNT_FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid")
+ROOTS = {"/etc": 12, "/var": 4, "/opt": 2, "/srv": 2, "/usr/local": 3, "/root": 2}
+"""The folders whose paths are written down, with how deep below /."""
+
+MOST_PLACES = 200000
+WAIT_SECONDS = 30
+_WROTE = 20
+
+Memory = Dict[str, Any]
+
+
+def pack(request: Dict[str, Any]) -> str:
+    """A request as short ASCII text; equal ones give equal text."""
+    return base64.b85encode(zlib.compress(json.dumps(request, sort_keys=True).encode("ascii"), 9)).decode("ascii")
+
+
+def unpack(packed: str) -> Dict[str, Any]:
+    """What `pack` was given."""
+    return dict(json.loads(zlib.decompress(base64.b85decode(packed)).decode("ascii")))
+
+
+def empty() -> Memory:
+    """The memory of a node on which nothing was changed yet."""
+    return {"v": VERSION, "seen": {}, "wanted": [], "brought": [], "upgraded": {}, "window": None, "reboot": None}
+
+
+def read(folder: str) -> Memory:
+    """The memory in `folder`; an empty one where there is none.
+
+    Raises:
+        TroubleError: It is not one of ours.
+        OSError: It cannot be read.
+    """
+    try:
+        with open(os.path.join(folder, "memory.json"), encoding="utf-8", errors="surrogateescape") as stream:
+            memory = json.load(stream)
+        if memory["v"] != VERSION:
+            raise TroubleError("memory.json was written by another version (%s)" % memory["v"])
+    except FileNotFoundError:
+        return empty()
+    except (ValueError, KeyError, TypeError) as error:
+        raise TroubleError("memory.json cannot be understood: %s" % error) from None
+    return dict(empty(), **memory)
+
+
+def write(folder: str, name: str, content: bytes) -> None:
+    """Put a file of ours in place, whole and on the disk."""
+    path = os.path.join(folder, name)
+    temporary = path + ".new"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.rename(temporary, path)
+    handle = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def keep(folder: str, memory: Memory) -> None:
+    """Put `memory` in place of the one before it."""
+    write(folder, "memory.json", json.dumps(memory, sort_keys=True).encode("ascii"))
+
+
+def guard(folder: str) -> int:
+    """Have the folder to oneself until the returned descriptor is closed.
+
+    Raises:
+        TroubleError: Another step held it for all of WAIT_SECONDS.
+    """
+    for path in (folder, os.path.join(folder, "files")):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    os.chmod(folder, 0o700)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise TroubleError("another step holds %s" % folder) from None
+            time.sleep(0.02)
+        else:
+            return descriptor
+
+
+def remember(request: Dict[str, Any], folder: str) -> None:
+    """Write down what `request` is about to change and was not written down before.
+
+    Args:
+        request: `{token, install, remove, hold, files, sysctls, units, mounts, users, reboot}`, see `undo.request_of`.
+        folder: Where it is kept.
+
+    Raises:
+        TroubleError: What is there cannot be made out.
+        OSError: It cannot be read or written.
+    """
+    memory = read(folder)
+    before = json.dumps(memory, sort_keys=True)
+    if "accounts" not in memory:
+        first_sight(memory, folder)
+    window = memory["window"]
+    touches_packages = request["install"] or request["remove"] or request["hold"]
+    packages = installed() if window or touches_packages else {}
+    if window:
+        close_window(memory, packages)
+    if request["install"]:
+        memory["wanted"] = sorted(set(memory["wanted"]).union(request["install"]))
+        if not (window and window["token"] == request["token"] != ""):  # else this is the look after the packages
+            versions = {name: one["Version"] for name, one in packages.items() if is_there(one)}
+            memory["window"] = {"token": request["token"], "packages": versions}
+    see(memory["seen"], request, packages, folder)
+    memory["reboot"] = memory["reboot"] or request["reboot"]
+    if json.dumps(memory, sort_keys=True) != before:
+        keep(folder, memory)
+
+
+def first_sight(memory: Memory, folder: str) -> None:
+    """The accounts and the paths of a node that we see for the first time."""
+    memory["accounts"] = {path: sorted(names(path)) for path in ("/etc/passwd", "/etc/group")}
+    memory["backups"] = {}
+    for path in ACCOUNT_FILES:  # tools leave the state before their last change behind, as /etc/passwd-
+        memory["backups"][path] = {"digest": digest(path), "backup": look(path + "-", folder)}
+    places = sorted(walk(ROOTS))
+    whole = len(places) <= MOST_PLACES
+    text = json.dumps({"whole": whole, "places": places[:MOST_PLACES]})
+    write(folder, "places.json", zlib.compress(text.encode("ascii"), 6))
+
+
+def close_window(memory: Memory, packages: Dict[str, Dict[str, str]]) -> None:
+    """Note what has come and what has changed since the window was opened.
+
+    What is neither asked for by name nor brought for something else came from somebody else meanwhile.
+    """
+    before = memory["window"]["packages"]
+    ours = set(automatic()).union(memory["wanted"])
+    there = {name: one["Version"] for name, one in packages.items() if is_there(one)}
+    memory["brought"] = sorted(set(memory["brought"]).union(n for n in there if n not in before and n in ours))
+    for name, version in before.items():
+        if there.get(name, version) != version:
+            memory["upgraded"].setdefault(name, version)
+    memory["window"] = None
+
+
+def see(seen: Memory, request: Dict[str, Any], packages: Dict[str, Dict[str, str]], folder: str) -> None:
+    """Add how each resource of `request` is that is not in `seen` yet; of files, what is written every time."""
+
+    def once(key: str, look_at: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
+        if key not in seen:
+            seen[key] = look_at()
+        return dict(seen[key])
+
+    for name in request["install"] + request["hold"] + request["remove"]:
+        leaving = name in request["remove"]
+        once("package:" + name, lambda: package_state(name, packages, leaving, folder))  # noqa: B023 - called at once
+    for one in request["files"]:
+        entry = once("file:" + one["path"], lambda: file_state(one["path"], folder, one["whole"]))  # noqa: B023
+        entry["restarts"] = one["restarts"]
+        if one["digest"]:
+            entry["wrote"] = ([d for d in entry["wrote"] if d != one["digest"]] + [one["digest"]])[-_WROTE:]
+        seen["file:" + one["path"]] = entry
+    for path in request["mounts"]:
+        once("mount:" + path, lambda: {"was": path in mounted(), "made": missing(path)})  # noqa: B023
+    for path in request["sysctls"].values():
+        once("sysctl:" + path, lambda: {"was": setting(path)})  # noqa: B023
+    for unit in request["units"]:
+        once("service:" + unit, lambda: unit_state(unit))  # noqa: B023
+    for one in request["users"]:
+        once("user:" + one["name"], lambda: user_state(one))  # noqa: B023
+
+
+def file_state(path: str, folder: str, whole: bool) -> Dict[str, Any]:
+    """What is at a path, and which folders on the way to it are not there."""
+    return dict(look(path, folder, whole), made=missing(os.path.dirname(path)), wrote=[], whole=whole)
+
+
+def user_state(user: Dict[str, str]) -> Dict[str, Any]:
+    """How an account and its group are; None for what is not there."""
+    return {
+        "was": account("/etc/passwd", user["name"]),
+        "group": user["group"],
+        "group_was": account("/etc/group", user["group"]),
+        "home": user["home"],
+        "home_was": os.path.lexists(user["home"]),
+    }
+
+
+def package_state(name: str, packages: Dict[str, Dict[str, str]], leaving: bool, folder: str) -> Dict[str, Any]:
+    """How a package is; of one that is to leave, a copy is kept, since nobody may offer it any more later."""
+    found = packages.get(name)
+    if found is None:
+        return {"was": "absent"}
+    words = found["Status"].split()
+    state = {"was": words[-1], "held": words[0] == "hold", "version": found["Version"]}
+    if leaving and is_there(found):
+        state.update(automatic=name in automatic(), copy=repack(name, found, folder))
+    return state
+
+
+def look(path: str, folder: str, whole: bool = False) -> Dict[str, Any]:
+    """What is at `path`, its content kept in `folder`; `whole`: that of a folder too, since it is to be deleted."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return {"was": "absent"}
+    state = {"mode": stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid}  # type: Dict[str, Any]
+    name = "files/" + hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    if stat.S_ISLNK(found.st_mode):
+        state.update(was="link", target=os.readlink(path))
+    elif stat.S_ISDIR(found.st_mode):
+        state["was"] = "folder"
+        if whole:
+            with tarfile.open(os.path.join(folder, name + ".new"), "w") as archive:
+                archive.add(path, arcname=".")
+            settle(folder, name)
+            state["kept"] = name
+    elif stat.S_ISREG(found.st_mode):
+        with open(path, "rb") as stream:
+            write(folder, name, stream.read())
+        state.update(was="file", kept=name, mtime=int(found.st_mtime))
+    else:
+        state["was"] = "other"
+    return state
+
+
+def settle(folder: str, name: str) -> None:
+    """Have a file that something else wrote as `NAME.new` on the disk, under its name."""
+    path = os.path.join(folder, name)
+    handle = os.open(path + ".new", os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.rename(path + ".new", path)
+
+
+def main(packed: str, folder: str = FOLDER) -> None:
+    """Remember what `packed` (see `pack`) is about to change; say why on stdout and end with 1 where that fails."""
+    try:
+        descriptor = guard(folder)
+        try:
+            remember(unpack(packed), folder)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        reason = "%s: %s" % (error.filename, os.strerror(error.errno)) if error.errno else str(error)
+    except TroubleError as error:
+        reason = str(error)
+    except Exception as error:  # a traceback would quote what was read
+        reason = type(error).__name__
+    else:
+        return
+    sys.stdout.write("what is there now cannot be written down, so nothing is changed: %s\n" % reason)
+    sys.exit(1)
