@@ -25,6 +25,16 @@ FromOption = Annotated[str | None, typer.Option("--from", metavar="PHASE", help=
 ForksOption = Annotated[
     int | None, typer.Option("--forks", metavar="N", min=1, help="How many nodes are worked on at once.")
 ]
+RetryOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Only nodes that earlier runs have left failed or unfinished.")
+]
+BatchOption = Annotated[
+    str | None,
+    typer.Option("--batch", metavar="N|P%", help="So many workers at a time, each batch through all phases."),
+]
+MaxFailOption = Annotated[
+    str | None, typer.Option("--max-fail", metavar="N|P%", help="Stop once more nodes than this have failed.")
+]
 PhasesOption = Annotated[
     Path | None, typer.Option("--phases", metavar="DIR", help="Phases of your own instead of the shipped ones.")
 ]
@@ -38,6 +48,9 @@ def deploy(
     only: OnlyOption = None,
     start: FromOption = None,
     on: OnOption = None,
+    retry_failed: RetryOption = False,
+    batch: BatchOption = None,
+    max_fail: MaxFailOption = None,
     forks: ForksOption = None,
     phases: PhasesOption = None,
     dry_run: DryRunOption = False,
@@ -47,7 +60,10 @@ def deploy(
     verbose: VerboseOption = 0,
 ) -> int:
     """Bring the nodes to what the phases want of them; a second run changes nothing."""
-    from .deployment import Deployment, Wish
+    from aiops.layers.l1_cluster.rollout import Share
+
+    from .deployment import Deployment
+    from .wish import Wish
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet, verbose=verbose)
@@ -56,6 +72,9 @@ def deploy(
         only=only,
         start=start,
         on=on,
+        retry_failed=retry_failed,
+        batch=Share.read(batch, "--batch") if batch is not None else None,
+        max_fail=Share.read(max_fail, "--max-fail", least=0) if max_fail is not None else None,
         forks=forks,
         dry_run=dry_run,
         yes=yes,

@@ -1,67 +1,47 @@
 """What `plan` and `deploy` share: the world behind a deploy, and its answer."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from aiops.cli.exit import Exit, exit_of
+from aiops.cli.exit import exit_of
 from aiops.cli.screen import error_document
 from aiops.cli.signals import TerminatedError
-from aiops.layers.core.errors import FailedError, Problem, UnreachableError
+from aiops.layers.core.errors import FailedError, InputError, UnreachableError
 
 from .progress import Progress
+from .report import exit_code, failure_of, first_reason, plan_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from aiops.cli.app import App
     from aiops.cli.screen import Screen
     from aiops.layers.l0_nodes.facts import Facts
     from aiops.layers.l0_nodes.fleet import Fleet
+    from aiops.layers.l0_nodes.node import Node
     from aiops.layers.l1_cluster.bundle.offer import Offer
     from aiops.layers.l1_cluster.doors import Deployed, Doors
-    from aiops.layers.l1_cluster.ledger import Ledger
     from aiops.layers.l1_cluster.lock import ClusterLock, Lock
     from aiops.layers.l1_cluster.plan import Plan
     from aiops.layers.l1_cluster.run import Journal
 
+    from .wish import Wish
+
 DECLINED = "deploy.declined"
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What was typed.
-
-    Attributes:
-        write: Where a plan is written for running by hand.
-        phases: Another folder of phases than the shipped one.
-    """
-
-    inventory: Path | None
-    only: str | None = None
-    start: str | None = None
-    on: str | None = None
-    forks: int | None = None
-    dry_run: bool = False
-    yes: bool = False
-    write: Path | None = None
-    phases: Path | None = None
-
-    def words(self, inventory: Path) -> tuple[str, ...]:
-        """The command that says the same."""
-        options = (("--only", self.only), ("--from", self.start), ("--on", self.on))
-        given = [word for option, value in options if value for word in (option, value)]
-        return ("aiops", "cluster", "deploy", str(inventory), *given)
 
 
 class Deployment:
     """One `plan` or `deploy`, from its wish to its answer."""
 
-    def __init__(self, aiops: "App", screen: "Screen", wish: Wish) -> None:
+    def __init__(self, aiops: "App", screen: "Screen", wish: "Wish") -> None:
         from aiops.layers.core.event import EventStream
         from aiops.layers.core.identifier import run_id
         from aiops.layers.l1_cluster.phase import choose, read_phases, shipped_phases
+        from aiops.layers.l1_cluster.preflight import require
 
         self._aiops = aiops
         self._screen = screen
@@ -70,13 +50,40 @@ class Deployment:
         self._phases = choose(phases, wish.only, wish.start)
         self._whole = len(self._phases) == len(phases)
         self._inventory = aiops.inventory(wish.inventory)
+        require(self._inventory, {phase.name: phase.needs for phase in self._phases})
         self._nodes = self._inventory.select(wish.on)
+        if wish.retry_failed:
+            self._nodes = self._failed([phase.name for phase in phases])
         self._folder = aiops.home / "clusters" / self._inventory.cluster
         self._events = EventStream(run_id(aiops.clock.now()), aiops.clock)
         self._progress = Progress(screen)
         self._events.subscribe(self._progress.listen)
         self._logs = self._folder / "logs" / self._events.run
         self._command = shlex.join(wish.words(self._inventory.path))
+
+    def _failed(self, phases: "Sequence[str]") -> "tuple[Node, ...]":
+        """Those of the chosen nodes that earlier runs have left unfinished in any of `phases`.
+
+        Raises:
+            InputError: There is none.
+        """
+        from aiops.layers.l0_nodes.nodeset import fold
+        from aiops.layers.l1_cluster.retry import failed_nodes
+        from aiops.layers.l1_cluster.run import Runs
+
+        with self._aiops.store() as store:
+            failed = failed_nodes(Runs(store), self._inventory.cluster, phases)
+        chosen = tuple(node for node in self._nodes if node.name in failed)
+        if chosen:
+            return chosen
+        elsewhere = [node.name for node in self._inventory.nodes if node.name in failed]
+        whole = shlex.join(replace(self._wish, retry_failed=False).words(self._inventory.path))
+        raise InputError(
+            f"nothing is to be retried on {fold([node.name for node in self._nodes])}: "
+            f"no run from this machine has left a node there unfinished",
+            code="deploy.nothing_failed",
+            hints=[f"unfinished are {fold(elsewhere)}"] if elsewhere else [f"deploy to all: `{whole}`"],
+        )
 
     def perform(self) -> int:
         """Plan or deploy, show it, and give the exit code."""
@@ -114,11 +121,13 @@ class Deployment:
                 write=wish.write,
                 logs=self._logs,
                 bundle=self._bundle(),
+                batch=wish.batch,
+                max_fail=wish.max_fail,
             )
             done = deploy(request, doors, secrets, self._events)
-            code = _code(done, dry_run=wish.dry_run)
+            code = exit_code(done, dry_run=wish.dry_run)
             if journal is not None:
-                journal.end(code, "declined" if done.declined else _first_reason(done.ledger))
+                journal.end(code, "declined" if done.declined else first_reason(done))
         if self._screen.json:
             self._screen.document(self._document(done))
         else:
@@ -150,7 +159,7 @@ class Deployment:
             yield journal
 
     @contextmanager
-    def _doors(self, private: Path, fleet: "Fleet", forks: int) -> "Iterator[Doors]":
+    def _doors(self, private: "Path", fleet: "Fleet", forks: int) -> "Iterator[Doors]":
         from aiops.layers.l1_cluster.doors import Doors, this_machine
         from aiops.layers.l1_cluster.lock import ClusterLock
         from aiops.layers.l1_cluster.playbook import Playbook
@@ -186,7 +195,7 @@ class Deployment:
         except UnreachableError as error:
             raise FailedError(
                 f"the head `{lock.place}` keeps the cluster's lock and does not answer, "
-                f"so nothing can be changed: {error.message}",
+                f"so nothing can be changed: {error.message.removeprefix(f'{lock.place}: ')}",
                 code="deploy.head_unreachable",
                 hints=[
                     *error.hints,
@@ -232,24 +241,29 @@ class Deployment:
             "plan": done.plan.document(),
             "results": [entry.document() for entry in done.ledger],
             "failures": [entry.document() for entry in done.ledger.failures],
+            "stopped": done.stop.document() if done.stop else None,
             **({} if error is None else {"error": error_document(error, self._screen.pasteable)}),
         }
 
     def _error(self, done: "Deployed") -> FailedError | None:
         """Why the exit code is not 0; None when it is."""
         if done.ledger.failures:
-            return _failed(done, self._hints(done.ledger.failures[0].node))
+            return failure_of(done, self._hints([entry.node for entry in done.ledger.failures]))
         if done.declined:
             return FailedError("nothing was changed", code=DECLINED, hints=[f"look again: `{self._command}`"])
         return None
 
-    def _hints(self, node: str) -> tuple[str, ...]:
+    def _hints(self, nodes: "Sequence[str]") -> tuple[str, ...]:
+        from aiops.layers.l0_nodes.nodeset import fold
+
         if self._wish.dry_run:
-            return (f"see what stops it: `aiops node facts {node}`",)
+            return (f"see what stops it: `aiops node facts {nodes[0]}`",)
+        again = shlex.join(self._wish.again.words(self._inventory.path))
+        show = shlex.join(["aiops", "run", "show", self._events.run, "--node", fold(nodes)])
         return (
-            f"read everything with `aiops run show {self._events.run} --node {node}`",
+            f"read everything with `{show}`",
             *([f"Ansible's own words are in {self._logs}"] if self._logs.is_dir() else []),
-            f"then go on with `{self._command}`",
+            f"then go on with `{again}`",
         )
 
     def _answer(self, done: "Deployed") -> None:
@@ -281,50 +295,3 @@ class Deployment:
         covered = " on ".join([*phases, *nodes]) + f" of {cluster}" if phases or nodes else cluster
         several = len(self._phases) > 1 if phases else part and len(self._nodes) > 1
         return f"{covered} {'are' if several else 'is'}"
-
-
-def plan_lines(plan: "Plan") -> Sequence[tuple[str, int]]:
-    """The plan's lines (its summary, then one per phase and set of nodes), each with its indent where it is wrapped."""
-    lines = [(f"Plan: {plan.summary}", len("Plan: "))]
-    width = max((len(phase.phase) for phase in plan.changed_phases), default=0)
-    for phase in plan.changed_phases:
-        for index, words in enumerate(phase.lines):
-            lines.append((f"  {phase.phase if index == 0 else '':<{width}}   {words}", width + 5))
-    return lines
-
-
-def _failed(done: "Deployed", hints: Sequence[str]) -> FailedError:
-    """The failures as an error, equal ones folded over nodes: one in its message, several as problems."""
-    from aiops.layers.l0_nodes.nodeset import fold
-
-    failures = done.ledger.failures
-    nodes: dict[tuple[str, str], list[str]] = {}
-    tails: dict[tuple[str, str], list[str]] = {}
-    for entry in failures:
-        key = entry.phase, entry.reason
-        nodes.setdefault(key, []).append(entry.node)
-        tails.setdefault(key, [line for line in entry.tail if entry.reason not in line])
-    (phase, reason), where = next(iter(nodes.items()))
-    if len(nodes) == 1 and not tails[phase, reason]:
-        message = f"phase `{phase}` failed on {fold(where)}: {reason}"
-        return FailedError(message, code="deploy.failed", hints=hints)
-    problems = []
-    for (phase, reason), where in nodes.items():
-        problems.append(Problem(f"phase `{phase}` failed on {fold(where)}: {reason}"))
-        problems += [Problem(f"  | {line}") for line in tails[phase, reason]]
-    message = f"{len(failures)} of {len(done.plan.nodes)} nodes failed"
-    return FailedError(message, code="deploy.failed", problems=problems, hints=hints)
-
-
-def _code(done: "Deployed", *, dry_run: bool) -> Exit:
-    if dry_run and done.ledger.failures:
-        return Exit.UNREACHABLE
-    return Exit.DONE if done.ledger.ok and not done.declined else Exit.FAILED
-
-
-def _first_reason(ledger: "Ledger") -> str:
-    failures = ledger.failures
-    if not failures:
-        return ""
-    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-    return f"{failures[0].node} failed in phase `{failures[0].phase}`: {failures[0].reason}{more}"

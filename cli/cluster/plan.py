@@ -8,7 +8,7 @@ import typer
 from aiops.cli.app import App
 from aiops.cli.options import InventoryArgument, InventoryOption, JsonOption, OnOption, QuietOption, chosen_inventory
 
-from .deploy import ForksOption, FromOption, OnlyOption, PhasesOption
+from .deploy import BatchOption, ForksOption, FromOption, OnlyOption, PhasesOption, RetryOption
 
 WriteOption = Annotated[
     Path | None,
@@ -24,6 +24,8 @@ def plan(
     only: OnlyOption = None,
     start: FromOption = None,
     on: OnOption = None,
+    retry_failed: RetryOption = False,
+    batch: BatchOption = None,
     forks: ForksOption = None,
     phases: PhasesOption = None,
     write: WriteOption = None,
@@ -31,7 +33,10 @@ def plan(
     quiet: QuietOption = False,
 ) -> int:
     """Show what a deploy would change, per phase and node, and change nothing."""
-    from .deployment import Deployment, Wish
+    from aiops.layers.l1_cluster.rollout import Share
+
+    from .deployment import Deployment
+    from .wish import Wish
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
@@ -40,6 +45,8 @@ def plan(
         only=only,
         start=start,
         on=on,
+        retry_failed=retry_failed,
+        batch=Share.read(batch, "--batch") if batch is not None else None,
         forks=forks,
         dry_run=True,
         write=write,

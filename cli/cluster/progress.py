@@ -48,6 +48,16 @@ class Progress:
                     self._step.mark = "-"
                 self._step = None
                 self._stack.close()
+            case _:
+                self._between(event)
+
+    def _between(self, event: Event) -> None:
+        """Show what comes between phases."""
+        match event.kind:
+            case "batch_started":
+                self._screen.note(f"batch {event.data['number']} of {event.data['of']}: {event.message}")
+            case "nodes_asked_again":
+                self._screen.note(f"  asking {event.data['folded']} again, to tell why the work there was cut off")
             case "preflight_finished":
                 self._preflight(event.data["nodes"], set(event.data["refused"]) - self._unreached)
                 self._findings(event.data["findings"])

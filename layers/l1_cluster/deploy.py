@@ -3,26 +3,24 @@
 What a phase did is judged by looking at the nodes once more, never by what Ansible says of itself. A node that fails
 is left out of later phases and stops no other; nodes that are as they should be are not touched.
 
-The parts, in the order they come: `arrival` (facts, preflight), `forecast` (the plan), `turn` (one phase on some
-nodes), `verify` here. They share one `Underway`. What happens once per deploy hooks in here, what happens around each
-phase in `turn`.
+The parts, in the order they come: `arrival` (facts, preflight), `forecast` (the plan), `course` (batches and phases,
+each of which is a `turn`), `recheck` (why nodes were lost). They share one `Underway`. What happens once per deploy
+hooks in here, what happens around each batch in `course`, around each phase in `turn`.
 """
 
 from aiops.layers.core.errors import InputError
 from aiops.layers.core.event import EventStream
 
 from .arrival import CONNECT, arrive
-from .doors import Deployed, Doors, HeldLock, Request
+from .course import Course
+from .doors import Deployed, Doors, Request
 from .forecast import forecast, write_forecast
-from .ledger import Entry
 from .offered import require_offered
 from .plan import Plan
 from .preflight import require
+from .recheck import recheck
 from .secrets import Secrets
-from .turn import Turn
 from .underway import Underway
-
-VERIFY = "verify"
 
 
 def deploy(request: Request, doors: Doors, secrets: Secrets, events: EventStream) -> Deployed:
@@ -46,8 +44,10 @@ def deploy(request: Request, doors: Doors, secrets: Secrets, events: EventStream
         plan = _prepare(under)
         if plan.changed_phases and not doors.confirm(plan):
             return Deployed(plan, under.ledger, declined=True)
-        _perform(under, lock)
-        return Deployed(plan, under.ledger)
+        secrets.keep()
+        stop = Course(under, lock).run()
+        recheck(under)
+        return Deployed(plan, under.ledger, stop=stop)
 
 
 def _prepare(under: Underway) -> Plan:
@@ -67,32 +67,3 @@ def _prepare(under: Underway) -> Plan:
         nodes=list(plan.changed_nodes),
     )
     return plan
-
-
-def _perform(under: Underway, lock: HeldLock) -> None:
-    """Do what was planned."""
-    under.secrets.keep()
-    request = under.request
-    names = [phase.name for phase in request.phases]
-    touched = False
-    for index, phase in enumerate(request.phases):
-        lock.guard()
-        touched |= Turn(under, phase, names[index:], lock).take(request.nodes)
-    if touched and under.living:
-        _verify(under, names)
-
-
-def _verify(under: Underway, names: list[str]) -> None:
-    """Look at everything once more: a later phase may have undone an earlier one."""
-    living, survey = under.living, under.survey
-    with under.step(VERIFY, "Look at everything once more", [node.name for node in living]) as since:
-        errors = survey.observe(living, names, fresh=[node.name for node in living])
-        for node in living:
-            reason = ""
-            if node.name in errors:
-                reason = errors[node.name].message
-            else:
-                left = [(phase, change) for phase in names for change in survey.differences(phase, node.name)]
-                if left:
-                    reason = f"phase `{left[0][0]}` is undone: {left[0][1]}"
-            under.enter(Entry(VERIFY, node.name, "failed" if reason else "ok", since(), reason))

@@ -17,6 +17,7 @@ from .ledger import Ledger
 from .phase import Phase
 from .plan import Plan
 from .playbook import Played, TaskFailure
+from .rollout import Share, Stop
 from .survey import Memory, Prober
 
 
@@ -89,6 +90,8 @@ class Request:
         logs: Where Ansible's words of each phase are kept, without secrets; None: nowhere.
         write: Where a dry run writes what plain `ansible-playbook` needs to do it.
         bundle: What nodes with `aiops_repository: bundle` install from; its archive is there.
+        batch: How many workers go through all phases together; None: all.
+        max_fail: How many nodes may fail before the rollout stops; None: any number.
     """
 
     inventory: Inventory
@@ -99,6 +102,8 @@ class Request:
     write: Path | None = None
     logs: Path | None = None
     bundle: Offer | None = None
+    batch: Share | None = None
+    max_fail: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,13 @@ class Deployed:
 
     Attributes:
         declined: The plan was shown and refused; nothing was done.
+        stop: Why it ended before it came to all nodes; None when it did come to them.
     """
 
     plan: Plan
     ledger: Ledger
     declined: bool = False
+    stop: Stop | None = None
 
 
 def this_machine() -> tuple[str, str] | None:

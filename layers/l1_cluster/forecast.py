@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from .course import batches_of
+from .likeness import in_words as alike
 from .plan import PhasePlan, Plan
 from .render import variables_of, write_by_hand
+from .rollout import in_words
 from .underway import Underway
 
 
@@ -25,7 +28,10 @@ def forecast(under: Underway) -> Plan:
     under.planned = {(one.phase, node): found for one in phases for node, found in one.changes.items()}
     known = {node.name for node in living}
     nodes = tuple(node.name for node in under.request.nodes)
-    return Plan(tuple(phases), nodes, tuple(name for name in nodes if name not in known))
+    unknown = tuple(name for name in nodes if name not in known)
+    rollout = in_words(batches_of(under))
+    notes = (*([f"Rolled out in {rollout}"] if rollout else []), *alike(under.survey.likenesses))
+    return Plan(tuple(phases), nodes, unknown, notes)
 
 
 def write_forecast(under: Underway, folder: Path, plan: Plan) -> None:

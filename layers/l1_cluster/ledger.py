@@ -15,6 +15,7 @@ class Entry:
     Attributes:
         outcome: `ok` (as wanted already), `changed`, `failed`, or `blocked` (not tried, because of an earlier failure).
         reason: Why it failed or is blocked, in one line.
+        item: Where it failed within the phase: Ansible's task, or the resource that is not as wanted; may be empty.
         tail: The last lines of what failed.
     """
 
@@ -24,6 +25,7 @@ class Entry:
     seconds: float = 0.0
     reason: str = ""
     tail: tuple[str, ...] = field(default=())
+    item: str = ""
 
     def document(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -33,6 +35,7 @@ class Entry:
             "outcome": self.outcome,
             "seconds": round(self.seconds, 3),
             "reason": self.reason or None,
+            "item": self.item or None,
             "tail": list(self.tail),
         }
 
@@ -49,6 +52,13 @@ class Ledger:
         self._entries.append(entry)
         if entry.outcome == "failed":
             self._failures.setdefault(entry.node, entry)
+
+    def amend(self, entry: Entry) -> None:
+        """Put `entry` in the place of what was written of the same node and phase: more is known of it now."""
+        key = entry.phase, entry.node
+        self._entries = [entry if (one.phase, one.node) == key else one for one in self._entries]
+        if entry.node in self._failures and self._failures[entry.node].phase == entry.phase:
+            self._failures[entry.node] = entry
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)

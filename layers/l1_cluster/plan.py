@@ -46,11 +46,13 @@ class Plan:
     Attributes:
         nodes: All nodes it is about.
         unknown: Those among them that could not be looked at: nothing is said of them.
+        notes: What else is to be known before one says yes, a line each.
     """
 
     phases: tuple[PhasePlan, ...]
     nodes: tuple[str, ...]
     unknown: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def changed_phases(self) -> tuple[PhasePlan, ...]:
@@ -90,6 +92,7 @@ class Plan:
             "summary": self.summary,
             "nodes": list(self.nodes),
             "unknown": list(self.unknown),
+            "notes": list(self.notes),
             "phases": [
                 {
                     "phase": phase.phase,

@@ -42,8 +42,10 @@ class Step:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is not None:
             return
-        outcomes = [entry.outcome for entry in self._ledger if entry.phase == self._beginning.phase]
+        one = self._beginning
+        nodes = set(one.nodes)  # a phase comes once per batch
+        outcomes = [entry.outcome for entry in self._ledger if entry.phase == one.phase and entry.node in nodes]
         counts: dict[str, Any] = {name: outcomes.count(name) for name in OUTCOMES}
         seconds = round(self._clock.monotonic() - self._start, 3)
-        phase, nodes = self._beginning.phase, len(self._beginning.nodes)
-        self._events.emit("phase_finished", self.summary, phase=phase, nodes=nodes, seconds=seconds, **counts)
+        data = {"phase": one.phase, "nodes": len(one.nodes), "seconds": seconds, **counts}
+        self._events.emit("phase_finished", self.summary, **data)

@@ -17,6 +17,7 @@ from .bundle.offer import Offer
 from .change import Change, difference
 from .context import ClusterContext, cluster_context
 from .desired import Desired, SecretSource
+from .likeness import Likeness, likenesses
 from .observation import Observation, asks_for, read_observation
 from .phase import Phase
 from .resource import Resource
@@ -83,11 +84,18 @@ class Survey:
     def cluster(self) -> ClusterContext:
         """What templates see, with the newest facts; of nodes that do not answer, those of an earlier deploy.
 
-        It stays the same one until a node says something new; readings that never stand still are those of then.
+        A node that has never answered is taken to be as most nodes of its groups are. The context stays the same one
+        until a node says something new; readings that never stand still are those of then.
         """
         if self._cluster is None:
-            self._cluster = cluster_context(self._inventory, {**self._recalled, **self.facts}, self._bundle)
+            taken = {one.node: one.facts for one in self.likenesses}
+            self._cluster = cluster_context(self._inventory, {**taken, **self._recalled, **self.facts}, self._bundle)
         return self._cluster
+
+    @property
+    def likenesses(self) -> tuple[Likeness, ...]:
+        """What nodes that have never answered are taken to be."""
+        return likenesses(self._inventory.nodes, {**self._recalled, **self.facts})
 
     def learn(self, nodes: Sequence[Node]) -> Iterator[tuple[Node, AiopsError | None]]:
         """Ask for facts; tell of each node as it answers."""
@@ -101,6 +109,20 @@ class Survey:
                 self._forget()
             yield outcome.node, outcome.error
 
+    def recall(self) -> frozenset[str]:
+        """Take what nodes said in earlier deploys for true until they answer, so that one round trip asks for all.
+
+        Returns:
+            The names of the nodes of which something is known.
+        """
+        for node in self._inventory.nodes:
+            if self._memory is None or node.name in self.facts or node.name in self._recalled:
+                continue
+            if (record := self._memory.of(node.name)) is not None:
+                self._recalled[node.name] = self._prober.facts(record)
+                self._forget()
+        return frozenset({*self._recalled, *self.facts})
+
     def resources(self, phase: str, node: str) -> tuple[Resource, ...]:
         """What `phase` wants of `node`, by the newest facts; worked out once for as long as these stay the same.
 
@@ -113,7 +135,13 @@ class Survey:
         return self._resources[key]
 
     def observe(
-        self, nodes: Sequence[Node], phases: Sequence[str], *, fresh: Collection[str] = ()
+        self,
+        nodes: Sequence[Node],
+        phases: Sequence[str],
+        *,
+        fresh: Collection[str] = (),
+        extra: tuple[Ask, ...] = (),
+        heard: Callable[[Record], None] | None = None,
     ) -> dict[str, AiopsError]:
         """Look at everything that `phases` want of `nodes`.
 
@@ -121,6 +149,8 @@ class Survey:
             nodes: Whom to ask.
             phases: What for.
             fresh: Names of nodes that are asked for their facts too: vendors' tools are slow to answer.
+            extra: What is asked of each node beside that.
+            heard: Told of each record as it comes, after its facts were read.
 
         Returns:
             Errors by node: it did not answer, or a phase cannot be worked out for it (an `InputError`).
@@ -136,7 +166,7 @@ class Survey:
         known = [node for node in nodes if node.name in wanted]
 
         def all_asks(node: Node) -> tuple[Ask, ...]:
-            return (*(self._prober.fact_asks(node) if node.name in fresh else ()), *asks[node.name])
+            return (*(self._prober.fact_asks(node) if node.name in fresh else ()), *asks[node.name], *extra)
 
         for outcome in self._prober.probe(known, all_asks):
             name = outcome.node.name
@@ -147,6 +177,8 @@ class Survey:
                 self._remember(outcome.node, self._prober.facts(outcome.value))
             self._observations[name] = read_observation(outcome.value, wanted[name])
             self._asked[name] = _subjects(asks[name])
+            if heard is not None:
+                heard(outcome.value)
         return errors
 
     def unasked(self, phase: str, nodes: Iterable[Node]) -> list[Node]:
@@ -165,7 +197,7 @@ class Survey:
         return difference(self.resources(phase, node), self._observations[node])
 
     def _remember(self, node: Node, facts: Facts) -> None:
-        before = self.facts.get(node.name)
+        before = self.facts.get(node.name, self._recalled.get(node.name))
         self.facts[node.name] = facts
         if before is None or _lasting(before) != _lasting(facts):
             self._forget()

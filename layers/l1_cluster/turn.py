@@ -6,7 +6,7 @@ is sent with it are put together.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiops.layers.core.errors import AiopsError, InputError
 from aiops.layers.l0_nodes.node import Node
@@ -16,6 +16,7 @@ from .decision import needed_roles, on_the_way, shortfall
 from .doors import HeldLock
 from .fence import fence_script
 from .ledger import Entry, Outcome
+from .loss import Loss
 from .phase import Phase
 from .playbook import Played, TaskFailure
 from .render import keep_log, variables_of, write_phase
@@ -35,10 +36,14 @@ class Verdict:
     Attributes:
         reason: Why the node is not as the phase wants it, in one line; empty when it is.
         tail: The last lines of what failed.
+        item: Ansible's task that failed, or the resource that is not as wanted.
+        silent: Whether the connection to the node was lost.
     """
 
     reason: str = ""
     tail: tuple[str, ...] = ()
+    item: str = ""
+    silent: bool = False
 
 
 class Turn:
@@ -86,10 +91,16 @@ class Turn:
 
     def _apply(self, targets: Sequence[Node], before: Differences, since: Since) -> None:
         reboots = {node.name for node in targets if self._under.reboots_now(node, before[node.name], self._remaining)}
-        verdicts = self._round(targets, before, reboots, since)
-        for name, verdict in verdicts.items():
+        boot_ids = {node.name: self._survey.facts[node.name].boot_id for node in targets}
+        earlier = frozenset(self._under.rebooted)
+        for name, verdict in self._round(targets, before, reboots, since).items():
             outcome: Outcome = "failed" if verdict.reason else "changed"
-            self._under.enter(Entry(self._phase.name, name, outcome, since(), verdict.reason, verdict.tail))
+            phase, reason = self._phase.name, verdict.reason
+            self._under.enter(Entry(phase, name, outcome, since(), reason, verdict.tail, verdict.item))
+            if reason:
+                at = self._under.doors.clock.monotonic()
+                ours = name in reboots or name in self._under.rebooted - earlier
+                self._under.losses[name] = Loss(name, phase, boot_ids[name], verdict.silent, ours, at)
 
     def _round(
         self, targets: Sequence[Node], before: Differences, reboots: Collection[str], since: Since
@@ -102,14 +113,17 @@ class Turn:
         verdicts = {}
         for node in targets:
             name = node.name
-            left = "" if name in unseen else self._judge(name, before[name], boot_ids, since)
+            left = Verdict() if name in unseen else self._judge(name, before[name], boot_ids, since)
             if name in played.failures:
                 failure = played.failures[name]
-                verdicts[name] = Verdict(failure.reason, failure.tail)
+                silent = failure.unreachable or name in unseen
+                verdicts[name] = Verdict(failure.reason, failure.tail, failure.task, silent)
             elif name in unseen:
-                verdicts[name] = Verdict(unseen[name].message)
+                verdicts[name] = Verdict(unseen[name].message, silent=True)
+            elif left.reason and played.trouble:
+                verdicts[name] = replace(left, reason=f"{played.trouble}; {left.reason}")
             else:
-                verdicts[name] = Verdict(f"{played.trouble}; {left}" if left and played.trouble else left)
+                verdicts[name] = left
         return verdicts
 
     def _play(self, targets: Sequence[Node], before: Differences, reboots: Collection[str]) -> Played:
@@ -157,8 +171,8 @@ class Turn:
         phase = self._phase.name
         self._under.events.emit("resource_changed", change.done, node=node, phase=phase, **change.document())
 
-    def _judge(self, node: str, before: Sequence[Change], boot_ids: Mapping[str, str | None], since: Since) -> str:
-        """Tell what changed on a node; why it is still not as it should be, or nothing."""
+    def _judge(self, node: str, before: Sequence[Change], boot_ids: Mapping[str, str | None], since: Since) -> Verdict:
+        """Tell what changed on a node; why it is still not as it should be, if it is not."""
         left = {change.key: change for change in self._survey.differences(self._phase.name, node)}
         for change in before:
             if change.key not in left:
@@ -168,15 +182,16 @@ class Turn:
             rebooted.add(node)
             after = self._survey.facts[node].boot_id
             if after == boot_ids[node]:
-                return "it was to reboot and did not (its boot id is the same)"
+                return Verdict("it was to reboot and did not (its boot id is the same)", item="reboot")
             self._under.events.emit("reboot_finished", node=node, phase=self._phase.name, seconds=round(since(), 3))
         if "reboot" in left and node not in boot_ids:
             if self._under.here(node):
-                return "it needs a reboot, and aiops runs on it: reboot it yourself, then deploy again"
+                reason = "it needs a reboot, and aiops runs on it: reboot it yourself, then deploy again"
+                return Verdict(reason, item="reboot")
             if node in rebooted:
-                return "it needs a second reboot; deploy again"
+                return Verdict("it needs a second reboot; deploy again", item="reboot")
             del left["reboot"]  # one reboot at the end of a later phase does for both
-        return shortfall(list(left.values()))
+        return Verdict(shortfall(list(left.values())), item=next(iter(left), ""))
 
     def _look(self, nodes: Sequence[Node], rebooted: Collection[str], failed: Collection[str]) -> dict[str, AiopsError]:
         """Look again at nodes that were changed; on those that did not fail, wait for services still on their way."""

@@ -1,6 +1,7 @@
 """What the parts of one deploy share: who it is about, what is known, what has become of every node."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiops.layers.core.errors import AiopsError
@@ -11,6 +12,7 @@ from .change import Change
 from .decision import wants_reboot
 from .doors import Doors, Request
 from .ledger import Entry, Ledger
+from .loss import Loss
 from .phase import Phase
 from .secrets import Secrets
 from .step import Beginning, Step
@@ -24,6 +26,7 @@ class Underway:
     Attributes:
         planned: What the plan said, by phase and node.
         rebooted: Nodes that this deploy has rebooted; none is a second time.
+        losses: Nodes that failed after they had been reached, by name; they are asked again at the end.
     """
 
     def __init__(self, request: Request, doors: Doors, secrets: Secrets, events: EventStream) -> None:
@@ -37,6 +40,7 @@ class Underway:
         self.ledger = Ledger()
         self.planned: dict[tuple[str, str], tuple[Change, ...]] = {}
         self.rebooted: set[str] = set()
+        self.losses: dict[str, Loss] = {}
         self._refreshed: set[str] = set()
 
     @property
@@ -49,8 +53,17 @@ class Underway:
         return Step(self.events, self.doors.clock, self.ledger, Beginning(phase, title, list(nodes)))
 
     def enter(self, entry: Entry) -> None:
-        """Write down what became of a node."""
+        """Write down what became of a node; that its name leads the reason says nothing more."""
+        entry = replace(entry, reason=entry.reason.removeprefix(f"{entry.node}: "))
         self.ledger.add(entry)
+        self._tell(entry)
+
+    def amend(self, entry: Entry) -> None:
+        """Write down that more is known of a node's failure now."""
+        self.ledger.amend(entry)
+        self._tell(entry)
+
+    def _tell(self, entry: Entry) -> None:
         values: dict[str, Any] = {key: value for key, value in entry.document().items() if key != "node"}
         self.events.emit("node_finished", entry.reason, node=entry.node, **values)
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from aiops.cli.cluster.deployment import DECLINED, Deployment, Wish, plan_lines
+from aiops.cli.cluster.deployment import DECLINED, Deployment
 from aiops.cli.cluster.progress import Progress
+from aiops.cli.cluster.report import plan_lines
+from aiops.cli.cluster.wish import Wish
 from aiops.cli.screen import Screen
 from aiops.layers.core.clock import SystemClock
 from aiops.layers.core.event import EventStream
@@ -72,7 +74,8 @@ def test_an_interrupted_deploy_says_how_it_goes_on(shown: Shown, phases: Path, m
     screen = shown("cluster", "deploy", "--yes", "--phases", str(phases))
     assert screen.startswith("exit: 130\n")
     assert "error: interrupted\n\nhint: see how far run r-" in screen
-    assert "hint: type it again, it goes on where it was: `aiops cluster deploy [TMP]/inventory.yml`\n" in screen
+    again = "aiops cluster deploy [TMP]/inventory.yml --phases [TMP]/phases"
+    assert f"hint: type it again, it goes on where it was: `{again}`\n" in screen
 
 
 def test_a_head_that_does_not_answer_is_a_failure(shown: Shown, phases: Path, tmp_path: Path) -> None:

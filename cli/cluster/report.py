@@ -1,0 +1,83 @@
+"""What a plan or a deploy has come to, in words: the plan's lines, its failures as one error, the exit code."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from aiops.cli.exit import Exit
+from aiops.layers.core.errors import FailedError, Problem
+
+if TYPE_CHECKING:
+    from aiops.layers.l1_cluster.doors import Deployed
+    from aiops.layers.l1_cluster.ledger import Entry
+    from aiops.layers.l1_cluster.plan import Plan
+    from aiops.layers.l1_cluster.rollout import Stop
+
+
+def plan_lines(plan: "Plan") -> Sequence[tuple[str, int]]:
+    """The plan's lines, each with its indent where it is wrapped: a summary, phases by sets of nodes, notes."""
+    lines = [(f"Plan: {plan.summary}", len("Plan: "))]
+    width = max((len(phase.phase) for phase in plan.changed_phases), default=0)
+    for phase in plan.changed_phases:
+        for index, words in enumerate(phase.lines):
+            lines.append((f"  {phase.phase if index == 0 else '':<{width}}   {words}", width + 5))
+    lines += [(note, 2) for note in plan.notes]
+    return lines
+
+
+def failure_of(done: "Deployed", hints: Sequence[str]) -> FailedError:
+    """Why a deploy did not do all, equal reasons folded over nodes: one in the message, several as problems.
+
+    Args:
+        done: Its end; it has failures.
+        hints: How to go on.
+    """
+    groups: dict[tuple[str, str, str], list[Entry]] = {}
+    for entry in done.ledger.failures:
+        groups.setdefault((entry.phase, entry.item, entry.reason), []).append(entry)
+    if done.stop is not None:
+        problems = [*_problems(groups.values()), *_untried(done.stop)]
+        return FailedError(str(done.stop), code="deploy.stopped", problems=problems, hints=hints)
+    problems = list(_problems(groups.values()))
+    if len(problems) == 1:
+        return FailedError(problems[0].message, code="deploy.failed", hints=hints)
+    message = f"{len(done.ledger.failures)} of {len(done.plan.nodes)} nodes failed"
+    return FailedError(message, code="deploy.failed", problems=problems, hints=hints)
+
+
+def _problems(groups: Iterable[Sequence["Entry"]]) -> Iterator[Problem]:
+    """Where and why, and under it the last lines, of the first node where several are alike."""
+    from aiops.layers.l0_nodes.nodeset import fold
+
+    for entries in groups:
+        first = entries[0]
+        item = f" at `{first.item}`" if first.item and first.item not in first.reason else ""
+        yield Problem(f"phase `{first.phase}` failed on {fold(one.node for one in entries)}{item}: {first.reason}")
+        for line in first.tail:
+            if line not in first.reason and first.reason not in line:
+                yield Problem(f"  | {line}")
+
+
+def _untried(stop: "Stop") -> Iterator[Problem]:
+    from aiops.layers.l0_nodes.nodeset import fold
+
+    if stop.halted:
+        yield Problem(f"not brought to the end: {fold(stop.halted)}")
+    if stop.left:
+        yield Problem(f"not begun: {fold(stop.left)}")
+
+
+def exit_code(done: "Deployed", *, dry_run: bool) -> Exit:
+    """The exit code, by our own ledger alone."""
+    if dry_run and done.ledger.failures:
+        return Exit.UNREACHABLE
+    return Exit.DONE if done.ledger.ok and not done.declined else Exit.FAILED
+
+
+def first_reason(done: "Deployed") -> str:
+    """Why it failed in one line, for the journal; empty where it did not."""
+    failures = done.ledger.failures
+    if not failures:
+        return ""
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    first = f"{failures[0].node} failed in phase `{failures[0].phase}`: {failures[0].reason}{more}"
+    return f"{done.stop}; {first}" if done.stop is not None else first
