@@ -20,7 +20,7 @@ FACT_ASKS = (
     Ask("os.release", paths=("/etc/os-release",)),
     Ask(
         "os.kernel",
-        ("uname", "-m"),
+        ("uname", "-rm"),
         ("/proc/sys/kernel/hostname", "/proc/sys/kernel/osrelease", "/proc/sys/kernel/random/boot_id"),
     ),
     Ask("os.machine", paths=("/etc/machine-id",)),
@@ -85,6 +85,19 @@ def facts_of(record: Record, vendors: Iterable[Vendor] = ()) -> Facts:
 
 def _proc(path: str) -> Callable[[Record], str]:
     return lambda record: word(file(record.answer("os.kernel"), path), path)
+
+
+def _uname(record: Record) -> list[str]:
+    """`RELEASE MACHINE`; older records have the machine alone."""
+    words = said(record.answer("os.kernel")).split()
+    if not 0 < len(words) <= 2:  # noqa: PLR2004
+        raise UnreadableError(f"uname says `{' '.join(words)[:80]}`")
+    return words
+
+
+def _kernel(record: Record) -> str:
+    words = _uname(record)
+    return words[0] if len(words) > 1 else _proc("/proc/sys/kernel/osrelease")(record)
 
 
 def _release(key: str) -> Callable[[Record], str]:
@@ -265,8 +278,8 @@ _READERS: Mapping[str, Callable[[Record], Any]] = {
     "os_version": _release("VERSION_ID"),
     "os_codename": _release("VERSION_CODENAME"),
     "os_name": _release("PRETTY_NAME"),
-    "kernel": _proc("/proc/sys/kernel/osrelease"),
-    "architecture": lambda record: word(said(record.answer("os.kernel")), "uname -m"),
+    "kernel": _kernel,
+    "architecture": lambda record: _uname(record)[-1],
     "boot_id": _proc("/proc/sys/kernel/random/boot_id"),
     "machine_id": _machine_id,
     "virtualization": _virtualization,
