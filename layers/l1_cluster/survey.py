@@ -196,6 +196,14 @@ class Survey:
         """What differs on `node` from what `phase` wants, by the last look."""
         return difference(self.resources(phase, node), self._observations[node])
 
+    def seen(self, node: str) -> Observation:
+        """What the last look saw on `node`.
+
+        Raises:
+            KeyError: It was not looked at.
+        """
+        return self._observations[node]
+
     def _remember(self, node: Node, facts: Facts) -> None:
         before = self.facts.get(node.name, self._recalled.get(node.name))
         self.facts[node.name] = facts

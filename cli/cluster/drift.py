@@ -1,0 +1,184 @@
+"""`aiops cluster drift`: where nodes are not as wanted, or not as most of their group are."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiops.cli.app import App
+from aiops.cli.exit import Exit, worst
+from aiops.cli.options import (
+    InventoryArgument,
+    InventoryOption,
+    JsonOption,
+    OnOption,
+    QuietOption,
+    VerboseOption,
+    chosen_inventory,
+)
+from aiops.cli.screen import Screen
+
+from .deploy import ForksOption, PhasesOption
+
+if TYPE_CHECKING:
+    from aiops.layers.l0_nodes.inventory import Inventory
+    from aiops.layers.l1_cluster.drift import Report
+    from aiops.layers.l1_cluster.inspection import Scope
+    from aiops.layers.l1_cluster.repair import Commands
+
+GROUP = "group"
+"""Stands in `--only` for the comparison with the group."""
+
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="PHASE",
+        help="Only what this phase wants, or several by commas; `group` is the comparison with the group.",
+    ),
+]
+
+
+def drift(
+    context: typer.Context,
+    *,
+    inventory: InventoryArgument = None,
+    inventory_option: InventoryOption = None,
+    only: OnlyOption = None,
+    on: OnOption = None,
+    forks: ForksOption = None,
+    phases: PhasesOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = 0,
+) -> int:
+    """Show what differs from what is wanted and from most of the group; 4 where something does, 3 where unknown.
+
+    Every node is asked once, nothing is changed and no lock is needed. With -v the lines that differ in files.
+    """
+    from aiops.layers.l1_cluster.inspection import Scope, bundled_nodes
+    from aiops.layers.l1_cluster.phase import choose, read_phases, shipped_phases
+    from aiops.layers.l1_cluster.preflight import require
+    from aiops.layers.l1_cluster.repair import Commands
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet, verbose=verbose)
+    known = read_phases(phases or shipped_phases())
+    names, compared = _chosen(only)
+    chosen = () if names == "" and compared else choose(known, names, None)
+    read = aiops.inventory(chosen_inventory(inventory, inventory_option))
+    scope = Scope(read, chosen, read.select(on), compared=compared)
+    require(read, {phase.name: phase.needs for phase in scope.phases})
+    commands = Commands(str(read.path), bundled_nodes(read.nodes))
+    report, simulated = _inspect(aiops, screen, scope, commands, forks=forks)
+    if json:
+        screen.document(_document(read, report, simulated=simulated))
+    else:
+        _show(screen, read, report, commands, simulated=simulated)
+    return _exit(report)
+
+
+def _chosen(only: str | None) -> tuple[str | None, bool]:
+    """The phases' names (None: all, empty: none) and whether groups are compared."""
+    if only is None:
+        return None, True
+    words = [word.strip() for word in only.split(",")]
+    rest = [word for word in words if word != GROUP]
+    return ",".join(rest), GROUP in words
+
+
+def _inspect(
+    aiops: App, screen: Screen, scope: "Scope", commands: "Commands", *, forks: int | None
+) -> "tuple[Report, bool]":
+    """Look at the nodes; what was found, and whether some of them are simulated."""
+    from aiops.layers.l1_cluster.drift import judge
+    from aiops.layers.l1_cluster.file_difference import with_lines
+    from aiops.layers.l1_cluster.inspection import Inspection, KeptSecrets
+    from aiops.layers.l1_cluster.prober import FleetProber
+    from aiops.layers.l1_cluster.recollection import Recollection
+    from aiops.layers.l1_cluster.secrets import Secrets
+    from aiops.layers.l1_cluster.survey import Survey
+
+    from .offer import offer_of
+
+    inventory = scope.inventory
+    folder = aiops.home / "clusters" / inventory.cluster
+    with ExitStack() as stack:
+        step = stack.enter_context(screen.step("look", nodes=[node.name for node in inventory.nodes]))
+        fleet = stack.enter_context(aiops.fleet(inventory, width=forks or inventory.settings.forks))
+        head = fleet.transport(inventory.head) if inventory.head else None
+        secrets = KeptSecrets(Secrets.of(head, inventory.cluster, folder / "secrets"))
+        prober = FleetProber(fleet, aiops.vendors(), aiops.clock)
+        memory = Recollection(folder / "records")
+        bundle = offer_of(aiops, inventory.nodes) if scope.phases else None
+        survey = Survey(inventory, scope.phases, prober, secrets, bundle=bundle, memory=memory)
+        inspection = Inspection(
+            scope, survey, prober, secrets, memory, told=lambda name, failed: step.done(name, failed=failed)
+        )
+        report = judge(inspection.evidence(), commands)
+        if screen.verbose:
+            report = with_lines(report, survey, prober, scope.nodes)
+        chosen = {node.name for node in scope.nodes}
+        simulated = any(one.simulated for name, one in survey.facts.items() if name in chosen)
+    return report, simulated
+
+
+def _show(screen: Screen, inventory: "Inventory", report: "Report", commands: "Commands", *, simulated: bool) -> None:
+    """A terminal gets a table and then the repairs, whole and pasteable; a pipe gets one row per finding."""
+    from aiops.layers.l0_nodes.nodeset import fold
+    from aiops.layers.l1_cluster.drift import repairs
+
+    rows = [(fold(one.nodes), one.what, one.expected, one.found, one.repair) for one in report.drifts]
+    if not screen.terminal:
+        screen.table((), rows)
+        screen.note(_summary(inventory, report, simulated=simulated))
+        return
+    screen.line(_summary(inventory, report, simulated=simulated))
+    if rows:
+        screen.line("")
+        screen.table(("nodes", "what", "expected", "found"), [row[:-1] for row in rows])
+    for one in report.drifts:
+        if one.lines:
+            screen.line("")
+            screen.line(f"{fold(one.nodes)}: {one.what}  (- expected, + found)")
+            for line in one.lines:
+                screen.line(f"  {line}")
+    mends = list(repairs(report.drifts, commands))
+    if mends:
+        screen.line("")
+        screen.line("repair")
+        for nodes, words in mends:
+            screen.line(f"  {fold(nodes)}: {words}")
+    if report.alone:
+        screen.note("")
+        screen.note(f"not compared, for nobody else is in the same groups: {fold(report.alone)}")
+    if not screen.verbose and any(one.what.startswith("file:") and "sha256" in one.found for one in report.drifts):
+        screen.hint("the lines that differ: the same command with `-v`")
+
+
+def _summary(inventory: "Inventory", report: "Report", *, simulated: bool) -> str:
+    """`lab-a · 8 of 9 nodes · simulated: 2 drifted, 1 unknown, 5 as wanted`."""
+    drifted, unknown = report.having("drift"), report.having("unknown")
+    unsure = [node for node in unknown if node not in drifted]
+    count, total = len(report.nodes), len(inventory.nodes)
+    nodes = f"{count}{'' if count == total else f' of {total}'} node{'s' * (total != 1)}"
+    words = [(len(drifted), "drifted"), (len(unsure), "unknown"), (count - len(drifted) - len(unsure), "as wanted")]
+    told = ", ".join(f"{number} {word}" for number, word in words if number) if report.drifts else "no drift"
+    return f"{' · '.join([inventory.cluster, nodes, *(['simulated'] if simulated else [])])}: {told}"
+
+
+def _document(inventory: "Inventory", report: "Report", *, simulated: bool) -> dict[str, Any]:
+    return {
+        "cluster": inventory.cluster,
+        "nodes": list(report.nodes),
+        "simulated": simulated,
+        "drifted": list(report.having("drift")),
+        "unknown": list(report.having("unknown")),
+        "not_compared": list(report.alone),
+        "findings": [one.document() for one in report.drifts],
+    }
+
+
+def _exit(report: "Report") -> Exit:
+    codes = {"drift": Exit.CRITICAL, "unknown": Exit.UNREACHABLE}
+    return worst(codes[one.verdict] for one in report.drifts)

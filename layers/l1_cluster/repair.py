@@ -1,0 +1,140 @@
+"""What repairs a node that has drifted: a command where one does it, else honest words. Pure."""
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from aiops.layers.l0_nodes.nodeset import fold
+
+from .majority import Odd
+
+_NAMED = 8
+"""So many packages are named in one command; of more, somebody should look first."""
+
+UNDECIDED = "nobody has the majority: make them alike, or put them in groups of their own"
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Command lines for an inventory, which can be pasted.
+
+    Attributes:
+        inventory: Its path, as it is to be typed.
+        bundled: Nodes whose packages come from the bundle, which apt only sees by its own configuration.
+    """
+
+    inventory: str
+    bundled: frozenset[str] = frozenset()
+
+    def deploy(self, phases: Sequence[str], nodes: Iterable[str]) -> str:
+        """Bring `nodes` to what `phases` want of them."""
+        words = ("aiops", "cluster", "deploy", self.inventory, "--only", ",".join(phases), "--on", fold(nodes))
+        return shlex.join(words)
+
+    def execute(self, nodes: Iterable[str], *words: str, root: bool = True) -> str:
+        """Run `words` on `nodes`."""
+        start = ("aiops", "node", "exec", "-i", self.inventory, "--on", fold(nodes), *(["--root"] if root else []))
+        return shlex.join((*start, "--", *words))
+
+    def apt(self, nodes: Sequence[str], *words: str) -> str:
+        """Run apt-get on `nodes`, with the packages that they are deployed from."""
+        configuration = ("env", "APT_CONFIG=/etc/aiops/apt.conf") if set(nodes) <= self.bundled else ()
+        return self.execute(nodes, *configuration, "apt-get", *words)
+
+
+def repair(trait: str, odds: Sequence[Odd], nodes: Sequence[str], model: str, commands: Commands) -> str:
+    """How `nodes` become as most of their group are.
+
+    Args:
+        trait: In which they differ.
+        odds: What differs.
+        nodes: Those that differ in the same way.
+        model: A node that is as most are.
+        commands: How command lines are written.
+    """
+    return _REPAIRS[trait](odds, nodes, model, commands)
+
+
+def _kernel(odds: Sequence[Odd], nodes: Sequence[str], _model: str, commands: Commands) -> str:
+    package = f"linux-image-{odds[0].expected}"
+    return f"`{commands.apt(nodes, 'install', '-y', package)}`, then drain it and boot that kernel"
+
+
+def _driver(_odds: Sequence[Odd], nodes: Sequence[str], _model: str, commands: Commands) -> str:
+    look = commands.execute(nodes, "systemctl", "reboot")
+    return f"drain it, then load the installed driver: `{look}`; where another one is installed, that comes first"
+
+
+def _packages(odds: Sequence[Odd], nodes: Sequence[str], model: str, commands: Commands) -> str:
+    if len(odds) > _NAMED:
+        return f"bring {len(odds)} packages to what {model} has; `--json` lists all of them"
+    words = [f"{one.item}-" if one.expected is None else f"{one.item}={one.expected}" for one in odds]
+    return f"`{commands.apt(nodes, 'install', '-y', '--allow-downgrades', '--allow-change-held-packages', *words)}`"
+
+
+def _sudoers(odds: Sequence[Odd], nodes: Sequence[str], model: str, commands: Commands) -> str:
+    steps = []
+    extra = [one.item for one in odds if one.expected is None]
+    if extra:
+        look = commands.execute(nodes, "cat", *extra)
+        remove = commands.execute(nodes, "rm", *extra)
+        steps.append(f"look at it, `{look}`, and remove it, `{remove}`")
+    steps += [f"copy {one.item} from {model}" for one in odds if one.expected is not None]
+    return "; then ".join(steps)
+
+
+def _accounts(odds: Sequence[Odd], nodes: Sequence[str], _model: str, commands: Commands) -> str:
+    steps = []
+    for one in odds:
+        name, _, group = one.item.partition(" in ")
+        if not group:
+            steps.append(f"see who is root: `{commands.execute(nodes, 'getent', 'passwd', '0')}`")
+            continue
+        change = "--delete" if one.expected is None else "--add"
+        steps.append(f"`{commands.execute(nodes, 'gpasswd', change, name, group)}`")
+    return "; then ".join(dict.fromkeys(steps))
+
+
+def _time(_odds: Sequence[Odd], nodes: Sequence[str], _model: str, commands: Commands) -> str:
+    return f"`{commands.execute(nodes, 'systemctl', 'restart', 'chrony')}`: it then has the sources in its files"
+
+
+def _disks(_odds: Sequence[Odd], nodes: Sequence[str], model: str, commands: Commands) -> str:
+    look = commands.execute([*nodes, model], "lsblk", "--output", "NAME,SIZE,FSTYPE,MOUNTPOINTS,MODEL", root=False)
+    return f"compare its disks: `{look}`"
+
+
+def _accelerators(_odds: Sequence[Odd], nodes: Sequence[str], _model: str, commands: Commands) -> str:
+    look = commands.execute(nodes, "dmesg", "--level", "err,warn")
+    return f"a device is gone, or another one than in the others: `{look}`"
+
+
+def _firmware(odds: Sequence[Odd], _nodes: Sequence[str], _model: str, _commands: Commands) -> str:
+    wanted = ", ".join(f"{one.item} {one.expected}" for one in odds)
+    return f"drain it, then bring the firmware to {wanted} with its maker's tool"
+
+
+def _words(text: str) -> Callable[[Sequence[Odd], Sequence[str], str, Commands], str]:
+    def told(odds: Sequence[Odd], _nodes: Sequence[str], model: str, _commands: Commands) -> str:
+        return text.format(expected=odds[0].expected, model=model)
+
+    return told
+
+
+_REPAIRS: Mapping[str, Callable[[Sequence[Odd], Sequence[str], str, Commands], str]] = {
+    "system": _words("bring its system to {expected}, or give it a group of its own in the inventory"),
+    "kernel": _kernel,
+    "machine": _words("it is another machine than {model}: give it a group of its own in the inventory"),
+    "BIOS": _words("drain it, then bring its BIOS to {expected} with its maker's tool"),
+    "processor": _words("it has another processor than {model}: give it a group of its own in the inventory"),
+    "microcode": _words("install the microcode package and the BIOS that {model} has, then reboot it"),
+    "accelerators": _accelerators,
+    "driver": _driver,
+    "firmware": _firmware,
+    "OFED": _words("drain it, then bring its OFED to what {model} has: {expected}"),
+    "disk layout": _disks,
+    "packages": _packages,
+    "sudoers": _sudoers,
+    "privileged users": _accounts,
+    "time sources": _time,
+}
