@@ -9,12 +9,13 @@ from aiops.layers.core.event import Event, EventStream
 from aiops.layers.core.identifier import run_id
 
 from .app import App
+from .lab_order import mebibytes, simulated, worker_group
 from .options import JsonOption, QuietOption
 from .screen import Screen
 from .step import layout
 
 if TYPE_CHECKING:
-    from aiops.layers.l0_nodes.lab import Lab, Simulated
+    from aiops.layers.l0_nodes.lab import HostStatus, Lab, Simulated
     from aiops.layers.l0_nodes.vendor import Vendor
 
 app = typer.Typer(no_args_is_help=True, help="A real cluster of booted hosts on this machine, faults on demand.")
@@ -26,19 +27,33 @@ NodeArgument = Annotated[
     str, typer.Argument(metavar="NODE", help="The host, or some: `gpu[01-02]`, `@workers`, `@all`.")
 ]
 _DEFAULT_NAME = "lab"
+_WORKERS = 2
 
 
 @app.command()
 def up(
     context: typer.Context,
     *,
-    nodes: Annotated[int, typer.Option("--nodes", metavar="N", help="Workers; the head comes on top.")] = 2,
+    nodes: Annotated[
+        int | None, typer.Option("--nodes", metavar="N", help="Workers; the head comes on top.", show_default="2")
+    ] = None,
     accelerator: Annotated[
         str | None,
         typer.Option(
             "--accelerator", metavar="VENDOR:N[:MODEL]", help="Simulated devices of each worker, e.g. `nvidia:8`."
         ),
     ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group",
+            metavar="NAME=N[,VENDOR:N[:MODEL]][,RELEASE]",
+            help="Instead of `--nodes`: N workers in a group NAME, e.g. `l40s=2,nvidia:4:L40S`; repeatable.",
+        ),
+    ] = None,
+    release: Annotated[
+        str, typer.Option("--release", metavar="RELEASE", help="The hosts' Debian: `bookworm` (12) or `trixie` (13).")
+    ] = "bookworm",
     driver: Annotated[
         str | None,
         typer.Option("--driver", metavar="VERSION", help="The vendor's driver is there already; bare otherwise."),
@@ -56,13 +71,21 @@ def up(
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
+    if group and (nodes is not None or accelerator is not None):
+        raise InputError(
+            "`--group` says what `--nodes` and `--accelerator` say: give either",
+            code="usage.group",
+            hints=["for example `--group h200=2,nvidia:8:H200 --group cpu=1`"],
+        )
     spec = LabSpec(
         name=name,
-        nodes=nodes,
-        accelerator=_simulated(accelerator) if accelerator else None,
+        nodes=_WORKERS if nodes is None else nodes,
+        accelerator=simulated(accelerator) if accelerator else None,
         driver=driver,
-        disk_mib=_mebibytes(disk, "--disk"),
-        memory_mib=_mebibytes(memory, "--memory") if memory else None,
+        disk_mib=mebibytes(disk, "--disk"),
+        memory_mib=mebibytes(memory, "--memory") if memory else None,
+        release=release,
+        groups=tuple(worker_group(text) for text in group or ()),
     )
     lab = Lab.up(spec, home=aiops.home, vendors=_vendors(aiops), events=_events(aiops, screen))
     if json:
@@ -122,8 +145,10 @@ def status(
         (
             lab.state.name,
             host.name,
-            host.role,
+            host.group or host.role,
             host.address,
+            host.release,
+            _devices(host),
             "up" if host.reachable else "not answering" if host.running else "off",
             host.memory_mib,
             ", ".join(host.faults) or None,
@@ -131,7 +156,7 @@ def status(
         for lab in labs
         for host in lab.status()
     ]
-    screen.table(("lab", "host", "role", "address", "state", "MiB", "faults"), rows)
+    screen.table(("lab", "host", "group", "address", "release", "devices", "state", "MiB", "faults"), rows)
     for lab in labs:
         if lab.state.stage != "up":
             screen.hint(f"lab `{lab.state.name}` is not whole: `aiops lab down --name {lab.state.name}`")
@@ -234,7 +259,8 @@ def _hosts(lab: "Lab", text: str) -> tuple[str, ...]:
         names = [host.name for host in lab.hosts]
         groups: dict[str, list[str]] = {"all": names}
         for host in lab.hosts:
-            groups.setdefault(host.role, []).append(host.name)
+            for group in filter(None, (host.role, host.group)):
+                groups.setdefault(group, []).append(host.name)
         return select(text, names, groups)
     chosen = expand(text)
     if not chosen:
@@ -268,7 +294,6 @@ def _events(aiops: App, screen: Screen) -> EventStream:
 
 
 def _document(lab: "Lab") -> dict[str, object]:
-    accelerator = lab.state.spec.accelerator
     return {
         "lab": lab.state.name,
         "stage": lab.state.stage,
@@ -276,16 +301,15 @@ def _document(lab: "Lab") -> dict[str, object]:
         "subnet": lab.state.subnet,
         "created": lab.state.created,
         "snapshots": list(lab.state.snapshots),
-        "accelerator": (
-            {"vendor": accelerator.vendor, "count": accelerator.count, "model": accelerator.model, "simulated": True}
-            if accelerator
-            else None
-        ),
+        "accelerator": _accelerator(lab.state.spec.accelerator),
         "hosts": [
             {
                 "name": host.name,
                 "role": host.role,
+                "group": host.group or None,
                 "address": host.address,
+                "release": host.release,
+                "accelerator": _accelerator(host.accelerator),
                 "running": host.running,
                 "reachable": host.reachable,
                 "memory_mib": host.memory_mib,
@@ -296,25 +320,16 @@ def _document(lab: "Lab") -> dict[str, object]:
     }
 
 
+def _accelerator(one: "Simulated | None") -> dict[str, object] | None:
+    if one is None:
+        return None
+    return {"vendor": one.vendor, "count": one.count, "model": one.model, "simulated": True}
+
+
+def _devices(host: "HostStatus") -> str | None:
+    one = host.accelerator
+    return None if one is None else " ".join([f"{one.count} ×", one.vendor, *([one.model] if one.model else [])])
+
+
 def _name_words(name: str) -> str:
     return "" if name == _DEFAULT_NAME else f" --name {name}"
-
-
-def _simulated(text: str) -> "Simulated":
-    from aiops.layers.l0_nodes.lab import Simulated
-
-    vendor, _, rest = text.partition(":")
-    count, _, model = rest.partition(":")
-    if not vendor or not (count.isascii() and count.isdigit()):
-        raise InputError(
-            f"`{text}` is not VENDOR:N", code="usage.accelerator", hints=["for example `--accelerator nvidia:8`"]
-        )
-    return Simulated(vendor, int(count), model or None)
-
-
-def _mebibytes(text: str, option: str) -> int:
-    units = {"M": 1, "G": 1024, "T": 1024 * 1024}
-    number, unit = text[:-1], text[-1:].upper()
-    if unit not in units or not (number.isascii() and number.isdigit()) or len(number) > 6:  # noqa: PLR2004
-        raise InputError(f"`{text}` is no size", code="usage.size", hints=[f"for example `{option} 8G` or `512M`"])
-    return int(number) * units[unit]

@@ -13,7 +13,7 @@ from aiops.layers.core.errors import AiopsError
 from . import failures
 
 if TYPE_CHECKING:
-    from aiops.layers.l0_nodes.facts import Facts
+    from aiops.layers.l0_nodes.facts import Facts, RdmaPort
 
 
 def facts(
@@ -84,6 +84,7 @@ def _rows(one: "Facts") -> list[tuple[str, Any]]:
             for card in one.interfaces or ()
             if card.name != "lo"
         ),
+        *((f"network {port.device}/{port.port}", _rdma(port)) for port in one.rdma_ports or ()),
         *(
             (f"on the bus: {each.vendor}", f"{each.count}: {' '.join(each.buses)}")
             for each in one.bus_accelerators or ()
@@ -105,6 +106,11 @@ def _processors(one: "Facts") -> str | None:
 
 def _speed(speed: int | None) -> str:
     return f"{speed} Mbit/s" if speed else ""
+
+
+def _rdma(port: "RdmaPort") -> str:
+    speed = f"{port.speed_gbit:g} Gbit/s" if port.speed_gbit is not None else None
+    return " ".join(filter(None, (port.kind, speed, port.state)))
 
 
 def _accelerator(each: Any) -> str:

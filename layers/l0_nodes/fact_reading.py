@@ -4,7 +4,6 @@ A reader raises `UnreadableError` with a reason; whatever else goes wrong in one
 from a node costs the fact it is about and nothing else.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from .accelerator_reading import read_accelerators
 from .answer_reading import UnreadableError, file, said, word
 from .ask import Ask, Record
-from .facts import ClockReading, Disk, Facts, Interface
+from .facts import ClockReading, Disk, Facts
+from .network_reading import NETWORK_ASKS, read_interfaces, read_rdma_ports
 from .probe import CLOCK, PYTHON
 from .vendor import Vendor
 
@@ -32,7 +32,7 @@ FACT_ASKS = (
     Ask("cpu.model", paths=("/proc/cpuinfo",), max_bytes=8192),
     Ask("memory", paths=("/proc/meminfo", "/proc/swaps")),
     Ask("disks", ("df", "-P", "-k", "/", "/var")),
-    Ask("network", ("ip", "-j", "address"), ("/sys/class/net/*/speed",)),
+    *NETWORK_ASKS,
     Ask("bus", paths=("/sys/bus/pci/devices/*/vendor", "/sys/bus/pci/devices/*/class"), max_bytes=64),
     Ask(
         "packages.kernel",
@@ -207,31 +207,6 @@ def _hosts(record: Record) -> str:
     return file(record.answer("os.hosts"), "/etc/hosts")
 
 
-def _interfaces(record: Record) -> tuple[Interface, ...]:
-    answer = record.answer("network")
-    found = []
-    for link in json.loads(said(answer)):
-        if not link:  # `ip -j` prints empty maps for what it filtered out
-            continue
-        name = str(link["ifname"])
-        speed = answer.files.get(f"/sys/class/net/{name}/speed", "").strip()
-        addresses = tuple(
-            f"{address['local']}/{address['prefixlen']}"
-            for address in link.get("addr_info", ())
-            if address.get("scope") != "link" and "local" in address
-        )
-        mac = link.get("address")
-        found.append(
-            Interface(
-                name=name,
-                mac=str(mac) if mac else None,
-                addresses=addresses,
-                speed=int(speed) if speed.isascii() and speed.isdigit() and len(speed) < 10 else None,  # noqa: PLR2004
-            )
-        )
-    return tuple(found)
-
-
 def _clock(record: Record) -> ClockReading:
     epoch = float(said(record.answer(CLOCK)))
     if not math.isfinite(epoch):
@@ -294,7 +269,8 @@ _READERS: Mapping[str, Callable[[Record], Any]] = {
     "swaps": _swaps,
     "disks": _disks,
     "hosts": _hosts,
-    "interfaces": _interfaces,
+    "interfaces": read_interfaces,
+    "rdma_ports": read_rdma_ports,
     "clock": _clock,
     "python": _python,
     "kernel_packages": _kernel_packages,

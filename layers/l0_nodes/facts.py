@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from .accelerator import Accelerator
 
@@ -30,6 +30,23 @@ class Interface:
     mac: str | None = None
     addresses: tuple[str, ...] = ()
     speed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RdmaPort:
+    """A port of a device that speaks RDMA.
+
+    Attributes:
+        device: As the kernel calls it, `mlx5_0`.
+        state: In the kernel's words, lower case: `active`, `down`, `init`, ...; None where it does not say.
+        speed_gbit: Gbit/s, or None where the port does not say.
+    """
+
+    device: str
+    port: int
+    kind: Literal["infiniband", "roce"]
+    state: str | None = None
+    speed_gbit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,7 @@ class Facts:
         cores: Of all sockets together; `threads` likewise (what Linux calls CPUs).
         swaps: Paths of swap devices and files in use.
         hosts: /etc/hosts, as it is.
+        rdma_ports: InfiniBand and RoCE; empty where the kernel knows none.
         bus_accelerators: By vendor; empty where the bus shows none.
         accelerators: What the vendors' tools say; None when a device is there but none could be read.
         driver_mismatch: Why the parts of a vendor's driver do not fit together; None where they do.
@@ -109,6 +127,7 @@ class Facts:
     disks: tuple[Disk, ...] | None = None
     hosts: str | None = None
     interfaces: tuple[Interface, ...] | None = None
+    rdma_ports: tuple[RdmaPort, ...] | None = None
     bus_accelerators: tuple[BusAccelerators, ...] | None = None
     accelerators: tuple[Accelerator, ...] | None = None
     driver_mismatch: str | None = None

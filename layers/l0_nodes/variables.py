@@ -40,6 +40,36 @@ class ExpectedAccelerators(_Strict):
     model: str | None = Field(default=None, description="Part of the model's name.", examples=["H100"])
 
 
+class ExpectedNics(_Strict):
+    """Network ports of one kind that each node should have."""
+
+    count: Number = Field(ge=1, description="Ports in each node; InfiniBand and RoCE count where active.", examples=[8])
+    kind: Literal["ethernet", "infiniband", "roce"] = Field(default="ethernet", description="What they speak.")
+    name: str = Field(
+        default="*",
+        min_length=1,
+        description="Pattern of their names: of interfaces for ethernet, of devices (`mlx5_0`) for the others.",
+        examples=["mlx5_*"],
+    )
+    speed_gbit: Number | None = Field(default=None, ge=1, description="Gbit/s of each at least.", examples=[400])
+
+
+class Expected(_Strict):
+    """What preflight compares each node with, beside its accelerators."""
+
+    os: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z]+( [0-9]+(\.[0-9]+)*)?$",
+        description="Operating system, with or without its release.",
+        examples=["debian 12"],
+    )
+    nics: list[ExpectedNics] = Field(
+        default=[],
+        description="Network ports, kind by kind.",
+        examples=[[{"count": 8, "kind": "infiniband", "speed_gbit": 400}]],
+    )
+
+
 class Shared(_Strict):
     """A directory that every node sees under the same path."""
 
@@ -97,10 +127,21 @@ class NodeVariables(_Strict):
     aiops_bundle: str | None = Field(
         default=None, min_length=1, description="The bundle's path on this machine; `AIOPS_HOME/bundle` by default."
     )
+    aiops_repository_port: Number = Field(
+        default=8990,
+        ge=1,
+        le=65535,
+        description="The port on which the head serves the bundle; the head's own value counts for all nodes.",
+    )
     aiops_accelerators: ExpectedAccelerators | None = Field(
         default=None,
         description="What each node should have; preflight compares it with the bus.",
         examples=[{"vendor": "nvidia", "count": 8, "model": "H100"}],
+    )
+    aiops_expect: Expected | None = Field(
+        default=None,
+        description="What else each node should have; preflight keeps out a node that has less.",
+        examples=[{"os": "ubuntu 24.04", "nics": [{"count": 8, "kind": "infiniband", "speed_gbit": 400}]}],
     )
     aiops_accelerator_packages: Literal["vendor", "simulated", "none"] = Field(
         default="vendor",
@@ -188,7 +229,7 @@ def _mistake(detail: Mapping[str, Any]) -> Mistake:
     name = str(path[0])
     where = name + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path[1:] if _said(part))
     if detail["type"] == "extra_forbidden":
-        known = sorted(NodeVariables.model_fields if len(path) == 1 else _inner(name))
+        known = sorted(_fields(path[:-1]))
         near = _nearest(str(path[-1]), known)
         hint = f"did you mean `{near}`?" if near else f"known are {', '.join(known)}"
         return Mistake(name, f"there is no variable `{where}`", hint)
@@ -196,7 +237,7 @@ def _mistake(detail: Mapping[str, Any]) -> Mistake:
         return Mistake(name, f"`{where}` is missing", _example(name))
     words = str(detail["msg"]).partition("should ")[2].replace("be a valid", "be a")
     if detail["type"] == "model_type":
-        words = f"be a mapping of {', '.join(_inner(name))}"
+        words = f"be a mapping of {', '.join(_fields(path))}"
     given = detail["input"]
     shown = "" if isinstance(given, dict | list) else f", not {given!r}"
     quote = detail["type"] == "string_type" and not isinstance(given, dict | list)
@@ -215,14 +256,20 @@ def _said(part: Any) -> bool:
     return isinstance(part, int) or str(part) not in {"str", "int", "function-before[_number(), int]"}
 
 
-def _inner(name: str) -> Iterator[str]:
-    """The fields of the model inside a variable's type."""
-    kinds = [NodeVariables.model_fields[name].annotation]
-    while kinds:
-        kind = kinds.pop()
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from kind.model_fields
-        kinds += get_args(kind)
+def _fields(path: Sequence[Any]) -> Sequence[str]:
+    """The names that are known at a step of pydantic's path."""
+    model: type[BaseModel] | None = NodeVariables
+    for part in path:
+        if model is not None and part in model.model_fields:
+            model = model_in(model.model_fields[part].annotation)
+    return tuple(model.model_fields) if model is not None else ()
+
+
+def model_in(kind: Any) -> type[BaseModel] | None:
+    """The model inside a variable's type."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind
+    return next((found for part in get_args(kind) if (found := model_in(part)) is not None), None)
 
 
 def _example(name: str) -> str | None:

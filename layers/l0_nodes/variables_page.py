@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from .variables import NodeVariables
+from .variables import NodeVariables, model_in
 
 _INTRODUCTION = """\
 <!-- Written from layers/l0_nodes/variables.py; `make docs` writes it again. -->
@@ -33,7 +33,7 @@ def variables_page() -> str:
 
 def _lines(model: type[BaseModel], heading: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        inner = _model_in(field.annotation)
+        inner = model_in(field.annotation)
         yield f"{heading} `{name}`\n"
         yield f"{field.description}\n"
         yield f"- type: {_type(field)}"
@@ -72,13 +72,7 @@ def _words(kind: Any) -> str:
 
 
 def _plural(kind: Any) -> str:
-    return "maps, their keys below" if _model_in(kind) else {"text": "texts"}.get(_words(kind), _words(kind))
-
-
-def _model_in(kind: Any) -> type[BaseModel] | None:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind
-    return next((found for part in get_args(kind) if (found := _model_in(part))), None)
+    return "maps, their keys below" if model_in(kind) else {"text": "texts"}.get(_words(kind), _words(kind))
 
 
 def _default(field: FieldInfo) -> str:

@@ -22,7 +22,12 @@ from .judges import JUDGES
 
 __all__ = ["Finding", "Limits", "Severity", "Situation", "excluded", "preflight", "require", "require_supported"]
 
-SUPPORTED = {("debian", "12"): "Debian 12", ("ubuntu", "22.04"): "Ubuntu 22.04", ("ubuntu", "24.04"): "Ubuntu 24.04"}
+SUPPORTED = {
+    ("debian", "12"): "Debian 12",
+    ("debian", "13"): "Debian 13",
+    ("ubuntu", "22.04"): "Ubuntu 22.04",
+    ("ubuntu", "24.04"): "Ubuntu 24.04",
+}
 
 
 def require(inventory: Inventory, needs: Mapping[str, Iterable[str]]) -> None:

@@ -54,7 +54,22 @@ def test_missing_programs_are_named_with_their_packages(shown: Shown, monkeypatc
 
 @pytest.mark.parametrize(
     "words",
-    [("--disk", "big"), ("--disk", "8"), ("--memory", "-1G"), ("--accelerator", "nvidia"), ("--accelerator", ":8")],
+    [
+        ("--disk", "big"),
+        ("--disk", "8"),
+        ("--memory", "-1G"),
+        ("--accelerator", "nvidia"),
+        ("--accelerator", ":8"),
+        ("--group", "a"),
+        ("--group", "a=x"),
+        ("--group", "=1"),
+        ("--group", "a=1,"),
+        ("--group", "a=1,nvidia:8,amd:8"),
+        ("--group", "a=1,trixie,bookworm"),
+        ("--group", "a=1,nvidia:x"),
+        ("--group", "a=1", "--nodes", "2"),
+        ("--group", "a=1", "--accelerator", "nvidia:8"),
+    ],
 )
 def test_wrong_options_are_2(shown: Shown, words: tuple[str, ...]) -> None:
     screen = shown("lab", "up", *words)

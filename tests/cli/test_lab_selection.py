@@ -18,7 +18,7 @@ def touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     folder = tmp_path / "home/labs/lab"
     folder.mkdir(parents=True)
     spec = LabSpec(nodes=2, accelerator=Simulated("nvidia", 1))
-    write_state(folder, plan_lab(spec, folder, IPv4Network("10.98.0.0/24"), Path("/image"), "today"))
+    write_state(folder, plan_lab(spec, folder, IPv4Network("10.98.0.0/24"), Path, "today"))
     hosts: list[str] = []
 
     def fault(_: Lab, node: str, kind: str, **order: object) -> None:

@@ -14,7 +14,7 @@ from aiops.layers.core.errors import InputError
 from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 from aiops.layers.l0_nodes.fact_reading import FACT_ASKS, fact_asks, facts_of
-from aiops.layers.l0_nodes.facts import BusAccelerators, Disk, Facts, Interface
+from aiops.layers.l0_nodes.facts import BusAccelerators, Disk, Facts, Interface, RdmaPort
 from aiops.layers.l0_nodes.vendor import Reading
 
 AT = datetime(2026, 11, 21, 19, 30, 5, tzinfo=UTC)
@@ -79,6 +79,17 @@ def record(**changes: Answer | None) -> Record:
             missing={"/sys/class/net/lo/speed": "Invalid argument"},
         ),
         Answer(
+            "network.rdma",
+            files={
+                f"/sys/class/infiniband/{device}/ports/1/{name}": f"{value}\n"
+                for device, values in {
+                    "mlx5_0": ("InfiniBand", "4: ACTIVE", "400 Gb/sec (4X NDR)"),
+                    "mlx5_1": ("Ethernet", "1: DOWN", "2.5 Gb/sec (1X SDR)"),
+                }.items()
+                for name, value in zip(("link_layer", "state", "rate"), values, strict=True)
+            },
+        ),
+        Answer(
             "bus",
             files={
                 "/sys/bus/pci/devices/0000:3b:00.0/vendor": "0x10de\n",
@@ -135,6 +146,10 @@ def test_a_whole_host() -> None:
         Interface("lo", None, ("127.0.0.1/8",)),
         Interface("eth0", "02:00:00:00:00:01", ("10.0.0.1/24",), 25000),
     )
+    assert facts.rdma_ports == (
+        RdmaPort("mlx5_0", 1, "infiniband", "active", 400.0),
+        RdmaPort("mlx5_1", 1, "roce", "down", 2.5),
+    )
     assert (facts.virtualization, facts.container, facts.cgroup) == ("none", False, "v2")
     assert facts.clock is not None
     assert facts.clock.offset == pytest.approx(2.5)
@@ -156,6 +171,31 @@ def test_cgroup(mounts: str, kind: str | None) -> None:
     facts = facts_of(record(os_mounts=Answer("os.mounts", files={"/proc/self/mounts": mounts})))
     assert facts.cgroup == kind
     assert ("cgroup" in facts.unknown) == (kind is None)
+
+
+PORT = "/sys/class/infiniband/mlx5_0/ports/1/"
+
+
+@pytest.mark.parametrize(
+    ("answer", "ports", "reason"),
+    [
+        (Answer("network.rdma", missing={"/sys/class/infiniband/*/ports/*/rate": "nothing matches"}), (), None),
+        (None, None, "not asked"),
+        (Answer("network.rdma", files={f"{PORT}rate": "400 Gb/sec"}), None, "does not say whether"),
+        (
+            Answer(
+                "network.rdma", files={f"{PORT}link_layer": "InfiniBand\n", f"{PORT}state": "odd", f"{PORT}rate": ""}
+            ),
+            (RdmaPort("mlx5_0", 1, "infiniband"),),
+            None,
+        ),
+    ],
+)
+def test_rdma_ports(answer: Answer | None, ports: tuple[RdmaPort, ...] | None, reason: str | None) -> None:
+    facts = facts_of(record(network_rdma=answer))
+    assert facts.rdma_ports == ports
+    assert (reason or "") in facts.unknown.get("rdma_ports", "")
+    assert ("rdma_ports" in facts.unknown) == (reason is not None)
 
 
 def test_containers() -> None:

@@ -22,15 +22,19 @@ from aiops.layers.l0_nodes.lab.machine import Resources, missing_programs, requi
 from aiops.layers.l0_nodes.lab.network import ruleset
 from aiops.layers.l0_nodes.lab.recipe import Recipe, recipe_for
 from aiops.layers.l0_nodes.lab.shim import release, seconds
-from aiops.layers.l0_nodes.lab.state import LabSpec, LabState, Simulated, plan_lab, read_state, write_state
+from aiops.layers.l0_nodes.lab.specification import LabSpec, Simulated, WorkerGroup
+from aiops.layers.l0_nodes.lab.state import LabState, plan_lab, read_state, write_state
 from aiops.layers.l0_nodes.lab.subnet import CANDIDATES, free_subnet, routed
+from aiops.layers.l0_nodes.variables import mistakes_in
 
 SUBNET = IPv4Network("10.199.3.0/24")
 FOLDER = Path("/var/lib/aiops/labs/demo")
 
 
 def plan(spec: LabSpec | None = None, folder: Path = FOLDER) -> LabState:
-    return plan_lab(spec or LabSpec("demo"), folder, SUBNET, Path("/image"), "2026-01-02T03:04:05+00:00")
+    return plan_lab(
+        spec or LabSpec("demo"), folder, SUBNET, lambda release: Path("/image", release), "2026-01-02T03:04:05+00:00"
+    )
 
 
 def test_the_first_subnet_that_no_route_knows_is_taken() -> None:
@@ -95,6 +99,13 @@ def test_a_record_with_unknown_keys_is_read_and_a_damaged_one_is_refused(tmp_pat
         LabSpec("Demo"), LabSpec("1demo"), LabSpec("de mo"), LabSpec("d" * 41), LabSpec("../x"), LabSpec(""),
         LabSpec(nodes=-1), LabSpec(nodes=241), LabSpec(disk_mib=10), LabSpec(driver="580"),
         LabSpec(accelerator=Simulated("nvidia", 0)), LabSpec(accelerator=Simulated("nvidia", 17)),
+        LabSpec(release="sid"), LabSpec(groups=(WorkerGroup("new", 1, release="sid"),)),
+        LabSpec(groups=(WorkerGroup("a", 1), WorkerGroup("a", 2))), LabSpec(groups=(WorkerGroup("head", 1),)),
+        LabSpec(groups=(WorkerGroup("A", 1),)), LabSpec(groups=(WorkerGroup("a-b", 1),)),
+        LabSpec(groups=(WorkerGroup("a", -1),)), LabSpec(groups=(WorkerGroup("a", 121), WorkerGroup("b", 120))),
+        LabSpec(groups=(WorkerGroup("a", 1, Simulated("nvidia", 0)),)),
+        LabSpec(groups=(WorkerGroup("a", 1), WorkerGroup("a01", 1))),
+        LabSpec(groups=(WorkerGroup("a", 1),), driver="580"),
     ],
 )  # fmt: skip
 def test_senseless_labs_are_refused(spec: LabSpec) -> None:
@@ -117,6 +128,68 @@ def test_the_inventory_is_yaml_whatever_the_values_are() -> None:
     assert workers["vars"]["aiops_driver_version"] == "580.10"
     assert document["vars"]["aiops_cluster"] == "demo"
     assert yaml.safe_load(inventory_text(plan(LabSpec(nodes=0)), FOLDER))["all"]["children"]["workers"]["hosts"] == {}
+
+
+def groups() -> LabSpec:
+    return LabSpec(
+        "demo",
+        groups=(
+            WorkerGroup("h200", 2, Simulated("nvidia", 8, "H200")),
+            WorkerGroup("l40s", 1, Simulated("nvidia", 4, "L40S")),
+            WorkerGroup("cpu", 1),
+            WorkerGroup("new", 1, release="trixie"),
+            WorkerGroup("later", 0),
+        ),
+        driver="580.10",
+    )
+
+
+def test_workers_of_several_kinds(tmp_path: Path) -> None:
+    state = plan(groups())
+    assert [host.name for host in state.hosts] == ["head", "h200-01", "h200-02", "l40s01", "cpu01", "new01"]
+    assert [host.group for host in state.hosts] == ["", "h200", "h200", "l40s", "cpu", "new"]
+    assert [host.accelerator.count if host.accelerator else 0 for host in state.hosts] == [0, 8, 8, 4, 0, 0]
+    assert {host.name: host.image for host in state.hosts if host.image != "/image/bookworm"} == {
+        "new01": "/image/trixie"
+    }
+    write_state(tmp_path, state)
+    assert read_state(tmp_path) == state
+
+
+def test_each_group_of_a_lab_says_what_is_expected_of_it() -> None:
+    workers = yaml.safe_load(inventory_text(plan(groups()), FOLDER))["all"]["children"]["workers"]
+    assert set(workers) == {"children"}
+    variables = {name: (group or {}).get("vars") for name, group in workers["children"].items()}
+    assert variables == {
+        "h200": {
+            "aiops_accelerators": {"vendor": "nvidia", "count": 8, "model": "H200"},
+            "aiops_driver_version": "580.10",
+            "aiops_expect": {"os": "debian 12"},
+        },
+        "l40s": {
+            "aiops_accelerators": {"vendor": "nvidia", "count": 4, "model": "L40S"},
+            "aiops_driver_version": "580.10",
+            "aiops_expect": {"os": "debian 12"},
+        },
+        "cpu": {"aiops_expect": {"os": "debian 12"}},
+        "new": {"aiops_expect": {"os": "debian 13"}, "aiops_engine": "ssh"},
+        "later": None,
+    }
+    for values in filter(None, variables.values()):
+        assert not list(mistakes_in(values))
+
+
+def test_a_lab_of_before_there_were_groups_is_read(tmp_path: Path) -> None:
+    state = plan(LabSpec("demo", nodes=1, accelerator=Simulated("nvidia", 8)))
+    write_state(tmp_path, state)
+    document = json.loads((tmp_path / "state.json").read_text())
+    document["image"] = document["hosts"][0]["image"]
+    for host in document["hosts"]:
+        for name in ("image", "release", "group", "accelerator"):
+            del host[name]
+    del document["spec"]["groups"], document["spec"]["release"]
+    (tmp_path / "state.json").write_text(json.dumps(document))
+    assert read_state(tmp_path) == state
 
 
 HYBRID = """\
@@ -177,6 +250,7 @@ def test_the_recipe_follows_this_machines_sources(tmp_path: Path) -> None:
         "deb-src http://mirror/debian bookworm main\ndeb http://mirror/debian trixie main\n"
     )
     assert recipe_for(tmp_path).sources == "deb [arch=amd64] http://mirror/debian bookworm main contrib\n"
+    assert recipe_for(tmp_path, suite="trixie").sources == "deb http://mirror/debian trixie main\n"
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list.d/debian.sources").write_text(
         "Types: deb\n# a word\nURIs: http://near/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\n"

@@ -6,6 +6,20 @@ the fact `simulated`.
 
 from .fault import Kind, kinds
 from .lab import HostStatus, Lab, lab_names
-from .state import HostState, LabSpec, Simulated
+from .recipe import DEFAULT_RELEASE, RELEASES
+from .specification import LabSpec, Simulated, WorkerGroup
+from .state import HostState
 
-__all__ = ["HostState", "HostStatus", "Kind", "Lab", "LabSpec", "Simulated", "kinds", "lab_names"]
+__all__ = [
+    "DEFAULT_RELEASE",
+    "RELEASES",
+    "HostState",
+    "HostStatus",
+    "Kind",
+    "Lab",
+    "LabSpec",
+    "Simulated",
+    "WorkerGroup",
+    "kinds",
+    "lab_names",
+]

@@ -10,7 +10,7 @@ from aiops.layers.core.errors import InputError
 from aiops.layers.core.file import write_atomic
 from aiops.layers.l0_nodes.vendor import SimulatedTool, Vendor
 
-from .state import Simulated
+from .specification import Simulated
 
 UNIT = "aiops-lab-driver.service"
 

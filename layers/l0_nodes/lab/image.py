@@ -13,19 +13,19 @@ from aiops.layers.core.errors import ConflictError, FailedError
 from aiops.layers.core.home import ensure_folder
 
 from .machine import require_fit, run
-from .recipe import Recipe, recipe_for
+from .recipe import DEFAULT_RELEASE, Recipe, recipe_for
 
 BUILD_SECONDS = 900.0
 IMAGE_MIB = 400
 
 
-def machine_recipe() -> Recipe:
-    """The recipe for this machine: its own apt sources and proxy."""
+def machine_recipe(release: str = DEFAULT_RELEASE) -> Recipe:
+    """The recipe of `release` for this machine: its own apt sources and proxy."""
     try:
         proxy = run(["apt-config", "shell", "PROXY", "Acquire::http::Proxy"]).strip()
     except (FailedError, ValueError):
         proxy = ""
-    return recipe_for(Path("/etc/apt"), proxy.removeprefix("PROXY=").strip("'"))
+    return recipe_for(Path("/etc/apt"), proxy.removeprefix("PROXY=").strip("'"), release)
 
 
 def image_path(home: Path, recipe: Recipe) -> Path:

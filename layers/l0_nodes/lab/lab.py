@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +21,8 @@ from .image import IMAGE_MIB, build_image, image_path, locked, machine_recipe
 from .machine import require_fit, require_room, resources
 from .network import choose_subnet, machine_lock
 from .rig import Rig
-from .state import HostState, LabSpec, LabState, plan_lab, read_state, write_state
+from .specification import LabSpec, Simulated, require_sense
+from .state import HostState, LabState, plan_lab, read_state, write_state
 
 LOCK_SECONDS = 120.0
 
@@ -36,6 +36,9 @@ class HostStatus:
         reachable: Whether its sshd answers.
         memory_mib: What it uses, page cache included; None where nothing counts it.
         faults: Kinds that are on.
+        group: Its group of alike workers; empty where the lab has none.
+        release: Its operating system.
+        accelerator: What is on its bus, or None.
     """
 
     name: str
@@ -45,6 +48,9 @@ class HostStatus:
     reachable: bool
     memory_mib: int | None
     faults: tuple[str, ...]
+    group: str
+    release: str
+    accelerator: Simulated | None
 
 
 def labs_folder(home: Path) -> Path:
@@ -86,25 +92,25 @@ class Lab:
         """
         clock = clock or SystemClock()
         events = events or silent(clock)
-        recipe = machine_recipe()
-        built = image_path(home, recipe).is_dir()
-        require_fit(building=not built)
-        require_room(resources(home), spec.nodes + 1, image_mib=0 if built else 2 * IMAGE_MIB)
         folder = labs_folder(home) / spec.name
-        image = image_path(home, recipe)
-        plan_lab(spec, folder, IPv4Network("10.199.0.0/24"), image, "")  # says what is wrong before anything is made
-        if spec.accelerator:
-            simulated_tool(vendors, spec.accelerator)
+        require_sense(spec, folder)
+        recipes = {release: machine_recipe(release) for release in spec.releases}
+        images = {release: image_path(home, recipe) for release, recipe in recipes.items()}
+        unbuilt = [release for release, image in images.items() if not image.is_dir()]
+        require_fit(building=bool(unbuilt))
+        require_room(resources(home), spec.size, image_mib=2 * IMAGE_MIB * len(unbuilt))
+        for accelerator in spec.accelerators:
+            simulated_tool(vendors, accelerator)  # refuses what cannot be simulated before anything is made
         with held(home, spec.name):
             cls._clear_broken(home, spec.name, vendors, events)
-            if not built:
-                events.emit("image_started", "building the base image (once; a minute or two)")
+            for release in unbuilt:
+                events.emit("image_started", f"building the base image of {release} (once; a minute or two)")
                 started = clock.monotonic()
-                build_image(home, recipe)
-                events.emit("image_built", "base image", seconds=clock.monotonic() - started)
+                build_image(home, recipes[release])
+                events.emit("image_built", f"base image of {release}", seconds=clock.monotonic() - started)
             ensure_folder(folder)
             with machine_lock() as shared:
-                state = plan_lab(spec, folder, choose_subnet(), image, clock.now().isoformat())
+                state = plan_lab(spec, folder, choose_subnet(), images.__getitem__, clock.now().isoformat())
                 write_state(folder, state)
                 lab = cls(home, state, vendors, events)
                 lab._rig.claim(shared)
@@ -203,6 +209,9 @@ class Lab:
             reachable=running and answers(host.address),
             memory_mib=group.memory_mib,
             faults=tuple(sorted(self.state.faults.get(host.name, {}))),
+            group=host.group,
+            release=host.release,
+            accelerator=host.accelerator,
         )
 
     @property

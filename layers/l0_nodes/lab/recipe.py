@@ -3,10 +3,13 @@
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-SUITE = "bookworm"
+RELEASES = {"bookworm": "debian 12", "trixie": "debian 13"}
+"""What hosts can run, by code name: the system as `aiops_expect` calls it."""
+DEFAULT_RELEASE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 
 PACKAGES = (
@@ -114,48 +117,46 @@ class Recipe:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def recipe_for(apt_folder: Path, proxy: str = "") -> Recipe:
+def recipe_for(apt_folder: Path, proxy: str = "", suite: str = DEFAULT_RELEASE) -> Recipe:
     """The recipe, with this machine's own sources for the suite where it has them, else Debian's mirror.
 
     Args:
         apt_folder: `/etc/apt`, or a test's stand-in.
         proxy: Value of `Acquire::http::Proxy`.
+        suite: One of `RELEASES`.
     """
+    suites = {suite, f"{suite}-updates", f"{suite}-security"}
     stanzas: list[str] = []
     lines: list[str] = []
     for path in (apt_folder / "sources.list", *sorted((apt_folder / "sources.list.d").glob("*"))):
         if path.is_file() and path.suffix == ".sources":
-            stanzas.extend(_stanzas(path.read_text(encoding="utf-8", errors="replace")))
+            stanzas.extend(_stanzas(path.read_text(encoding="utf-8", errors="replace"), suites))
         elif path.is_file() and path.suffix == ".list":
-            lines.extend(_lines(path.read_text(encoding="utf-8", errors="replace")))
+            lines.extend(_lines(path.read_text(encoding="utf-8", errors="replace"), suites))
     # apt takes one format per file; where both name the suite the newer one is in use.
-    sources = "\n\n".join(stanzas) or "\n".join(lines) or f"deb {MIRROR} {SUITE} main"
-    return Recipe(suite=SUITE, sources=sources + "\n", proxy=proxy)
+    sources = "\n\n".join(stanzas) or "\n".join(lines) or f"deb {MIRROR} {suite} main"
+    return Recipe(suite=suite, sources=sources + "\n", proxy=proxy)
 
 
-def _stanzas(text: str) -> list[str]:
-    """The stanzas of a deb822 file that are for the suite and switched on."""
+def _stanzas(text: str, suites: Collection[str]) -> list[str]:
+    """The stanzas of a deb822 file that are for `suites` alone and switched on."""
     found = []
     for stanza in text.split("\n\n"):
         lines = [line for line in stanza.splitlines() if line.strip() and not line.startswith("#")]
         fields = {name.lower(): value.split() for name, _, value in (line.partition(":") for line in lines)}
-        suites = fields.get("suites", [])
-        if not suites or not all(_ours(suite) for suite in suites):
+        named = fields.get("suites", [])
+        if not named or not set(named) <= set(suites):
             continue
         if "main" in fields.get("components", []) and fields.get("enabled") != ["no"]:
             found.append("\n".join(lines))
     return found
 
 
-def _lines(text: str) -> list[str]:
-    """The one-line entries that are for the suite."""
+def _lines(text: str, suites: Collection[str]) -> list[str]:
+    """The one-line entries that are for one of `suites`."""
     found = []
     for line in text.splitlines():
         words = re.sub(r"\[[^]]*\]", "", line.split("#")[0]).split()
-        if words[:1] == ["deb"] and len(words) > 3 and _ours(words[2]) and "main" in words[3:]:  # noqa: PLR2004
+        if words[:1] == ["deb"] and len(words) > 3 and words[2] in suites and "main" in words[3:]:  # noqa: PLR2004
             found.append(line.strip())
     return found
-
-
-def _ours(suite: str) -> bool:
-    return suite in {SUITE, f"{SUITE}-updates", f"{SUITE}-security"}

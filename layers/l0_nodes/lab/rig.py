@@ -62,14 +62,11 @@ class Rig:
 
     def disk(self, host: HostState) -> Disk:
         """The disk of a host."""
-        return Disk(self.folder / "hosts" / host.name, Path(self.state.image))
+        return Disk(self.folder / "hosts" / host.name, Path(host.image))
 
     def tool(self, host: HostState) -> SimulatedTool | None:
         """The simulated vendor's tool of a host, where it has accelerators."""
-        accelerator = self.state.spec.accelerator
-        if accelerator is None or host.role == "head":
-            return None
-        return simulated_tool(self._vendors, accelerator)
+        return simulated_tool(self._vendors, host.accelerator) if host.accelerator is not None else None
 
     def claim(self, shared: Path) -> None:
         """Make what no two labs of this machine may have, and what they share; the caller holds the machine's lock."""

@@ -6,48 +6,20 @@ Every name follows from the lab's id, so the record is complete before the first
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Literal
 
-from aiops.layers.core.errors import ConflictError, InputError, NotFoundError
+from aiops.layers.core.errors import ConflictError, NotFoundError
 from aiops.layers.core.file import write_atomic
 
-from .subnet import FIRST_HOST, LAST_HOST
+from .recipe import DEFAULT_RELEASE
+from .specification import LabSpec, Simulated, WorkerGroup, require_sense
+from .subnet import FIRST_HOST
 
 VERSION = 1
-MOST_HOSTS = LAST_HOST - FIRST_HOST + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Simulated:
-    """The accelerators of a lab's workers."""
-
-    vendor: str
-    count: int
-    model: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LabSpec:
-    """What lab is wanted.
-
-    Attributes:
-        nodes: Workers; the head comes on top.
-        accelerator: What each worker has on its bus, or None.
-        driver: Version of the vendor's driver that the workers come with; None for bare hosts.
-        disk_mib: Size of each host's own disk. The file is sparse.
-        memory_mib: Limit for the whole lab together, or None.
-    """
-
-    name: str = "lab"
-    nodes: int = 2
-    accelerator: Simulated | None = None
-    driver: str | None = None
-    disk_mib: int = 8192
-    memory_mib: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +31,10 @@ class HostState:
         link: This machine's end of its cable.
         machine: nspawn's name for it, unique on this machine.
         disk_mib: Size of its disk.
+        image: The base image it stands on.
+        release: The operating system in that image.
+        group: Its group of alike workers; empty where the lab has none.
+        accelerator: What is on its bus, or None.
     """
 
     name: str
@@ -69,6 +45,10 @@ class HostState:
     machine: str
     machine_id: str
     disk_mib: int
+    image: str
+    release: str = DEFAULT_RELEASE
+    group: str = ""
+    accelerator: Simulated | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +69,6 @@ class LabState:
     bridge: str
     table: str
     cgroup: str
-    image: str
     spec: LabSpec
     hosts: tuple[HostState, ...]
     created: str
@@ -113,18 +92,25 @@ class LabState:
         )
 
 
-def plan_lab(spec: LabSpec, folder: Path, subnet: IPv4Network, image: Path, created: str) -> LabState:
+def plan_lab(
+    spec: LabSpec, folder: Path, subnet: IPv4Network, image_of: Callable[[str], Path], created: str
+) -> LabState:
     """Everything the lab will be made of. Pure.
+
+    Args:
+        spec: What is wanted.
+        folder: The lab's.
+        subnet: Its network.
+        image_of: Where the image of a release is kept.
+        created: When, for the record; machine ids follow from it too.
 
     Raises:
         InputError: The specification makes no sense.
     """
-    _check(spec, folder)
+    require_sense(spec, folder)
     digest = hashlib.sha256(str(folder).encode()).hexdigest()
     short = digest[:6]
-    stem = "gpu" if spec.accelerator else "node"
-    width = max(2, len(str(spec.nodes)))
-    names = ["head", *(f"{stem}{number:0{width}d}" for number in range(1, spec.nodes + 1))]
+    places = [("head", WorkerGroup("", 1)), *spec.workers()]
     hosts = tuple(
         HostState(
             name=name,
@@ -135,8 +121,12 @@ def plan_lab(spec: LabSpec, folder: Path, subnet: IPv4Network, image: Path, crea
             machine=f"aiops-{short}-{name}",
             machine_id=hashlib.sha256(f"{digest}-{created}-{name}".encode()).hexdigest()[:32],
             disk_mib=spec.disk_mib,
+            image=str(image_of(group.release or spec.release)),
+            release=group.release or spec.release,
+            group=group.name,
+            accelerator=group.accelerator,
         )
-        for index, name in enumerate(names)
+        for index, (name, group) in enumerate(places)
     )
     return LabState(
         name=spec.name,
@@ -146,7 +136,6 @@ def plan_lab(spec: LabSpec, folder: Path, subnet: IPv4Network, image: Path, crea
         bridge=f"al{short}",
         table=f"aiops_lab_{short}",
         cgroup=f"aiops-lab/{short}",
-        image=str(image),
         spec=spec,
         hosts=hosts,
         created=created,
@@ -178,38 +167,39 @@ def read_state(folder: Path) -> LabState:
     if document.pop("version", 0) != VERSION:
         raise ConflictError(f"{path} was written by another version of aiops", code="lab.other_version")
     try:
-        spec = _known(LabSpec, document["spec"])
-        if spec.get("accelerator"):
-            spec["accelerator"] = Simulated(**_known(Simulated, spec["accelerator"]))
-        document["spec"] = LabSpec(**spec)
-        document["hosts"] = tuple(HostState(**_known(HostState, host)) for host in document["hosts"])
+        document["hosts"] = tuple(_host(host, document) for host in document["hosts"])
+        document["spec"] = _spec(document["spec"])
         document["snapshots"] = tuple(document["snapshots"])
         return LabState(**_known(LabState, document))
     except (KeyError, TypeError) as error:
         raise ConflictError(f"{path} is damaged: {error}", code="lab.damaged") from error
 
 
+def _spec(document: Mapping[str, Any]) -> LabSpec:
+    groups = (_known(WorkerGroup, group) for group in document.get("groups", ()))
+    spec = _known(LabSpec, document) | {
+        "accelerator": _simulated(document.get("accelerator")),
+        "groups": tuple(
+            WorkerGroup(**group | {"accelerator": _simulated(group.get("accelerator"))}) for group in groups
+        ),
+    }
+    return LabSpec(**spec)
+
+
+def _host(host: Mapping[str, Any], lab: Mapping[str, Any]) -> HostState:
+    """A host of the record; labs of before there were groups have one image, and one kind of workers, for all."""
+    shared = {} if "image" in host else {"image": lab["image"]}
+    if shared and host["role"] == "workers":
+        shared["accelerator"] = lab["spec"]["accelerator"]
+    known = _known(HostState, {**host, **shared})
+    return HostState(**known | {"accelerator": _simulated(known.get("accelerator"))})
+
+
+def _simulated(document: Mapping[str, Any] | None) -> Simulated | None:
+    return Simulated(**_known(Simulated, document)) if document else None
+
+
 def _known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
     """What `kind` knows of a document: what another release added does not keep a lab from being removed."""
     names = {one.name for one in fields(kind)}
     return {name: value for name, value in document.items() if name in names}
-
-
-def _check(spec: LabSpec, folder: Path) -> None:
-    wrong = None
-    if not spec.name.isascii() or not spec.name.replace("-", "").isalnum() or not spec.name[0].isalpha():
-        wrong = f"`{spec.name}` is no name for a lab: use letters, digits and dashes, a letter first"
-    elif spec.name != spec.name.lower() or len(spec.name) > 40:  # noqa: PLR2004
-        wrong = f"`{spec.name}` is no name for a lab: use at most 40 lower-case letters, digits and dashes"
-    elif not 0 <= spec.nodes < MOST_HOSTS:
-        wrong = f"a lab has 0 to {MOST_HOSTS - 1} nodes beside its head, not {spec.nodes}"
-    elif spec.disk_mib < 256:  # noqa: PLR2004
-        wrong = f"a host's disk needs at least 256 MiB, not {spec.disk_mib}"
-    elif spec.accelerator and not 1 <= spec.accelerator.count <= 16:  # noqa: PLR2004
-        wrong = f"a host has 1 to 16 accelerators, not {spec.accelerator.count}"
-    elif spec.driver and not spec.accelerator:
-        wrong = "a driver without accelerators: add `--accelerator nvidia:8`"
-    elif any(letter in str(folder) for letter in ',:\\" \t\n'):
-        wrong = f"the lab's folder `{folder}` has a character that mount options cannot carry: set another AIOPS_HOME"
-    if wrong:
-        raise InputError(wrong, code="lab.bad_specification")
