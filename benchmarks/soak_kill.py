@@ -129,11 +129,8 @@ def happened(run: str) -> list[dict[str, Any]]:
 def cut(made: Rig, point: Point, moment: float, known: str | None) -> bool:
     """Start a deploy, cut it off as `point` says, and judge what is left; False when it was over too early."""
     deploy = Deploy(made.inventory)
-    if point.when == "reboot":
-        reached = deploy.wait_for(lambda: a_host_is_off(made))
-    else:
-        reached = deploy.wait_until(moment)
-    if not reached:
+    at_reboot = point.when == "reboot"
+    if not (deploy.wait_for(lambda: a_host_is_off(made)) if at_reboot else deploy.wait_until(moment)):
         deploy.end()
         return False
     if point.how == "power-loss of head":
