@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,6 +193,9 @@ def test_skews_are_told_and_marked(bare_lab: Lab, shell: Shell) -> None:
     bare_lab.fault("gpu01", "driver-skew", value="535.104.05")
     bare_lab.fault("gpu01", "firmware-skew", value="96.00.01.00.01")
     bare_lab.fault("gpu01", "kernel-skew", value="6.1.0-9-amd64")
+    disks = "lsblk --json --bytes --output NAME,TYPE,SIZE"
+    bare_lab.fault("gpu01", "disk-skew", value="7")
+    assert {"name": "sdlab", "type": "disk", "size": 7 << 30} in json.loads(shell("gpu01", disks))["blockdevices"]
     fields = f"{QUERY}driver_version,vbios_version"
     assert shell("gpu01", fields).splitlines()[0] == "535.104.05, 96.00.01.00.01"
     assert shell("gpu01", "uname -r") == "6.1.0-9-amd64"
@@ -199,6 +203,7 @@ def test_skews_are_told_and_marked(bare_lab: Lab, shell: Shell) -> None:
     bare_lab.heal("gpu01")
     assert shell("gpu01", fields).splitlines()[0].startswith(f"{DRIVER}, 96.00.89")
     assert shell("gpu01", "uname -r") == shell("gpu02", "uname -r")
+    assert "sdlab" not in shell("gpu01", disks)
     assert '"kernel"' not in shell("gpu01", "cat /etc/aiops-lab.json")
 
 
@@ -232,6 +237,7 @@ def test_every_kind_is_tested_here() -> None:
         ("network-slow", "fast", InputError, "lab.fault_value"),
         ("clock-skew", "noon", InputError, "lab.fault_value"),
         ("kernel-skew", "6.1/../x", InputError, "lab.fault_value"),
+        ("disk-skew", "much", InputError, "lab.fault_value"),
         ("xid", "-1", InputError, "lab.fault_value"),
     ],
 )

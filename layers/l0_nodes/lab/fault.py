@@ -259,11 +259,18 @@ _HOST_KINDS = (
         lambda target, order: shim.skew_kernel(target.root, shim.release(order.value)),
         lambda target: shim.straighten_kernel(target.root),
     ),
+    Kind(
+        "disk-skew",
+        "Shim: `lsblk --json` tells a disk of VALUE GiB (1788) more, unlike its neighbours.",
+        lambda target, order: shim.skew_disks(target.root, shim.gib(order.value)),
+        lambda target: shim.straighten_disks(target.root),
+    ),
 )
 
 _CHECKED: Mapping[str, Callable[[str | None], object]] = {
     "network-slow": lambda value: rate(value or RATE),
     "clock-skew": shim.seconds,
     "kernel-skew": shim.release,
+    "disk-skew": shim.gib,
 }
 """What refuses a wrong value, by kind."""
