@@ -1,8 +1,8 @@
 """Every fault has a real effect, on its host alone, and heal takes it away."""
 
+import json
 import socket
 import subprocess
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
