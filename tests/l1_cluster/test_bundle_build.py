@@ -1,13 +1,9 @@
 """A real, small bundle: built with the distribution's packages, verified, damaged in every way, carried."""
 
-import fcntl
 import os
 import shutil
 import subprocess
-import tarfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,11 +12,10 @@ from aiops.layers.core.clock import SystemClock
 from aiops.layers.core.errors import ConflictError, FailedError, InputError, NotFoundError, UnreachableError
 from aiops.layers.core.event import Event, EventStream
 from aiops.layers.core.home import ensure_folder, home_path
-from aiops.layers.l1_cluster.bundle import build as building
-from aiops.layers.l1_cluster.bundle.archive import KEPT_SECONDS, pack
 from aiops.layers.l1_cluster.bundle.build import Built, Request, build_bundle
 from aiops.layers.l1_cluster.bundle.bundle import Bundle
 from aiops.layers.l1_cluster.bundle.control import parse_paragraphs
+from aiops.layers.l1_cluster.bundle.place import alone, workshop
 from aiops.layers.l1_cluster.bundle.signing import SigningKey, trust, trusted_keys
 from aiops.layers.l1_cluster.bundle.target import Target
 from aiops.layers.l1_cluster.bundle.workspace import Wanted
@@ -163,7 +158,7 @@ def test_a_flipped_byte_in_the_manifest_or_its_signature_is_refused_at_once(made
     with pytest.raises(FailedError) as caught:
         Bundle.open(copy, trusted_keys(made.home))
     assert caught.value.code == "bundle.damaged"
-    assert caught.value.problems[0].file == "manifest.json"
+    assert caught.value.problems[0].file == name
 
 
 def test_what_is_missing_short_or_not_listed_is_named(made: Made, copy: Path) -> None:
@@ -238,7 +233,7 @@ def test_another_folder_is_never_overwritten(made: Made, tmp_path: Path) -> None
 
 
 def test_two_builds_of_one_home_do_not_meet(made: Made, tmp_path: Path) -> None:
-    with building._alone(ensure_folder(made.home / "cache" / "bundle")), pytest.raises(ConflictError):
+    with alone(ensure_folder(made.home / "cache" / "bundle")), pytest.raises(ConflictError):
         _build(made.home, tmp_path / "bundle")
 
 
@@ -255,116 +250,13 @@ def test_a_spoilt_cache_never_reaches_a_bundle(made: Made, tmp_path: Path) -> No
     assert again.built.bundle.verify() == ()
 
 
-def test_the_archive_is_the_same_whenever_it_is_packed_and_holds_all(made: Made, tmp_path: Path) -> None:
-    bundle = Bundle.open(made.output, trusted_keys(made.home))
-    first = pack(bundle, ensure_folder(tmp_path / "one"))
-    second = pack(bundle, ensure_folder(tmp_path / "two"))
-    assert first.read_bytes() == second.read_bytes()
-    with tarfile.open(first) as archive:
-        names = set(archive.getnames())
-    assert names == {one.path for one in bundle.manifest.artefacts} | {"manifest.json", "manifest.json.asc"}
-
-
-def test_a_damaged_bundle_is_not_packed(made: Made, copy: Path, tmp_path: Path) -> None:
-    bundle = Bundle.open(copy, trusted_keys(made.home))
-    deb = next(copy.glob("apt/pool/bookworm/jq_*.deb"))
-    _flip(deb)
-    with pytest.raises(FailedError) as caught:
-        pack(bundle, ensure_folder(tmp_path / "home"))
-    assert caught.value.problems[0].file == str(deb.relative_to(copy))
-
-
-def test_a_damaged_archive_is_made_again(made: Made, tmp_path: Path) -> None:
-    bundle = Bundle.open(made.output, trusted_keys(made.home))
-    path = pack(bundle, ensure_folder(tmp_path / "home"))
-    whole = path.read_bytes()
-    _flip(path)
-    assert pack(bundle, tmp_path / "home").read_bytes() == whole
-
-
-class _Waiting(SystemClock):
-    """A clock on which waiting takes no time, and something may happen meanwhile."""
-
-    def __init__(self, meanwhile: Callable[[], None] = lambda: None, ahead: float = 0.0) -> None:
-        self.passed = ahead
-        self.meanwhile = meanwhile
-
-    def now(self) -> datetime:
-        return super().now() + timedelta(seconds=self.passed)
-
-    def monotonic(self) -> float:
-        return self.passed
-
-    def sleep(self, seconds: float) -> None:
-        self.passed += seconds
-        self.meanwhile()
-
-
-def test_the_archive_of_another_deploy_stays_while_it_may_be_used(made: Made, tmp_path: Path) -> None:
-    bundle = Bundle.open(made.output, trusted_keys(made.home))
-    folder = ensure_folder(tmp_path / "home/cache/bundle/archive")
-    for name in ("other.tar", "other.sha256", "killed.new"):
-        (folder / name).write_text("of another bundle")
-    path = pack(bundle, tmp_path / "home")
-    assert sorted(one.name for one in folder.iterdir() if one.stem != path.stem) == [
-        "lock",
-        "other.sha256",
-        "other.tar",
-    ]
-    later = _Waiting(ahead=KEPT_SECONDS + 60)
-    assert pack(bundle, tmp_path / "home", later) == path  # asked for: it is young again
-    _flip(path)
-    assert pack(bundle, tmp_path / "home", later) == path
-    assert sorted(one.name for one in folder.iterdir()) == sorted(["lock", path.name, f"{path.stem}.sha256"])
-
-
-def test_of_two_who_pack_at_once_one_waits(made: Made, tmp_path: Path) -> None:
-    bundle = Bundle.open(made.output, trusted_keys(made.home))
-    folder = ensure_folder(tmp_path / "home/cache/bundle/archive")
-    with (folder / "lock").open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        never = _Waiting()
-        with pytest.raises(ConflictError, match="for 30 min"):
-            pack(bundle, tmp_path / "home", never)
-        assert list(folder.iterdir()) == [folder / "lock"]
-        ending = _Waiting(meanwhile=lambda: fcntl.flock(other, fcntl.LOCK_UN))
-        assert pack(bundle, tmp_path / "home", ending).exists()
-        assert ending.passed > 0
-
-
 def test_a_build_killed_between_two_renames_loses_no_bundle(made: Made, copy: Path) -> None:
-    aside = copy.parent / f".{copy.name}.build-old"
-    copy.rename(aside)
+    copy.rename(copy.parent / f".{copy.name}.build-x0.old")
     (copy.parent / f".{copy.name}.build-x1").mkdir()
-    building._tidy(copy)
+    with workshop(copy):
+        pass
     assert Bundle.open(copy, trusted_keys(made.home)).verify() == ()
     assert [one.name for one in copy.parent.iterdir() if "build-" in one.name] == []
-
-
-def test_a_new_bundle_that_cannot_be_put_in_place_leaves_the_old_one(
-    made: Made, copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bundle = Bundle.open(copy, trusted_keys(made.home))
-    new = Bundle(ensure_folder(copy.parent / "new"), bundle.manifest, bundle.key)
-    rename = Path.rename
-
-    def interrupted(path: Path, target: Path) -> Path:
-        if path == new.path:
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        building._put(new, copy)
-    assert bundle.verify() == ()
-
-
-def test_a_byte_flipped_after_packing_is_still_found(made: Made, copy: Path, tmp_path: Path) -> None:
-    bundle = Bundle.open(copy, trusted_keys(made.home))
-    pack(bundle, ensure_folder(tmp_path / "home"))
-    _flip(next(copy.glob("apt/pool/bookworm/jq_*.deb")))
-    with pytest.raises(FailedError, match="damaged"):
-        pack(bundle, tmp_path / "home")
 
 
 def test_the_package_of_aiops_runs_from_where_it_is_unpacked(made: Made, tmp_path: Path) -> None:

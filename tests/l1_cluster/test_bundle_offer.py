@@ -42,7 +42,7 @@ def _offer(*packages: str) -> Offer:
         codename, _, architecture = (place or "bookworm/amd64").partition("/")
         artefacts.append(Artefact("deb", f"apt/{package}.deb", "", 1, name, version, architecture, codename))
     manifest = Manifest("", "0.1.0", ("bookworm/amd64", "noble/arm64"), "F", "c0ffee", tuple(artefacts))
-    return Offer(Bundle(Path("/nowhere"), manifest, PublicKey("F", "")), Path("/nowhere.tar"))
+    return Offer(Bundle(Path("/nowhere"), manifest, PublicKey("F", "")), Path("/parcels"))
 
 
 def _driver(version: str, *names: str) -> list[str]:

@@ -33,7 +33,7 @@ def _cluster(repository: str = "bundle", *, bundled: bool = True) -> ClusterCont
     )
     tmux = Artefact("deb", "apt/tmux.deb", "", 1, "tmux", "3.3a-3", "amd64", "bookworm")
     manifest = Manifest("", "0.1.0", ("bookworm/amd64",), "F", "c0ffee", (tmux,))
-    offer = Offer(Bundle(Path("/nowhere"), manifest, PublicKey("F", "")), Path("/nowhere.tar"))
+    offer = Offer(Bundle(Path("/nowhere"), manifest, PublicKey("F", "")), Path("/parcels"))
     return ClusterContext("lab-a", nodes, offer if bundled else None)
 
 

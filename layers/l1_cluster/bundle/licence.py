@@ -1,9 +1,15 @@
 """Licences, read from the copyright files of Debian packages; unknown stays unknown."""
 
+import json
+import os
 import re
 import tarfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+
+from aiops.layers.core.file import write_atomic
 
 from .program import run_program
 
@@ -60,3 +66,31 @@ def licence_of(deb: Path, package: str) -> str | None:
                 stream = archive.extractfile(member)
                 return parse_copyright(stream.read().decode("utf-8", "replace")) if stream else None
     return None
+
+
+class Licences:
+    """Licences by sha256, kept between builds: reading them is the slowest part of a first one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._known: dict[str, str | None] = json.loads(path.read_text())
+        except (OSError, ValueError):
+            self._known = {}
+
+    def learn(self, debs: Iterable[tuple[str, str, Path]]) -> None:
+        """Read those not known yet: (package, sha256, file)."""
+        unknown = [one for one in debs if one[1] not in self._known]
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="licence") as pool:
+            for (_, digest, _), licence in zip(
+                unknown, pool.map(lambda one: licence_of(one[2], one[0]), unknown), strict=True
+            ):
+                self._known[digest] = licence
+
+    def of(self, digest: str) -> str | None:
+        """The licence of a file, None where unknown."""
+        return self._known.get(digest)
+
+    def save(self) -> None:
+        """Keep what was learnt."""
+        write_atomic(self._path, json.dumps(self._known, indent=0, sort_keys=True).encode())

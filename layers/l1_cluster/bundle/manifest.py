@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from aiops.layers.core.errors import FailedError
 
 FORMAT = 1
-Kind = Literal["deb", "wheel", "index", "key"]
+Kind = Literal["deb", "wheel", "index", "key", "bom"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class Manifest:
         try:
             document = _known_format(json.loads(content))
             artefacts = tuple(Artefact(**one) for one in document["artefacts"])
+            _require_places(artefacts)
             return cls(
                 document["created"],
                 document["aiops"],
@@ -101,12 +102,32 @@ def _known_format(document: Any) -> dict[str, Any]:
     return document
 
 
+def _require_places(artefacts: Iterable[Artefact]) -> None:
+    """Whoever signed it: a bundle names each of its own files once, and no others."""
+    seen = set()
+    for one in artefacts:
+        path = PurePosixPath(one.path)
+        if str(path) != one.path or path.is_absolute() or ".." in path.parts or one.path in seen:
+            raise ValueError(f"{one.path!r} is no place in it")
+        seen.add(one.path)
+
+
 def content_digest(artefacts: Iterable[Artefact]) -> str:
     """The digest of what a deploy would install: debs, wheels and package lists, not signatures or times."""
     lines = sorted(
         f"{one.path} {one.sha256}\n" for one in artefacts if one.kind in {"deb", "wheel"} or "Packages" in one.path
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def sums_text(digests: Mapping[str, str]) -> bytes:
+    """Digests by path as `sha256sum -c` reads them."""
+    return "".join(f"{digest}  {path}\n" for path, digest in sorted(digests.items())).encode()
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    """The sha256 of some bytes, in hex."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

@@ -1,6 +1,7 @@
 """A bundle as phases see it: `cluster.bundle` in their templates."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -8,12 +9,11 @@ from typing import Protocol
 
 from aiops.layers.l0_nodes.facts import Facts
 
-from .archive import archive_path, pack
-from .bundle import MANIFEST, Bundle
+from .bundle import SUMS, Bundle
+from .manifest import sha256_of_bytes, sums_text
 from .signing import trusted_keys
 from .version import upstream, version_key
 
-PORT = 8990
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -48,16 +48,28 @@ class Offer:
     """An opened bundle, for templates.
 
     Attributes:
-        archive: The file that the head unpacks; made by `prepare`.
+        parcels: Where what the head lacks is packed.
     """
 
     bundle: Bundle
-    archive: Path
+    parcels: Path
 
     @property
-    def manifest(self) -> str:
-        """The text of manifest.json: what the head has when the whole bundle is there."""
-        return (self.bundle.path / MANIFEST).read_text()
+    def digests(self) -> Mapping[str, str]:
+        """What the head has when the whole bundle is there: SHA-256 by path."""
+        known = self.bundle.digests
+        return {**known, SUMS: sha256_of_bytes(sums_text(known))}
+
+    @property
+    def size(self) -> int:
+        """Bytes of it all."""
+        return self.bundle.size
+
+    @property
+    def pack_command(self) -> tuple[str, ...]:
+        """The command that packs the files whose digests stand on its stdin, and prints where."""
+        module = f"{__package__}.parcel"
+        return (sys.executable, "-I", "-m", module, str(self.bundle.path), str(self.parcels))
 
     @property
     def key(self) -> str:
@@ -73,19 +85,6 @@ class Offer:
     def server(self) -> str:
         """The program that serves the bundle on the head."""
         return (files("aiops") / "layers/l1_cluster/remote/repository.py").read_text()
-
-    @property
-    def port(self) -> int:
-        """Where it is served."""
-        return PORT
-
-    def prepare(self, home: Path) -> None:
-        """Make `archive`; every file is hashed on the way.
-
-        Raises:
-            FailedError: `bundle.damaged`.
-        """
-        pack(self.bundle, home)
 
     def suite(self, node: Placed) -> str:
         """The release of a node, as the repository calls it.
@@ -171,13 +170,13 @@ def pair_of_sources(names: Iterable[str], wanted: str | None) -> tuple[PairMembe
 
 
 def open_offer(path: Path, home: Path) -> Offer:
-    """Open the bundle at `path` for a deploy: signature and sizes are checked, hashes when it is packed.
+    """Open the bundle at `path` for a deploy: signature and sizes are checked; every byte by `require_whole`.
 
     Raises:
         NotFoundError, FailedError: As `Bundle.open`.
     """
     bundle = Bundle.open(path, trusted_keys(home))
-    return Offer(bundle, archive_path(bundle, home))
+    return Offer(bundle, home / "cache" / "bundle" / "parcels")
 
 
 def _platform(node: Placed) -> tuple[str, str]:

@@ -1,30 +1,24 @@
-"""Python wheels: this aiops as one, and all it depends on, for another machine's Python."""
+"""Python wheels: this aiops as one, what it depends on, and what a wheel says of itself."""
 
 import base64
 import hashlib
 import os
 import re
-import sys
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from email.parser import HeaderParser
 from importlib.metadata import Distribution, distribution
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiops.layers.core.errors import FailedError, Problem, UnreachableError
-
-from .program import run_program
 from .target import Target
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
-_TIMEOUT = 900.0
 _EPOCH = (2020, 1, 1, 0, 0, 0)
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-_GLIBC = {"bookworm": 36, "trixie": 41, "jammy": 35, "noble": 39}
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def own_wheel(folder: Path) -> Path:
@@ -62,31 +56,6 @@ def requirements() -> tuple[str, ...]:
     return tuple(distribution("aiops").requires or ())
 
 
-def download_wheels(target: Target, wanted: Sequence[str], folder: Path) -> tuple[Path, ...]:
-    """Fetch `wanted` and all they depend on as wheels for the target's Python; pip checks every hash.
-
-    pip judges environment markers by its own interpreter, so the closure is checked against the target's
-    afterwards and what is missing is fetched in further rounds.
-
-    Raises:
-        UnreachableError: The package index did not answer.
-        FailedError: `bundle.missing_wheel`: a dependency has no wheel for the target; it is named.
-    """
-    pending = list(wanted)
-    for _round in range(4):
-        _pip_download(target, pending, folder)
-        wheels = tuple(sorted(folder.glob("*.whl")))
-        gaps = closure_gaps(wheels, wanted, target)
-        if not gaps:
-            return wheels
-        pending = list(gaps)
-    raise FailedError(
-        f"the wheels for {target} are not complete",
-        code="bundle.missing_wheel",
-        problems=[Problem(f"nothing satisfies `{gap}`") for gap in pending],
-    )
-
-
 def closure_gaps(wheels: Iterable[Path], wanted: Iterable[str], target: Target) -> tuple[str, ...]:
     """Requirements, direct or of a wheel, that no wheel satisfies under the target's markers."""
     from packaging.requirements import Requirement
@@ -121,7 +90,7 @@ def marker_environment(target: Target) -> dict[str, str]:
         "implementation_name": "cpython",
         "implementation_version": f"{target.python}.0",
         "os_name": "posix",
-        "platform_machine": _MACHINES[target.architecture],
+        "platform_machine": MACHINES[target.architecture],
         "platform_python_implementation": "CPython",
         "platform_release": "",
         "platform_system": "Linux",
@@ -146,38 +115,6 @@ def wheel_metadata(wheel: Path) -> dict[str, Any]:
         "licence": licence,
         "requires": tuple(fields.get_all("Requires-Dist", [])),
     }
-
-
-def _pip_download(target: Target, wanted: Sequence[str], folder: Path) -> None:
-    machine = _MACHINES[target.architecture]
-    newest = _GLIBC[target.codename]
-    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(newest, 16, -1)]
-    platforms += [f"manylinux2014_{machine}", f"linux_{machine}"]
-    argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    argv += ["--only-binary=:all:", "--implementation", "cp", "--python-version", target.python]
-    argv += [word for platform in platforms for word in ("--platform", platform)]
-    ended = run_program([*argv, "--dest", str(folder), *wanted], timeout=_TIMEOUT)
-    if ended.exit_status == 0:
-        return
-    said = [line.removeprefix("ERROR: ") for line in ended.stderr.splitlines() if line.startswith("ERROR")]
-    if "No module named pip" in ended.stderr:
-        raise FailedError(
-            "the Python that runs aiops has no pip, which fetches the wheels",
-            code="bundle.no_pip",
-            hints=[f"`{sys.executable} -m ensurepip` brings it"],
-        )
-    if re.search(r"Failed to establish a new connection|NameResolutionError|Read timed out|ProxyError", ended.stderr):
-        raise UnreachableError(
-            "the Python package index did not answer",
-            code="bundle.no_network",
-            problems=[Problem(line) for line in said[:5]],
-            hints=["a mirror or proxy of your own is set with `pip config set global.index-url URL`"],
-        )
-    raise FailedError(
-        f"not every Python package that aiops needs can be had for {target} (Python {target.python})",
-        code="bundle.missing_wheel",
-        problems=[Problem(line) for line in said[:5]],
-    )
 
 
 def _package_files() -> Iterable[tuple[str, bytes]]:

@@ -191,10 +191,9 @@ class AptWorkspace:
                         Problem(f"package `{one}`: cannot be installed on {self.target}: {reason} (wanted by {one.by})")
                     )
         return FailedError(
-            f"{len(problems) or 'some'} package{'' if len(problems) == 1 else 's'} cannot be had for {self.target}",
+            f"packages cannot be had for {self.target}",
             code="bundle.missing",
             problems=problems or [Problem(line) for line in _complaints(ended)],
-            hints=["add the repository that has it with `--source 'deb [signed-by=...] URL SUITE COMPONENT'`"],
         )
 
     def _plan(self, *words: str) -> Ended:

@@ -15,10 +15,12 @@ import shutil
 import sys
 import tarfile
 import zlib
-from typing import IO, Dict, Iterable, Iterator, Mapping, Optional, Set
+from typing import IO, Dict, Iterable, Iterator, Mapping, Set
 
 INCOMING = "incoming"
 """The folder beside the one to be filled, where the new one is put together."""
+PARCEL = "parcel.tar"
+"""What was sent, in that folder: a tar whose members are named by their digests."""
 
 _BLOCK = 1 << 20
 _AT_FDCWD = -100
@@ -50,25 +52,26 @@ def sha256_of(path: str) -> str:
 
 
 def lacking(folder: str, packed: str) -> None:
-    """Print the digest of each file that is neither in `folder` nor left here by a run that was killed."""
+    """Print the digest of each file that is neither in `folder` nor left here by a run that was killed; make room."""
     wanted = set(unpack_digests(packed).values())
+    os.umask(0o022)
     os.makedirs(incoming_of(folder), mode=0o755, exist_ok=True)
+    forget(os.path.join(incoming_of(folder), PARCEL))
     known = present((folder, incoming_of(folder)), wanted)
     sys.stdout.write("".join("%s\n" % digest for digest in sorted(wanted - set(known))))
 
 
-def fill(folder: str, packed: str, parcel: Optional[str]) -> None:
+def fill(folder: str, packed: str) -> None:
     """Make `folder` hold exactly the files of the list; end with 1, and change nothing, when that cannot be.
 
     Args:
         folder: The folder; whatever is in it and not in the list goes.
         packed: The list, from `pack_digests`.
-        parcel: A tar whose members are named by their digests, or None where nothing had to be sent.
     """
     os.umask(0o022)
     try:
         digests = unpack_digests(packed)
-        new = assemble(folder, digests, parcel)
+        new = assemble(folder, digests)
         sync(new)
         switch(new, folder)
         shutil.rmtree(incoming_of(folder))
@@ -108,7 +111,7 @@ def files_under(folder: str) -> Iterator[str]:
                 yield path
 
 
-def assemble(folder: str, digests: Mapping[str, str], parcel: Optional[str]) -> str:
+def assemble(folder: str, digests: Mapping[str, str]) -> str:
     """Put all files of the list together, from the parcel, from `folder` and from what a killed run has left.
 
     Returns:
@@ -125,9 +128,10 @@ def assemble(folder: str, digests: Mapping[str, str], parcel: Optional[str]) -> 
             set_aside(path)
     os.makedirs(new, mode=0o755)
     wanted = set(digests.values())
-    known = unpack(parcel, sent, wanted) if parcel is not None else {}
+    parcel = os.path.join(incoming, PARCEL)
+    known = unpack(parcel, sent, wanted) if os.path.lexists(parcel) else {}
     left = [os.path.join(incoming, name) for name in sorted(os.listdir(incoming)) if name not in ("new", "sent")]
-    known.update(present([folder] + left, wanted - set(known)))
+    known.update(present([folder, *left], wanted - set(known)))
     missing = sorted(path for path, digest in digests.items() if digest not in known)
     if missing:
         raise RefusedError("%d files were not sent: %s" % (len(missing), missing[0]))
@@ -136,6 +140,14 @@ def assemble(folder: str, digests: Mapping[str, str], parcel: Optional[str]) -> 
         os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
         place(known[digest], target)
     return new
+
+
+def forget(path: str) -> None:
+    """Remove a file; that it is not there is fine."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def set_aside(path: str) -> str:
