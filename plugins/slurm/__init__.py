@@ -1,0 +1,97 @@
+"""Slurm: which nodes it may give work to, what runs on them, and how one is drained and given back.
+
+Everything is asked of the head with Slurm's own commands. Where the head has none of them, or no configuration, there
+is no Slurm; where they get no answer, nothing is known of any node.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from aiops.layers.core.command import Completed
+from aiops.layers.core.errors import AiopsError, FailedError
+from aiops.layers.core.plugin import hookimpl
+from aiops.layers.l0_nodes.fleet import Fleet
+from aiops.layers.l0_nodes.inventory import Inventory
+from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l0_nodes.transport import Transport
+from aiops.layers.l1_cluster.draining import PREFIX, Standing, Workload
+
+from .commands import drain, resume, show_jobs, show_nodes
+from .reading import SlurmNode, jobs_by_node, named, read_nodes, standing_of
+
+_NOT_FOUND = 127
+_NO_CONFIGURATION = "Could not establish a configuration source"
+
+
+class Slurm:
+    """The workload manager, as `aiops.layers.l1_cluster.draining.Workload` asks it to be."""
+
+    name = "Slurm"
+
+    def __init__(self, head: Transport) -> None:
+        self._head = head
+
+    def standings(self, nodes: Sequence[Node]) -> Mapping[str, Standing]:
+        """Where `nodes` stand, those that Slurm has; all unknown while it does not answer."""
+        try:
+            return {name: standing for name, (_, standing) in self._look(nodes).items()}
+        except AiopsError as error:
+            return {node.name: Standing("unknown", error.message) for node in nodes}
+
+    def drain(self, nodes: Sequence[Node], reason: str) -> None:
+        """Set those of `nodes` draining that are in service, or drain for a reason of ours."""
+        chosen = [
+            slurm.name
+            for slurm, standing in self._look(nodes).values()
+            if standing.state == "in_service" or _ours(standing)
+        ]
+        if chosen:
+            self._act(self._head.run(drain(chosen, reason)))
+
+    def resume(self, nodes: Sequence[Node]) -> None:
+        """Give those of `nodes` work again that drain for a reason of ours."""
+        chosen = [slurm.name for slurm, standing in self._look(nodes).values() if _ours(standing)]
+        if chosen:
+            self._act(self._head.run(resume(chosen)))
+
+    def _look(self, nodes: Sequence[Node]) -> dict[str, tuple[SlurmNode, Standing]]:
+        """What Slurm has of `nodes`, by our names.
+
+        Raises:
+            UnreachableError: The head does not answer.
+            FailedError: Slurm does not.
+        """
+        shown = self._head.run(show_nodes())
+        if shown.exit_status == _NOT_FOUND or _NO_CONFIGURATION in shown.error_text:
+            return {}
+        known = named(nodes, read_nodes(self._answer(shown)))
+        # Asked second: a node that drained in the first answer has been given nothing since.
+        jobs = jobs_by_node(self._answer(self._head.run(show_jobs()))) if known else {}
+        return {name: (one, standing_of(one, jobs.get(one.name, ()))) for name, one in known.items()}
+
+    def _answer(self, done: Completed) -> str:
+        if done.ok:
+            return done.text
+        raise self._failure(done)
+
+    def _act(self, done: Completed) -> None:
+        if not done.ok:
+            raise self._failure(done)
+
+    def _failure(self, done: Completed) -> FailedError:
+        said = "no answer in time" if done.timed_out else (done.error_text.splitlines() or ["no reason was given"])[-1]
+        head = self._head.node.name
+        return FailedError(
+            f"`{done.command.argv[0]}` on {head}: {said}",
+            code="slurm.silent",
+            hints=[f"look at its controller: `aiops node exec --on {head} -- systemctl status slurmctld`"],
+        )
+
+
+def _ours(standing: Standing) -> bool:
+    return standing.state in {"draining", "drained"} and standing.reason.startswith(PREFIX)
+
+
+@hookimpl
+def workload(inventory: Inventory, fleet: Fleet) -> Workload | None:
+    """Slurm on the head; None for a cluster without one."""
+    return Slurm(fleet.transport(inventory.head)) if inventory.head is not None else None

@@ -1,0 +1,56 @@
+"""Somebody who runs work on nodes, in memory; held to the same contract as Slurm."""
+
+from collections.abc import Mapping, Sequence
+
+from aiops.layers.core.errors import FailedError
+from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l1_cluster.draining import PREFIX, Standing
+
+
+class FakeWorkload:
+    """Knows the nodes it is given; `work` is what runs where."""
+
+    name = "Fake"
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+        self.work: dict[str, list[str]] = {}
+        self.reasons: dict[str, str] = {}
+        self.down: set[str] = set()
+        self.sessions = dict.fromkeys(names, 0)
+        self.reporting: set[str] = set(names)
+        self.silent = False
+        self.refusing = False
+        self.drained_most = 0
+
+    def standings(self, nodes: Sequence[Node]) -> Mapping[str, Standing]:
+        if self.silent:
+            return {node.name: Standing("unknown", "it does not answer") for node in nodes}
+        return {node.name: self._standing(node.name) for node in nodes if node.name in self.names}
+
+    def _standing(self, name: str) -> Standing:
+        session = str(self.sessions[name]) if name in self.reporting else None
+        work = tuple(self.work.get(name, ()))
+        if name in self.down:
+            return Standing("down", "Not responding", (), session)
+        if name in self.reasons:
+            return Standing("draining" if work else "drained", self.reasons[name], work, session)
+        return Standing("in_service", "", work, session)
+
+    def drain(self, nodes: Sequence[Node], reason: str) -> None:
+        self._answer()
+        for node in nodes:
+            ours = self.reasons.get(node.name, PREFIX).startswith(PREFIX)
+            if ours and node.name in self.names and node.name not in self.down:
+                self.reasons[node.name] = reason
+        self.drained_most = max(self.drained_most, len(self.reasons))
+
+    def resume(self, nodes: Sequence[Node]) -> None:
+        self._answer()
+        for node in nodes:
+            if self.reasons.get(node.name, "").startswith(PREFIX):
+                del self.reasons[node.name]
+
+    def _answer(self) -> None:
+        if self.silent or self.refusing:
+            raise FailedError("Fake: it refuses", code="fake.refused")
