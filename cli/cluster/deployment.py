@@ -161,6 +161,7 @@ class Deployment:
     @contextmanager
     def _doors(self, private: "Path", fleet: "Fleet", forks: int) -> "Iterator[Doors]":
         from aiops.layers.l1_cluster.doors import Doors, this_machine
+        from aiops.layers.l1_cluster.gate import FleetGate
         from aiops.layers.l1_cluster.lock import ClusterLock
         from aiops.layers.l1_cluster.playbook import Playbook
         from aiops.layers.l1_cluster.prober import FleetProber
@@ -173,6 +174,7 @@ class Deployment:
         try:
             yield Doors(
                 prober=FleetProber(fleet, aiops.vendors(), aiops.clock),
+                gate=FleetGate(fleet),
                 lock=lambda: self._acquire(lock),
                 applier=playbook,
                 confirm=self._confirm,

@@ -13,6 +13,7 @@ from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
 
 from .bundle.offer import Offer
+from .gate import Gate
 from .ledger import Ledger
 from .phase import Phase
 from .plan import Plan
@@ -33,6 +34,10 @@ class HeldLock(Protocol):
 
     def guard(self) -> None:
         """Return only while it is ours."""
+        ...
+
+    def renew(self) -> None:
+        """Ask its keeper now; sets `lost` when it is another's."""
         ...
 
 
@@ -68,6 +73,7 @@ class Doors:
     """
 
     prober: Prober
+    gate: Gate
     lock: Callable[[], AbstractContextManager[HeldLock]]
     applier: Applier
     confirm: Callable[[Plan], bool]

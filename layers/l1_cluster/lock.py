@@ -2,7 +2,7 @@
 
 It lives on the head (without one, in AIOPS_HOME), is renewed every `RENEW_SECONDS` by a daemon thread and may be taken
 over at once from a dead process of this machine, otherwise after `STALE_SECONDS` unrenewed. Its epoch is the fence:
-nodes refuse steps that carry a lower one than they have seen (`fence_script`), so an owner that was paused and woke too
+nodes refuse steps that carry a lower one than they have seen (`gate`), so an owner that was paused and woke too
 late changes nothing.
 """
 
@@ -253,7 +253,7 @@ class Lock:
 
     Attributes:
         token: The proof of our tenure. Never shown.
-        epoch: What every changing step carries (`fence_script`).
+        epoch: What every changing step carries (`gate`).
         lost: Set when the keeper has refused a renewal: another holds the lock now.
     """
 

@@ -28,6 +28,7 @@ from aiops.layers.core.home import ensure_folder
 from aiops.layers.l0_nodes.node import Node
 
 from .context import ClusterContext
+from .gate import PYTHON, interpreter
 from .guardian import Guardian, end_ansible
 from .phase import Phase, shipped_phases
 from .playbook import PLAYBOOK
@@ -38,11 +39,11 @@ _PREFIX = "aiops-deploy"
 _FIRST_PRINTED, _DELETE, _BASIC_PLANE = 0x20, 0x7F, 0xFFFF
 _APT_CONFIG = "/etc/aiops/apt.conf"
 GROUPS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
-    "aiops_guarded": lambda host: "aiops_fence" in host or "aiops_memory" in host,
+    "aiops_remember": lambda host: "aiops_memory" in host and not host.get("aiops_gated"),
     "aiops_files_first": lambda host: "aiops_files" in host and not _before_files(host),
     "aiops_reboot_due": lambda host: host["aiops_desired"]["mark_reboot"],
     "aiops_own_tasks": lambda host: "aiops_before" in host,
-    "aiops_fenced": lambda host: "aiops_fence" in host,
+    "aiops_remembering": lambda host: "aiops_memory" in host,
     "aiops_remove": lambda host: host["aiops_desired"]["removed"],
     "aiops_install": lambda host: host["aiops_desired"]["packages"],
     "aiops_hold": lambda host: host["aiops_desired"]["held"],
@@ -58,7 +59,7 @@ GROUPS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
 
 
 def _before_files(host: Mapping[str, Any]) -> bool:
-    """Whether anything is changed on a node before the program for files, which has the guard in it, runs."""
+    """Whether anything is changed on a node before the program for files, which remembers what is there, runs."""
     desired = host["aiops_desired"]
     return "aiops_before" in host or any(desired[key] for key in ("removed", "packages", "held", "released", "users"))
 
@@ -116,27 +117,27 @@ def scrub_stale(place: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def variables_of(phase: Phase, node: Node, cluster: ClusterContext, fence: str | None) -> dict[str, Any]:
+def variables_of(phase: Phase, node: Node, cluster: ClusterContext, epoch: int | None) -> dict[str, Any]:
     """What Ansible is told of a node beside its work.
 
     Args:
         phase: The phase.
         node: The node.
         cluster: What is known of all nodes.
-        fence: The program that refuses a stale lock; None when it is run by hand.
+        epoch: Of the cluster lock that is held, for which the node's gate was opened; None when it is run by hand.
     """
-    variables: dict[str, Any] = {"aiops_environment": {}}
-    if fence is not None:
-        variables["aiops_fence"] = fence
+    variables: dict[str, Any] = {"aiops_environment": {}, "aiops_gated": epoch is not None}
     if phase.before is not None:
         variables["aiops_before"] = str(phase.before)
     if cluster.node(node.name).variables.aiops_repository == "bundle":
         variables["aiops_environment"] = {"APT_CONFIG": _APT_CONFIG}
-    if cluster.bundle is not None:
-        variables["aiops_bundle_archive"] = str(cluster.bundle.archive)
-    if node.connection.python is None:
+    if cluster.bundle is not None and cluster.head is not None and node.name == cluster.head.name:
+        variables["aiops_pack"] = list(cluster.bundle.pack_command)
+    if epoch is not None:
+        variables["ansible_python_interpreter"] = interpreter(epoch)
+    elif node.connection.python is None:
         # Saves Ansible one round trip per node and phase to find what aiops has used already.
-        variables["ansible_python_interpreter"] = "/usr/bin/python3"
+        variables["ansible_python_interpreter"] = PYTHON
     return variables
 
 
@@ -145,6 +146,8 @@ def write_phase(
     phase: str,
     works: Mapping[str, Work],
     variables: Mapping[str, Mapping[str, Any]],
+    *,
+    token: str = "",
 ) -> Path:
     """Write what Ansible is given for one phase; return the second inventory's path.
 
@@ -152,7 +155,8 @@ def write_phase(
         folder: The private directory.
         phase: The phase's name.
         works: By node.
-        variables: More variables by node (`aiops_fence`, `aiops_environment` ...).
+        variables: More variables by node, of `variables_of`.
+        token: Names the step to what remembers on the nodes, see `Work.memory`.
     """
     target = ensure_folder(folder / phase)
     hosts: dict[str, Any] = {}
@@ -164,8 +168,7 @@ def write_phase(
             programs[work.files] = _write_program(target, work.program)
         if work.files in programs:
             hosts[node]["aiops_files"] = str(programs[work.files])
-        if any(work.undo.values()):
-            memory = work.memory(_token(phase, variables[node].get("aiops_fence")))
+        if memory := work.memory(token):
             hosts[node]["aiops_memory"] = str(_write_program(target, memory))
         for name, has_work in GROUPS.items():
             if has_work(hosts[node]):
@@ -255,11 +258,6 @@ def _write_program(folder: Path, program: str) -> Path:
     if not path.exists():
         _write(path, content)
     return path
-
-
-def _token(phase: str, fence: str | None) -> str:
-    """Names a phase of one deploy, whose fence no other has; empty where the phase is run by hand, again and again."""
-    return "" if fence is None else f"{phase}-{hashlib.sha256(fence.encode()).hexdigest()[:16]}"
 
 
 def _start_of(pid: int) -> int | None:

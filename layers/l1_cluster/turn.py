@@ -1,26 +1,27 @@
 """One phase's turn on some nodes: what differs is applied, then looked at again, and what became of each is entered.
 
 The seams: `_round` is one run of Ansible over some nodes with the look that judges it, and enters nothing, so that a
-turn may take several (reboots in batches come as later rounds); `_play` is where a node's work, its fence and all that
-is sent with it are put together.
+turn may take several (reboots in batches come as later rounds); `_play` is where the work of nodes is given to Ansible.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aiops.layers.core.errors import AiopsError, InputError
+from aiops.layers.core.errors import AiopsError, InputError, UnreachableError
 from aiops.layers.l0_nodes.node import Node
 
 from .change import Change
-from .decision import needed_roles, on_the_way, shortfall
+from .clearance import Clearance
+from .decision import needed_roles, on_the_way, reboot_reason, shortfall, wants_reboot
 from .doors import HeldLock
-from .fence import fence_script
+from .gate import STALE, refused
 from .ledger import Entry, Outcome
 from .loss import Loss
 from .phase import Phase
 from .playbook import Played, TaskFailure
 from .render import keep_log, variables_of, write_phase
 from .underway import Since, Underway
+from .work import Work
 
 _SETTLE_SECONDS = 30.0
 _SETTLE_STEP = 1.0
@@ -90,10 +91,34 @@ class Turn:
         return bool(targets)
 
     def _apply(self, targets: Sequence[Node], before: Differences, since: Since) -> None:
-        reboots = {node.name for node in targets if self._under.reboots_now(node, before[node.name], self._remaining)}
+        """Change `targets`; those in service that a reboot is needed on, a few at a time, once they are drained."""
+        reboots = self._under.reboots
+        due = reboots.serving([node for node in targets if wants_reboot(before[node.name])])
+        if not due:
+            self._change(targets, before, since)
+            return
+        # More than may be out together cannot be kept out until a later phase reboots them for both.
+        remaining = self._remaining if len(due) <= reboots.limits.at_once else self._remaining[:1]
+        why = {node.name: reboot_reason(before[node.name]) for node in due}
+        clearance = Clearance(reboots, due, self._phase.name, why)
+        rest = [node for node in targets if node not in due]
+        for cleared in clearance.steps(self._lock.guard):
+            for name, reason in cleared.refused.items():
+                self._under.enter(Entry(self._phase.name, name, "failed", since(), reason, item="reboot"))
+            nodes, rest = [*rest, *(node for node in due if node.name in cleared.go)], []
+            for name, verdict in (self._change(nodes, before, since, remaining) if nodes else {}).items():
+                clearance.finished(name, verdict.reason, rebooted=name in self._under.rebooted)
+
+    def _change(
+        self, targets: Sequence[Node], before: Differences, since: Since, remaining: Sequence[str] | None = None
+    ) -> dict[str, Verdict]:
+        """Do one round and enter what it has come to."""
+        later = self._remaining if remaining is None else remaining
+        reboots = {node.name for node in targets if self._under.reboots_now(node, before[node.name], later)}
         boot_ids = {node.name: self._survey.facts[node.name].boot_id for node in targets}
         earlier = frozenset(self._under.rebooted)
-        for name, verdict in self._round(targets, before, reboots, since).items():
+        verdicts = self._round(targets, before, reboots, since)
+        for name, verdict in verdicts.items():
             outcome: Outcome = "failed" if verdict.reason else "changed"
             phase, reason = self._phase.name, verdict.reason
             self._under.enter(Entry(phase, name, outcome, since(), reason, verdict.tail, verdict.item))
@@ -101,16 +126,19 @@ class Turn:
                 at = self._under.doors.clock.monotonic()
                 ours = name in reboots or name in self._under.rebooted - earlier
                 self._under.losses[name] = Loss(name, phase, boot_ids[name], verdict.silent, ours, at)
+        return verdicts
 
     def _round(
         self, targets: Sequence[Node], before: Differences, reboots: Collection[str], since: Since
     ) -> dict[str, Verdict]:
         """Run Ansible once, look at its nodes again and judge; those in `reboots` are rebooted on the way."""
         boot_ids = {name: self._survey.facts[name].boot_id for name in reboots}
-        played = self._play(targets, before, reboots)
+        works = self._works(targets, before, reboots)
+        verdicts = self._admitted(targets, works)
+        targets = [node for node in targets if node.name not in verdicts]
+        played = self._play(targets, {node.name: works[node.name] for node in targets})
         # A node that failed is looked at too: what was changed there before it did is told.
         unseen = self._look(targets, reboots, played.failures)
-        verdicts = {}
         for node in targets:
             name = node.name
             left = Verdict() if name in unseen else self._judge(name, before[name], boot_ids, since)
@@ -126,13 +154,43 @@ class Turn:
                 verdicts[name] = left
         return verdicts
 
-    def _play(self, targets: Sequence[Node], before: Differences, reboots: Collection[str]) -> Played:
+    def _works(self, targets: Sequence[Node], before: Differences, reboots: Collection[str]) -> dict[str, Work]:
+        """What is to be done on each of `targets`."""
+        work = self._under.work
+        return {one.name: work(self._phase, one, before[one.name], reboot=one.name in reboots) for one in targets}
+
+    @property
+    def _token(self) -> str:
+        """Names this phase of this tenure of the lock; no other deploy has it."""
+        return f"{self._phase.name}-{self._lock.epoch}"
+
+    def _admitted(self, targets: Sequence[Node], works: Mapping[str, Work]) -> dict[str, Verdict]:
+        """Open the gates of `targets` and have them remember what is there; verdicts of those where that fails."""
+        memories = {name: memory for name, work in works.items() if (memory := work.memory(self._token))}
+        errors = self._under.doors.gate.open(targets, self._lock.epoch, memories)
+        if any(error.code == STALE for error in errors.values()):
+            self._confirm()
+        return {
+            name: Verdict(error.message, item="gate", silent=isinstance(error, UnreachableError))
+            for name, error in errors.items()
+        }
+
+    def _confirm(self) -> None:
+        """A node has seen another owner of the lock: go on only if it is still ours.
+
+        Raises:
+            ConflictError: It is not.
+        """
+        self._lock.renew()
+        self._lock.guard()
+
+    def _play(self, targets: Sequence[Node], works: Mapping[str, Work]) -> Played:
         """Give Ansible the work of `targets` and wait for its end."""
+        if not targets:
+            return Played({})
         under, phase, lock = self._under, self._phase, self._lock
-        works = {node.name: under.work(phase, node, before[node.name], reboot=node.name in reboots) for node in targets}
-        fence = fence_script(lock.epoch)
-        variables = {node.name: variables_of(phase, node, self._survey.cluster, fence) for node in targets}
-        hosts = write_phase(under.request.private, phase.name, works, variables)
+        variables = {node.name: variables_of(phase, node, self._survey.cluster, lock.epoch) for node in targets}
+        hosts = write_phase(under.request.private, phase.name, works, variables, token=self._token)
         played = under.doors.applier.apply(
             phase.name,
             hosts,
@@ -145,6 +203,8 @@ class Turn:
             keep_log(under.request.logs, phase.name, played.log)
         if lock.lost.is_set():
             lock.guard()
+        if any(refused(failure.reason) for failure in played.failures.values()):
+            self._confirm()
         failures = {name: failure for name, failure in played.failures.items() if name in works}
         under.note_refreshed(works, works if played.trouble is not None else failures)
         return Played(failures, played.trouble, played.log)

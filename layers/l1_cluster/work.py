@@ -40,9 +40,9 @@ class Work:
             return None
         return script("files", f"main({pack([_entry(one) for one in self.files])!r})")
 
-    def memory(self, token: str) -> str:
-        """The program that writes down what is there; `token` as for `undo.memory_program`."""
-        return memory_program(token, self.undo)
+    def memory(self, token: str) -> str | None:
+        """The program that writes down what is there, `token` as for `undo.memory_program`; None for nothing."""
+        return memory_program(token, self.undo) if any(self.undo.values()) else None
 
     @property
     def touches_sources(self) -> bool:

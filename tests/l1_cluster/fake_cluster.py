@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from aiops.layers.core.errors import ConflictError, UnreachableError
+from aiops.layers.core.errors import AiopsError, ConflictError, UnreachableError
 from aiops.layers.core.event import Event, EventStream
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 from aiops.layers.l0_nodes.facts import ClockReading, Disk, Facts
@@ -22,6 +22,7 @@ from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Connection, Node
 from aiops.layers.l1_cluster.deploy import deploy
 from aiops.layers.l1_cluster.doors import Deployed, Doors, HeldLock, Request
+from aiops.layers.l1_cluster.gate import STALE
 from aiops.layers.l1_cluster.observation import DIGESTS, REBOOT_MARKER, STAT, UNITS
 from aiops.layers.l1_cluster.phase import read_phases
 from aiops.layers.l1_cluster.plan import Plan
@@ -139,6 +140,9 @@ class World:
         self.trouble: dict[str, str] = {}
         self.installing: dict[str, float] = {}  # until when another program does
         self.lost = threading.Event()
+        self.taken_over = False
+        self.shut: dict[str, str] = {}  # nodes that refuse us, with what they say
+        self.opened: set[str] = set()
         self.failing_midway: set[tuple[str, str]] = set()  # between files and services
         self.events: list[Event] = []
         self.clock = FakeClock()
@@ -210,6 +214,21 @@ class World:
             package_lock_held=self.clock.seconds < self.installing.get(record.node, 0.0),
         )
 
+    # What `Gate` does
+
+    def open(self, nodes: Sequence[Node], epoch: int, programs: Mapping[str, str]) -> dict[str, AiopsError]:
+        self.on("gate")
+        assert epoch == _Lock.epoch
+        assert set(programs) <= {node.name for node in nodes}
+        errors: dict[str, AiopsError] = {}
+        for node in nodes:
+            if self.hosts[node.name].dead:
+                errors[node.name] = UnreachableError(f"{node.name} did not answer on 10.0.0.1:22", code="ssh.timeout")
+            elif node.name in self.shut:
+                errors[node.name] = ConflictError(f"{node.name}: {self.shut[node.name]}", code=STALE)
+        self.opened = {node.name for node in nodes} - set(errors)
+        return errors
+
     # What `Applier` does
 
     def apply(
@@ -229,7 +248,8 @@ class World:
         self.applied.append((phase, tuple(given)))
         failures = {}
         for name, variables in given.items():
-            assert "aiops_fence" in variables
+            assert variables["aiops_gated"]
+            assert name in self.opened
             desired = variables["aiops_desired"]
             if (phase, name) in self.failing:
                 failures[name] = TaskFailure(name, "Install packages", self.failing[phase, name], ("E: line",))
@@ -303,6 +323,7 @@ class World:
         events.subscribe(self.events.append)
         doors = Doors(
             prober=self,
+            gate=self,
             lock=self.lock,
             applier=self,
             confirm=self.confirm,
@@ -331,6 +352,10 @@ class _Lock:
     def __init__(self, world: World) -> None:
         self._world = world
         self.lost = world.lost
+
+    def renew(self) -> None:
+        if self._world.taken_over:
+            self.lost.set()
 
     def guard(self) -> None:
         self._world.on("guard")

@@ -423,3 +423,26 @@ def test_a_node_refused_by_preflight_is_left_out(world: World, monkeypatch: pyte
     done = world.deploy(BASE)
     assert [(one.node, one.phase) for one in done.ledger.failures] == [("w1", "preflight")]
     assert world.applied == [("base", ("head", "w2"))]
+
+
+def test_a_node_whose_gate_stays_shut_fails_and_is_not_worked_on(world: World) -> None:
+    world.shut["w1"] = "fence: epoch 7 is stale, this node has seen 9"
+    done = world.deploy(BASE)
+    assert [(one.node, one.phase, one.reason) for one in done.ledger.failures] == [
+        ("w1", "base", "fence: epoch 7 is stale, this node has seen 9")
+    ]
+    assert world.applied == [("base", ("head", "w2"))]
+
+
+def test_a_stale_gate_and_a_lock_of_another_end_the_deploy(world: World) -> None:
+    world.shut["w1"] = "fence: epoch 7 is stale, this node has seen 8"
+    world.taken_over = True
+    with pytest.raises(ConflictError):
+        world.deploy(BASE)
+    assert world.applied == []
+
+
+def test_where_every_gate_stays_shut_nothing_is_applied(world: World) -> None:
+    world.shut = dict.fromkeys(world.hosts, "fence: it cannot tell")
+    assert not world.deploy(BASE).ledger.ok
+    assert world.applied == []

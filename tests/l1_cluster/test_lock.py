@@ -18,11 +18,10 @@ import pytest
 from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import ConflictError, FailedError, UnreachableError
 from aiops.layers.l0_nodes.node import Connection, Node
-from aiops.layers.l1_cluster.fence import fence_script
 from aiops.layers.l1_cluster.lock import ClusterLock, FolderKeeper, HeadKeeper, Keeper
 from aiops.layers.l1_cluster.owner import Owner
 from aiops.layers.l1_cluster.remote import lock as remote
-from aiops.layers.l1_cluster.remote.fence import STALE_STATUS
+from aiops.layers.l1_cluster.remote.fence import GATE, STALE_STATUS
 from aiops.layers.l1_cluster.script import script
 
 
@@ -378,6 +377,7 @@ def test_a_paused_owner_that_wakes_after_take_over_is_refused(tmp_path: Path, ow
     epoch = int(answer_of(owner))
     path = tmp_path / "epoch"
     assert fence(epoch, path) == (0, "")
+    assert through_gate(epoch, path) == (0, "")
     owner.send_signal(signal.SIGSTOP)
     keeper = Later(tmp_path / "lock")
     with pytest.raises(ConflictError):
@@ -386,8 +386,10 @@ def test_a_paused_owner_that_wakes_after_take_over_is_refused(tmp_path: Path, ow
     with ClusterLock(keeper).acquire(Owner.here("r-second")) as held:
         assert fence(held.epoch, path) == (0, "")
         owner.send_signal(signal.SIGCONT)
+        assert not (tmp_path / f"{GATE}-{epoch}").exists()
         stale = f"fence: epoch {epoch} is stale, this node has seen {held.epoch}"
         assert fence(epoch, path) == (STALE_STATUS, stale)
+        assert through_gate(held.epoch, path) == (0, "")
         owner.stdin.write("go on\n")  # type: ignore[union-attr]
         owner.stdin.flush()  # type: ignore[union-attr]
         assert answer_of(owner).startswith("ConflictError the cluster lock")
@@ -417,16 +419,25 @@ def test_the_fence_only_rises(tmp_path: Path) -> None:
 
 def fence(epoch: int, path: Path) -> tuple[int, str]:
     """Exit status and last word of the program that a step begins with."""
-    program = script("fence", f"main({epoch}, {str(path)!r})")
+    program = script("fence", f"main({epoch}, {str(path.parent)!r})")
     argv = [sys.executable, "-I", "-"]
     done = subprocess.run(argv, input=program, text=True, capture_output=True, timeout=30, check=False)
     return done.returncode, done.stderr.strip()
 
 
-def test_the_fence_as_a_program(tmp_path: Path) -> None:
-    program = fence_script(7)
-    assert program.rstrip().endswith("main(7)")
-    compile(program, "fence", "exec")
+def through_gate(epoch: int, path: Path) -> tuple[int, str]:
+    """Exit status and last word of a module that Ansible starts."""
+    argv = [str(path.parent / f"{GATE}-{epoch}"), "-c", "pass"]
+    done = subprocess.run(argv, text=True, capture_output=True, timeout=30, check=False)
+    return done.returncode, done.stderr.strip()
+
+
+def test_without_its_epoch_the_gate_is_shut(tmp_path: Path) -> None:
+    path = tmp_path / "epoch"
+    assert fence(7, path) == (0, "")
+    path.unlink()
+    status, told = through_gate(7, path)
+    assert (status, told.splitlines()[-1]) == (STALE_STATUS, f"fence: {path} cannot be read")
 
 
 def answer_of(process: subprocess.Popen[str]) -> str:

@@ -16,14 +16,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.l0_nodes.inventory import Inventory
+from aiops.layers.l0_nodes.node import Connection, Node
 from aiops.layers.l1_cluster.change import difference
+from aiops.layers.l1_cluster.context import cluster_context
+from aiops.layers.l1_cluster.gate import interpreter, refused
+from aiops.layers.l1_cluster.guardian import kill_marked
 from aiops.layers.l1_cluster.observation import FileState, Observation, PackageState, UnitState, restart_marker
-from aiops.layers.l1_cluster.phase import shipped_phases
-from aiops.layers.l1_cluster.playbook import IDLE_SECONDS, Playbook, TaskFailure, kill_marked, reason_of, tail_of
-from aiops.layers.l1_cluster.remote.fence import STALE_STATUS
-from aiops.layers.l1_cluster.render import GROUPS, PrivateFolder, scrub_stale, unsafe_yaml, write_by_hand, write_phase
+from aiops.layers.l1_cluster.phase import read_phases, shipped_phases
+from aiops.layers.l1_cluster.playbook import IDLE_SECONDS, Playbook, TaskFailure, reason_of, tail_of
+from aiops.layers.l1_cluster.remote.fence import EPOCH, FOLDER, build_gate, raise_to
+from aiops.layers.l1_cluster.render import (
+    GROUPS,
+    PrivateFolder,
+    scrub_stale,
+    unsafe_yaml,
+    variables_of,
+    write_by_hand,
+    write_phase,
+)
 from aiops.layers.l1_cluster.resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, User
-from aiops.layers.l1_cluster.script import script
 from aiops.layers.l1_cluster.work import Work, work_of
 
 FILE = File("/etc/chrony.conf", b"x", restarts=("chrony", "other"))
@@ -499,47 +511,57 @@ def test_every_play_has_its_group_and_every_group_its_play() -> None:
     assert set(named) == set(GROUPS)
     worked_on = [name for play in plays for name in play["hosts"].split(":") if name in GROUPS]
     assert list(dict.fromkeys(worked_on)) == [
-        name for name in GROUPS if name not in {"aiops_files_first", "aiops_fenced"}
+        name for name in GROUPS if name not in {"aiops_files_first", "aiops_remembering"}
     ]
 
 
-def test_the_fence_stands_first_and_again_after_all_that_takes_long_and_before_a_reboot() -> None:
+def test_what_is_there_is_remembered_first_and_again_after_packages() -> None:
     plays = [play["hosts"] for play in yaml.safe_load((shipped_phases() / "apply.yml").read_text())]
-    assert plays[0] == "aiops_guarded:!aiops_files_first"
-    fences = ["aiops_own_tasks:&aiops_fenced", "aiops_remove:aiops_install:&aiops_guarded:!aiops_put"]
-    fences += ["aiops_reboot_now:&aiops_fenced"] * 2
-    assert [play for play in plays if ":&aiops_fenced" in play or ":&aiops_guarded" in play] == fences
-    assert plays.index(fences[0]) == plays.index("aiops_own_tasks") + 1
-    assert plays.index(fences[1]) == plays.index("aiops_install") + 1
-    reboot = plays.index("aiops_reboot_now")
-    assert plays[reboot - 1] == plays[reboot + 1] == fences[2]
+    assert plays[0] == "aiops_remember:!aiops_files_first"
+    again = "aiops_remove:aiops_install:&aiops_remembering:!aiops_put"
+    assert plays.index(again) == plays.index("aiops_install") + 1
 
 
 def test_a_node_is_in_the_groups_where_it_has_work(tmp_path: Path) -> None:
     resources: list[Resource] = [Package("a", held=True), Service("b"), FILE]
     one = work_of("x", resources, difference(resources, Observation()))
     none = work_of("x", [], [])
-    hosts = write_phase(tmp_path, "x", {"n1": one, "n2": none}, {"n1": {"aiops_fence": "x"}, "n2": {}})
+    hosts = write_phase(tmp_path, "x", {"n1": one, "n2": none}, {"n1": {"aiops_gated": True}, "n2": {}})
     children = yaml.load(hosts.read_text(), Loader=Loader)["all"]["children"]  # noqa: S506 - as above
     found = [name for name, group in children.items() if group["hosts"]]
     assert found == [
-        "aiops_guarded",
-        "aiops_fenced",
+        "aiops_remembering",  # the first time it was done when the gate was opened
         *("aiops_install", "aiops_hold", "aiops_put", "aiops_services", "aiops_restarted"),
     ]
     assert children["aiops_put"]["hosts"] == {"n1": {}}
 
 
-def test_a_program_for_files_refuses_a_stale_lock_before_it_writes(tmp_path: Path) -> None:
-    epoch = tmp_path / "epoch"
-    epoch.write_text("8\n")
-    plays = yaml.safe_load((shipped_phases() / "apply.yml").read_text())
-    task = next(play for play in plays if play["hosts"] == "aiops_put")["tasks"][0]
-    stdin, guard = task["ansible.builtin.command"]["stdin"], task["vars"]["aiops_guard"]
-    for seen, status in ((7, STALE_STATUS), (8, 0)):
-        fence = script("fence", f"main({seen}, {str(epoch)!r})")
-        assert guard.startswith("{{ aiops_fence | default('') }}\n{{ lookup(")
-        program = stdin.replace("{{ aiops_guard }}", f"{fence}\n")
-        program = program.replace("{{ lookup('ansible.builtin.file', aiops_files) }}", "print('went on')")
-        done = subprocess.run([sys.executable, "-I", "-"], input=program, capture_output=True, text=True, check=False)
-        assert (done.returncode, "went on" in done.stdout) == (status, status == 0)
+def test_every_module_goes_through_the_gate(playbook: Playbook, tmp_path: Path) -> None:
+    build_gate(str(tmp_path), 7, sys.executable)
+    one = mine(tmp_path / "x", b"content")
+    work = replace(work_of("x", [one], difference([one], Observation())), undo={})
+    python = interpreter(7).replace(FOLDER, str(tmp_path))
+    hosts = write_phase(playbook.private, "x", {"n1": work}, {"n1": {"ansible_python_interpreter": python}})
+    raise_to(str(tmp_path / EPOCH), 8)
+    reason = playbook.apply("x", hosts).failures["n1"].reason
+    assert reason == "fence: epoch 7 is stale, this node has seen 8"
+    assert refused(reason)
+    build_gate(str(tmp_path), 8, sys.executable)
+    reason = playbook.apply("x", hosts).failures["n1"].reason
+    assert refused(reason.replace(str(tmp_path), FOLDER)), reason
+    assert not (tmp_path / "x").exists()
+    (tmp_path / EPOCH).write_text("7\n")
+    build_gate(str(tmp_path), 7, sys.executable)
+    assert playbook.apply("x", hosts).failures == {}
+    assert (tmp_path / "x").read_bytes() == b"content"
+
+
+def test_by_hand_there_is_no_gate() -> None:
+    node = Node("n1", connection=Connection(address="10.0.0.1"), variables={"aiops_repository": "system"})
+    cluster = cluster_context(Inventory(Path("inventory.yml"), "test", (node,), {}), {})
+    phase = read_phases(shipped_phases())[0]
+    by_hand = variables_of(phase, node, cluster, None)
+    assert (by_hand["ansible_python_interpreter"], by_hand["aiops_gated"]) == ("/usr/bin/python3", False)
+    found = variables_of(phase, node, cluster, 7)
+    assert found["ansible_python_interpreter"] == "/var/lib/aiops/gate-7"
+    assert found["aiops_gated"]
