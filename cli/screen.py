@@ -178,9 +178,9 @@ class Screen:
         if self.json:
             self.document({"error": error_document(error, self.pasteable)})
             return
-        lines = [f"error: {clean(error.message)}"]
+        lines = [self.wrapped(f"error: {clean(error.message)}", 2, aside=True)]
         for problem in error.problems:
-            lines.append(f"  {clean(str(problem))}")
+            lines.append(self.wrapped(f"  {clean(str(problem))}", 4, aside=True))
             if problem.hint:
                 lines.append(f"    {clean(self.pasteable(problem.hint))}")
         if error.hints and not self.quiet:
@@ -195,14 +195,25 @@ class Screen:
         """
         if yes:
             return True
-        if self.json or self._stdin is None or not (self._stdin.isatty() and self._stderr.isatty()):
+        if not self.interactive:
             raise InputError(
                 f"this needs an answer and nobody can be asked: {question}",
                 code="usage.needs_yes",
                 hints=["say yes beforehand: add `--yes`"],
             )
-        self._aside(f"{question} [y/N] ")
-        return self._stdin.readline().strip().lower() in ("y", "yes")
+        return self.ask(f"{question} [y/N] ").lower() in ("y", "yes")
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody can be asked."""
+        return not self.json and self._stdin is not None and self._stdin.isatty() and self._stderr.isatty()
+
+    def ask(self, question: str) -> str:
+        """What somebody types when asked; empty for a bare return. Only where `interactive`."""
+        if self._stdin is None:
+            return ""
+        self._aside(question)
+        return self._stdin.readline().strip()
 
     def _aside(self, text: str) -> None:
         with self._lock:

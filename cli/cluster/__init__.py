@@ -2,7 +2,7 @@
 
 import typer
 
-from . import bundle, deploy, drift, init, lock, plan, status, validate
+from . import bundle, deploy, drift, init, lock, plan, reset, status, validate
 
 app = typer.Typer(no_args_is_help=True, help="Deploy and keep the cluster.")
 app.command("init")(init.init)
@@ -11,6 +11,7 @@ app.command("plan")(plan.plan)
 app.command("deploy")(deploy.deploy)
 app.command("status")(status.status)
 app.command("drift")(drift.drift)
+app.command("reset")(reset.reset)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(lock.app, name="lock")
 

@@ -27,6 +27,7 @@ from typing import Any, Callable, Dict
 
 from .repack import repack
 from .sight import (
+    ACCOUNT_FILES,
     TroubleError,
     account,
     automatic,
@@ -43,7 +44,6 @@ from .sight import (
 
 FOLDER = "/var/lib/aiops/undo"
 VERSION = 1
-ACCOUNT_FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid")
 ROOTS = {"/etc": 12, "/var": 4, "/opt": 2, "/srv": 2, "/usr/local": 3, "/root": 2}
 """The folders whose paths are written down, with how deep below /."""
 
@@ -110,7 +110,7 @@ def keep(folder: str, memory: Memory) -> None:
 
 
 def guard(folder: str) -> int:
-    """Have the folder to oneself until the returned descriptor is closed.
+    """Make the folder, and have it to oneself until the returned descriptor is closed.
 
     Raises:
         TroubleError: Another step held it for all of WAIT_SECONDS.

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, List
 DPKG = "/var/lib/dpkg"
 EXTENDED_STATES = "/var/lib/apt/extended_states"
 COMMAND_SECONDS = 60
+ACCOUNT_FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid")
 
 
 class TroubleError(Exception):
@@ -127,7 +128,8 @@ def run(words: List[str], seconds: float = COMMAND_SECONDS) -> str:
     Raises:
         TroubleError: It failed, or did not end in time.
     """
-    environment = dict(os.environ, LC_ALL="C", DEBIAN_FRONTEND="noninteractive")
+    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
+    environment = dict(os.environ, PATH=path.lstrip(":"), LC_ALL="C", DEBIAN_FRONTEND="noninteractive")
     try:
         done = subprocess.run(
             words,

@@ -1,0 +1,200 @@
+"""Files and folders on their way back to what they were.
+
+Standard library only, Python 3.6, imports nothing of ours; it travels with the modules that use it.
+"""
+
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple
+
+from .sight import digest, mounted
+
+BACKUPS = "/var/backups/aiops"
+"""Where what somebody has changed since goes, before the original takes its place."""
+
+RESTARTS = "/run/aiops/restart"
+WAS, NOW = "as it was", "as aiops made it"
+
+Step = NamedTuple("Step", [("key", str), ("action", str), ("found", str), ("expected", str), ("do", Callable[[], Any])])
+"""One thing that is undone: the resource, what is done about it, how it is, how it will be, and the doing."""
+
+
+def files(work: Any, own: Tuple[str, ...]) -> Iterator[Any]:
+    """Steps that put back files and links, and take away those that were not there. Folders wait for `folders`."""
+    for path, state in _states(work, own):
+        now = kind(path)
+        if state["was"] == "absent" and now != "absent" and (now != "folder" or state["whole"]):
+            remove = lambda path=path, state=state: take_away(work, path, state)  # noqa: E731
+            yield Step("file:" + path, "delete", now, "absent", remove)
+        elif state["was"] in ("file", "link") and not same(path, state, work.folder):
+            restore = lambda path=path, state=state: put_back(work, path, state)  # noqa: E731
+            yield Step("file:" + path, "restore", NOW, WAS, restore)
+        elif state["was"] == "other" and now != "other":
+            work.keep(path, "it was neither file, folder nor link before")
+
+
+def folders(work: Any, own: Tuple[str, ...]) -> Iterator[Any]:
+    """Steps that put back folders, and take away those that we made and that are empty now."""
+    made = set()
+    for path, state in _states(work, own):
+        if state["was"] == "folder" and not same(path, state, work.folder):
+            restore = lambda path=path, state=state: put_folder_back(path, state, work.folder)  # noqa: E731
+            yield Step("file:" + path, "restore", NOW, WAS, restore)
+        made.update(state["made"])
+        if state["was"] == "absent":
+            made.add(path)
+    for key, state in work.memory["seen"].items():
+        if key.startswith("mount:"):
+            made.update(state["made"])
+    for path in sorted(made, key=lambda path: (-path.count("/"), path)):
+        if kind(path) != "folder" or _within(path, own):
+            continue
+        if path in mounted():
+            continue  # told about already
+        if os.listdir(path) and not work.dry:
+            work.keep(path, "there are files in it")
+        elif not os.listdir(path):
+            yield Step("file:" + path, "delete", "empty", "absent", lambda path=path: prune(path))
+
+
+def _states(work: Any, own: Tuple[str, ...]) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    for key, state in sorted(work.memory["seen"].items()):
+        path = key[len("file:") :]
+        if key.startswith("file:") and not _within(path, own):
+            yield path, state
+
+
+def _within(path: str, own: Tuple[str, ...]) -> bool:
+    return any((path + "/").startswith(one + "/") for one in own)
+
+
+def kind(path: str) -> str:
+    """`absent`, `file`, `folder`, `link` or `other`."""
+    try:
+        mode = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "absent"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "link" if stat.S_ISLNK(mode) else "other"
+
+
+def same(path: str, state: Dict[str, Any], folder: str) -> bool:
+    """Whether what is at `path` is what was there."""
+    if kind(path) != state["was"]:
+        return False
+    found = os.lstat(path)
+    if state["was"] == "link":
+        return os.readlink(path) == str(state["target"])
+    if (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) != (state["mode"], state["uid"], state["gid"]):
+        return False
+    return state["was"] != "file" or digest(path) == digest(os.path.join(folder, state["kept"]))
+
+
+def take_away(work: Any, path: str, state: Dict[str, Any]) -> None:
+    """Remove what was not there before."""
+    save(work, path, state)
+    mark(state)
+    delete(path)
+
+
+def put_back(work: Any, path: str, state: Dict[str, Any]) -> None:
+    """Put a file or link in place as it was, whole or not at all."""
+    save(work, path, state)
+    mark(state)
+    if kind(path) == "folder":
+        delete(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if state["was"] == "link":
+        temporary = path + ".aiops-new"
+        delete(temporary)
+        os.symlink(state["target"], temporary)
+    else:
+        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".aiops-")
+        with os.fdopen(descriptor, "wb") as stream, open(os.path.join(work.folder, state["kept"]), "rb") as original:
+            shutil.copyfileobj(original, stream)
+            os.fchown(stream.fileno(), state["uid"], state["gid"])
+            os.fchmod(stream.fileno(), state["mode"])
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.utime(temporary, (state["mtime"], state["mtime"]))
+    os.rename(temporary, path)
+    sync(os.path.dirname(path))
+
+
+def put_folder_back(path: str, state: Dict[str, Any], folder: str) -> None:
+    """Give a folder its rights, and what was in it where all of it was to go."""
+    if kind(path) not in ("folder", "absent"):
+        delete(path)
+    os.makedirs(path, exist_ok=True)
+    if state.get("kept"):
+        with tarfile.open(os.path.join(folder, state["kept"])) as archive:
+            archive.extraction_filter = lambda member, _: member  # owners too: it is of our own making
+            archive.extractall(path)
+    os.chown(path, state["uid"], state["gid"])
+    os.chmod(path, state["mode"])
+
+
+def save(work: Any, path: str, state: Dict[str, Any]) -> None:
+    """Keep a copy of a file that is neither what we wrote nor what was there: somebody has changed it since."""
+    if kind(path) != "file" or not state["wrote"]:
+        return
+    now = digest(path)
+    if now in state["wrote"] or (state.get("kept") and now == digest(os.path.join(work.folder, state["kept"]))):
+        return
+    os.makedirs(BACKUPS, mode=0o700, exist_ok=True)
+    target = os.path.join(BACKUPS, path.strip("/").replace("/", "_"))
+    shutil.copyfile(path, target + ".new")
+    shutil.copystat(path, target + ".new")
+    os.rename(target + ".new", target)
+    work.keep(target, "somebody had changed %s since" % path)
+
+
+def mark(state: Dict[str, Any]) -> None:
+    """Remember which units run with a file before it changes."""
+    for unit in state.get("restarts", ()):
+        os.makedirs(RESTARTS, mode=0o755, exist_ok=True)
+        os.close(os.open(os.path.join(RESTARTS, unit), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+
+
+def delete(path: str) -> None:
+    """Remove whatever is at `path`, nothing being there included; never what is mounted in it.
+
+    Raises:
+        OSError: It cannot be removed, or something is mounted in it.
+    """
+    if kind(path) == "absent":
+        return
+    if kind(path) != "folder":
+        os.unlink(path)
+        return
+    for place in mounted():
+        if (place + "/").startswith(path + "/"):
+            raise OSError(16, "busy", place)
+    shutil.rmtree(path)
+
+
+def prune(path: str) -> None:
+    """Remove a folder if it is empty."""
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass
+
+
+def sync(folder: str) -> None:
+    """Have the disk know what is in a folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def set_value(path: str, value: str) -> None:
+    """Give a kernel setting a value."""
+    with open(path, "w") as stream:
+        stream.write(value + "\n")

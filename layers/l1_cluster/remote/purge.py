@@ -1,0 +1,123 @@
+"""Which packages a reset removes, and removing them: those that came with aiops and that nobody else needs.
+
+Standard library only, Python 3.6, imports nothing of ours; it travels with the modules that use it.
+"""
+
+import os
+import re
+from typing import Any, Dict, Iterable, List, Set, Tuple
+
+from .sight import DPKG, TroubleError, automatic, is_there, run
+
+PURGE_SECONDS = 900
+_LOCK = "DPkg::Lock::Timeout=120"
+_SAFE = ["--force-confdef", "--force-confold"]
+_FIELDS = ("Depends", "Pre-Depends")
+
+Packages = Dict[str, Dict[str, str]]
+
+
+def ours(memory: Dict[str, Any], packages: Packages) -> Tuple[List[str], Dict[str, str]]:
+    """What is removed, and what stays although it came with us, with the reason. Pure but for apt's marks.
+
+    Args:
+        memory: See `memory`.
+        packages: What dpkg knows, see `sight.installed`.
+    """
+    brought = [name for name in memory["brought"] if name in packages and purgeable(packages[name])]
+    wanted, marked = set(memory["wanted"]), set(automatic())
+    adopted = {
+        name: "somebody has asked apt for it since"
+        for name in brought
+        if is_there(packages[name]) and name not in wanted and name not in marked
+    }
+    leaving, needed = removable([name for name in brought if name not in adopted], packages)
+    return leaving, dict(adopted, **{name: "%s needs it" % other for name, other in needed.items()})
+
+
+def purgeable(package: Dict[str, str]) -> bool:
+    """Whether anything of a package is on the node, its settings included."""
+    return package["Status"].split()[-1] != "not-installed"
+
+
+def removable(brought: Iterable[str], packages: Packages) -> Tuple[List[str], Dict[str, str]]:
+    """The most of `brought` that can go while all that stays keeps what it depends on; who needs the others. Pure."""
+    leaving = set(brought)
+    needed = {}  # type: Dict[str, str]
+    there = {name: one for name, one in packages.items() if is_there(one)}
+    providers = provided(there)
+    changed = True
+    while changed:
+        changed = False
+        for name, one in there.items():
+            if name in leaving:
+                continue
+            for group in alternatives(one):
+                able = set().union(*[providers.get(word, set()) for word in group]) if group else set()
+                if able and able <= leaving:
+                    leaving -= able
+                    needed.update({other: name for other in able})
+                    changed = True
+    return sorted(leaving), needed
+
+
+def provided(there: Packages) -> Dict[str, Set[str]]:
+    """By name of a real or virtual package, the installed ones that are it."""
+    found = {}  # type: Dict[str, Set[str]]
+    for name, one in there.items():
+        for word in [name.partition(":")[0]] + words(one.get("Provides", "")):
+            found.setdefault(word, set()).add(name)
+    return found
+
+
+def alternatives(package: Dict[str, str]) -> List[List[str]]:
+    """What a package cannot be without: for each thing the names that would do."""
+    groups = ",".join(package[field] for field in _FIELDS if package.get(field))
+    return [words(group.replace("|", ",")) for group in groups.split(",") if group.strip()]
+
+
+def words(text: str) -> List[str]:
+    """The names in a list of dependencies, without versions and architectures."""
+    return [re.split(r"[\s(:\[]", part.strip())[0] for part in text.split(",") if part.strip()]
+
+
+def purge(names: List[str], packages: Packages) -> None:
+    """Remove packages with their settings, and no others.
+
+    Raises:
+        TroubleError: apt would remove others too, or one cannot be removed.
+    """
+    mend()
+    whole = [name for name in names if packages[name].get("Essential") != "yes"]
+    words = ["apt-get", "--yes", "--allow-change-held-packages", "-o", _LOCK]
+    try:
+        told = run(words + ["--simulate", "purge"] + whole)
+        would = {name for name in re.findall(r"^(?:Purg|Remv) (\S+)", told, re.MULTILINE)}
+        others = sorted(would - set(whole) - {name.partition(":")[0] for name in whole})
+        if others:
+            raise TroubleError("apt would remove %s too" % ", ".join(others))
+        run(words + ["purge"] + whole, PURGE_SECONDS)
+    except TroubleError:
+        # dpkg asks nobody for more than these; it can do it where apt finds the whole in disorder.
+        run(["dpkg"] + _SAFE + ["--purge"] + whole, PURGE_SECONDS)
+
+
+def mend() -> None:
+    """End an installation that was cut off, since apt does nothing before that."""
+    updates = os.path.join(DPKG, "updates")
+    if any(name[:1].isdigit() for name in os.listdir(updates)) or run(["dpkg", "--audit"]).strip():
+        try:
+            run(["dpkg"] + _SAFE + ["--configure", "-a"], PURGE_SECONDS)
+        except TroubleError:
+            pass  # what is half there is to go anyway
+
+
+def put_back(name: str, state: Dict[str, Any], folder: str) -> None:
+    """Install the copy of a package that was there before.
+
+    Raises:
+        TroubleError: dpkg does not take it.
+    """
+    run(["dpkg"] + _SAFE + ["--install", os.path.join(folder, state["copy"])], PURGE_SECONDS)
+    if state.get("automatic"):
+        run(["apt-mark", "auto", name])

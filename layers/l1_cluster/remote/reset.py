@@ -1,0 +1,210 @@
+"""Puts a node back to what it was before aiops first changed it, by what `memory` has written down.
+
+Standard library only, Python 3.6, imports nothing of ours: it is sent to `python3 -` behind the fence, with the modules
+that it uses and one call of `main` behind it. Every step looks first and may be taken again: after a kill or a power
+cut the same program goes on. The memory goes last, and only when nothing has failed.
+"""
+
+import json
+import os
+import sys
+from typing import Any, Dict, Iterator, List, Optional
+
+from . import accounts, evidence, memory, paths, purge, units
+from .paths import Step
+from .sight import TroubleError, installed, is_there, mounted, run, setting
+
+OWN = ("/etc/aiops/apt", "/etc/aiops/apt.conf", "/usr/local/lib/aiops", "/srv/aiops", "/var/cache/aiops", "/run/aiops")
+"""What is ours whatever is in it. The operator's own files may be in /etc/aiops, and a controller's in /var/lib/aiops."""
+
+PROGRAM = "/opt/aiops"
+STATE = "/var/lib/aiops"
+EPOCH = ("epoch", "epoch.flock", "epoch.new", "gate", "gate.new")
+
+
+class Reset:
+    """One reset under way.
+
+    Attributes:
+        done: What was undone, or would be.
+        kept: What stays, with the reason.
+        failed: What could not be undone, with the reason.
+    """
+
+    def __init__(self, request: Dict[str, Any], folder: str) -> None:
+        self.request = request
+        self.folder = folder
+        self.memory = memory.read(folder)
+        self.done = []  # type: List[Dict[str, str]]
+        self.kept = []  # type: List[Dict[str, str]]
+        self.failed = []  # type: List[Dict[str, str]]
+
+    @property
+    def dry(self) -> bool:
+        """Whether it is only told what would be done."""
+        return bool(self.request["dry"])
+
+    def take(self, steps: Iterator[Step]) -> None:
+        """Take steps, or tell of them; one that fails stops no other."""
+        for step in steps:
+            try:
+                if not self.dry:
+                    step.do()
+            except (OSError, TroubleError, KeyError) as error:
+                self.failed.append({"key": step.key, "reason": reason_of(error)})
+            else:
+                self.done.append({name: value for name, value in step._asdict().items() if name != "do"})
+
+    def keep(self, what: str, why: str) -> None:
+        """Note something that stays."""
+        self.kept.append({"what": what, "why": why})
+
+    def run(self) -> None:
+        """All of it, in the order in which nothing needs what is gone already."""
+        seen = self.memory["seen"]
+        packages = installed()
+        if self.memory["window"]:
+            memory.close_window(self.memory, packages)
+        leaving, staying = purge.ours(self.memory, packages)
+        self.memory["evidence"] = evidence.gather(self.memory, leaving, packages)
+        if not self.dry:
+            memory.keep(self.folder, self.memory)
+        self.take(units.stop(seen))
+        mounts = [key[len("mount:") :] for key, state in seen.items() if key.startswith("mount:") and not state["was"]]
+        for path in sorted(set(mounts).intersection(mounted())):
+            if not self.dry:
+                self.failed.append({"key": "mount:" + path, "reason": "it is still mounted; end what uses it"})
+        if self.failed:
+            return  # whatever is in use stays as it is, with all that it rests on
+        self.take(paths.files(self, own=(*OWN, PROGRAM, STATE)))
+        self.take(self._packages(leaving, packages))
+        for name, why in sorted(staying.items()):
+            self.keep("package %s" % name, why)
+        for name, version in sorted(self.memory["upgraded"].items()):
+            if name not in leaving and is_there(packages.get(name, {"Status": "not-installed"})):
+                self.keep("package %s %s" % (name, packages[name]["Version"]), "it was %s before" % version)
+        self.take(accounts.accounts(self))
+        self.take(self._settings(seen))
+        self.take(self._leftovers(mounts))
+        self.take(paths.folders(self, own=(*OWN, PROGRAM, STATE)))
+        self.take(units.bring_back(seen, self.dry))
+        self.take(self._own())
+        if not self.dry:
+            accounts.put_backups_back(self)
+            if not self.failed:
+                self._forget()
+
+    def _packages(self, leaving: List[str], packages: Dict[str, Dict[str, str]]) -> Iterator[Step]:
+        states = {
+            key[len("package:") :]: state for key, state in self.memory["seen"].items() if key.startswith("package:")
+        }
+        there = [name for name in leaving if purge.purgeable(packages[name])]
+        if there:
+            count = "%d package%s: %s" % (len(there), "s" * (len(there) > 1), " ".join(there))
+            yield Step("packages", "purge", count, "absent", lambda: purge.purge(there, packages))
+        now = packages if self.dry else installed()
+        for name, state in sorted(states.items()):
+            found = now.get(name, {"Status": "unknown ok not-installed", "Version": ""})
+            if state.get("copy") and not is_there(found):
+                put = lambda name=name, state=state: purge.put_back(name, state, self.folder)  # noqa: E731
+                yield Step("package:" + name, "install", "absent", state["version"], put)
+            elif state["was"] not in ("absent", "not-installed") and is_there(found):
+                held = found["Status"].split()[0] == "hold"
+                if held != state["held"]:
+                    verb = "hold" if state["held"] else "unhold"
+                    mark = lambda name=name, verb=verb: run(["apt-mark", verb, name])  # noqa: E731
+                    yield Step("package:" + name, verb, "held" if held else "not held", verb, mark)
+
+    def _settings(self, seen: Dict[str, Any]) -> Iterator[Step]:
+        for key, state in sorted(seen.items()):
+            if key.startswith("sysctl:") and state["was"] is not None:
+                path = key[len("sysctl:") :]
+                found = setting(path)
+                if found != state["was"] and found is not None:
+                    write = lambda path=path, value=state["was"]: paths.set_value(path, value)  # noqa: E731
+                    name = path[len("/proc/sys/") :].replace("/", ".")
+                    yield Step("sysctl:" + name, "set", found, state["was"], write)
+
+    def _leftovers(self, mounts: List[str]) -> Iterator[Step]:
+        for path in evidence.leftovers(self.memory, self.folder, mounts + mounted()):
+            if not any((path + "/").startswith(own + "/") for own in (*OWN, PROGRAM, STATE)):
+                yield Step("file:" + path, "delete", "left over", "absent", lambda path=path: paths.delete(path))
+
+    def _own(self) -> Iterator[Step]:
+        program = PROGRAM if os.path.isdir(PROGRAM) and not self._runs_here() else None
+        if program is None and os.path.isdir(PROGRAM):
+            self.keep(PROGRAM, "this reset is run by the aiops in it")
+        for path in [path for path in (*OWN, program) if path and os.path.lexists(path)]:
+            yield Step("file:" + path, "delete", "ours", "absent", lambda path=path: paths.delete(path))
+        if os.path.isdir("/etc/aiops"):
+            left = sorted(set(os.listdir("/etc/aiops")) - {os.path.basename(path) for path in OWN})
+            if left:
+                self.keep("/etc/aiops", "%s in it is not ours" % ", ".join(left))
+            else:
+                yield Step("file:/etc/aiops", "delete", "empty", "absent", lambda: paths.prune("/etc/aiops"))
+        secrets = os.path.join(STATE, "clusters", self.request["whole"], "secrets")
+        if self.request["whole"] and os.path.isdir(secrets):
+            yield Step("file:" + secrets, "delete", "ours", "absent", lambda: paths.delete(secrets))
+
+    def _runs_here(self) -> bool:
+        """Whether the controller's own program is the one on this node."""
+        with open("/proc/sys/kernel/random/boot_id") as stream:
+            here = stream.read().strip() == self.request["boot"]
+        return here and (self.request["prefix"] + "/").startswith(PROGRAM + "/")
+
+    def _forget(self) -> None:
+        """Remove the memory, and what else is a node's in our state folder."""
+        paths.delete(os.path.join(self.folder, "memory.json"))
+        paths.delete(self.folder)
+        forget_epoch()
+        if self.request["whole"]:
+            paths.prune(os.path.join(STATE, "clusters", self.request["whole"]))
+            paths.prune(os.path.join(STATE, "clusters"))
+        left = sorted(os.listdir(STATE)) if os.path.isdir(STATE) else []
+        left = [name for name in left if name not in ("lock", "clusters")]
+        if left:
+            self.keep(STATE, "a controller's own state is in it (%s)" % ", ".join(left[:3]))
+        paths.prune(STATE)
+
+
+def forget_epoch() -> None:
+    """Remove what the fence has left."""
+    for name in EPOCH:
+        paths.delete(os.path.join(STATE, name))
+
+
+def reason_of(error: Exception) -> str:
+    """Why something failed, in one line."""
+    if isinstance(error, OSError) and error.errno:
+        return "%s: %s" % (error.filename, os.strerror(error.errno))
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+def reset(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
+    """Undo what the memory in `folder` tells; what was done, what stays and what could not be done."""
+    if not os.path.exists(os.path.join(folder, "memory.json")):
+        if not request["dry"]:
+            paths.delete(folder)
+            forget_epoch()
+            paths.prune(STATE)
+        left = [path for path in (*OWN, PROGRAM) if os.path.lexists(path)]
+        kept = [{"what": path, "why": "nothing is remembered of how the node was before"} for path in left]
+        return {"known": False, "done": [], "kept": kept, "failed": [], "reboot": None}
+    descriptor = memory.guard(folder)
+    try:
+        work = Reset(request, folder)
+        work.run()
+    finally:
+        os.close(descriptor)
+    reboot = work.memory["reboot"]  # type: Optional[str]
+    return {"known": True, "done": work.done, "kept": work.kept, "failed": work.failed, "reboot": reboot}
+
+
+def main(packed: str, folder: str = memory.FOLDER) -> None:
+    """Undo and print what became of it, as JSON; end with 1 where nothing could be begun."""
+    os.umask(0o022)
+    try:
+        answer = reset(memory.unpack(packed), folder)
+    except (OSError, TroubleError) as error:
+        sys.exit("reset: %s" % reason_of(error))
+    print(json.dumps(answer))

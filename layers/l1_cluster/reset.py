@@ -1,0 +1,337 @@
+"""Reset: every node undoes what was deployed to it, by its own memory of what was there before.
+
+One program per node, over the fleet, behind the fence; Ansible is not used. The workers go first, the head, which keeps
+the cluster's lock, goes last. A node that fails stops no other. Whatever is cut off goes on when it is asked again.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiops.layers.core.clock import Clock
+from aiops.layers.core.errors import AiopsError, ConflictError, FailedError
+from aiops.layers.core.event import EventStream
+from aiops.layers.l0_nodes.fleet import Fleet
+from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l0_nodes.nodeset import fold
+from aiops.layers.l0_nodes.transport import Transport
+
+from .doors import HeldLock
+from .ledger import Entry, Ledger, Outcome
+from .lock import FOLDER
+from .member import Members
+from .remote.fence import STALE_STATUS
+from .remote.memory import pack
+from .script import command, program, script
+from .step import Beginning, Step
+
+CONNECT = "connect"
+RESET = "reset"
+MODULES = ("sight", "repack", "memory", "paths", "purge", "evidence", "units", "accounts", "reset")
+NODE_SECONDS = 1800.0
+"""How long one node may take; removing many packages from a slow disk takes minutes."""
+
+LOOK_SECONDS = 120.0
+_FORGET_SECONDS = 30.0
+_NAMED = 3
+_PAST = {
+    "stop": "stopped and disabled",
+    "delete": "deleted",
+    "restore": "put back",
+    "purge": "purged",
+    "install": "installed again",
+    "hold": "held again",
+    "unhold": "released",
+    "remove": "removed",
+    "alter": "given back its numbers",
+    "set": "set back",
+}
+_NOUNS = {"file": "files", "service": "services", "sysctl": "kernel settings", "user": "users", "group": "groups"}
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """One thing that is undone.
+
+    Attributes:
+        key: The resource's, as in the deploy that changed it; `packages` for all that are purged at once.
+        action: What is done about it.
+        found: How it is, in a few words.
+        expected: How it will be.
+    """
+
+    key: str
+    action: str
+    found: str
+    expected: str
+
+    @property
+    def words(self) -> str:
+        """For the screen: `delete /etc/slurm/slurm.conf`."""
+        return f"{self.action} {self.found if self.key == 'packages' else self.key.partition(':')[2]}"
+
+    @property
+    def done(self) -> str:
+        """That it was: `file:/etc/hosts was as aiops made it, put back`."""
+        return f"{self.key} was {self.found}, {_PAST.get(self.action, f'{self.action}ed')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What one node has undone, or would.
+
+    Attributes:
+        known: Whether aiops ever changed anything there, by the node's own memory.
+        kept: What stays and why.
+        failed: What could not be undone and why.
+        reboot: Why it was rebooted for the deploy, and is to be again; None where it was not.
+    """
+
+    known: bool
+    done: tuple[Undo, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+    reboot: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {
+            "known": self.known,
+            "undone": [{name: getattr(one, name) for name in one.__slots__} for one in self.done],
+            "kept": [{"what": what, "why": why} for what, why in self.kept],
+            "failed": [{"key": key, "reason": reason} for key, reason in self.failed],
+            "reboot": self.reboot,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be reset.
+
+    Attributes:
+        cluster: The cluster's name.
+        nodes: The chosen ones.
+        head: The cluster's head, whether chosen or not; None where it has none.
+        whole: Whether these are all nodes, so that lock and secrets on the head go too.
+        boot: The boot id of this machine; empty where it is not known.
+    """
+
+    cluster: str
+    nodes: tuple[Node, ...]
+    head: Node | None
+    whole: bool
+    boot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What a reset reaches the world through.
+
+    Attributes:
+        lock: Takes the cluster lock.
+        confirm: Asked once, with what each node would undo; False: nothing is done.
+        members: Who is remembered; a node that was reset is forgotten.
+    """
+
+    fleet: Fleet
+    lock: Callable[[], AbstractContextManager[HeldLock]]
+    confirm: Callable[[Mapping[str, Undone]], bool]
+    members: Members
+    clock: Clock
+
+
+@dataclass(slots=True)
+class Ended:
+    """The end of a reset, or of a dry run.
+
+    Attributes:
+        planned: What each node that answers would undo.
+        undone: What each has; empty after a dry run.
+        declined: It was shown and refused; nothing was done.
+    """
+
+    ledger: Ledger
+    planned: dict[str, Undone] = field(default_factory=dict)
+    undone: dict[str, Undone] = field(default_factory=dict)
+    declined: bool = False
+
+
+def look(request: Request, doors: Doors, events: EventStream) -> Ended:
+    """Ask every node what it would undo; nothing is changed."""
+    ended = Ended(Ledger())
+    _look(request, doors, events, ended)
+    return ended
+
+
+def reset(request: Request, doors: Doors, events: EventStream) -> Ended:
+    """Have every node undo what was deployed to it.
+
+    Raises:
+        ConflictError: The cluster lock is held by another, or was lost on the way.
+        UnreachableError: The head, which keeps the lock, does not answer.
+        FailedError: The lock cannot be kept, or who is remembered cannot be read.
+    """
+    ended = Ended(Ledger())
+    with doors.lock() as lock:
+        _look(request, doors, events, ended)
+        if any(one.known for one in ended.planned.values()) and not doors.confirm(ended.planned):
+            ended.declined = True
+            return ended
+        with _step(RESET, "Undo what was deployed", request.nodes, (doors, events, ended)) as since:
+            for wave in waves(request):
+                lock.guard()
+                _undo(wave, request, doors, lock.epoch, (events, ended, since))
+    if request.whole and ended.ledger.ok and request.head is not None:
+        _forget_lock(doors.fleet.transport(request.head))
+    return ended
+
+
+def waves(request: Request) -> list[list[Node]]:
+    """Who goes together: workers, then nodes that serve others, then the head, which keeps the lock. Pure."""
+
+    def place(node: Node) -> int:
+        if request.head is not None and node.name == request.head.name:
+            return 2
+        return 1 if node.roles & {"storage", "login"} and "workers" not in node.roles else 0
+
+    found: dict[int, list[Node]] = {}
+    for node in request.nodes:
+        found.setdefault(place(node), []).append(node)
+    return [found[number] for number in sorted(found)]
+
+
+def summary(planned: Mapping[str, Undone]) -> tuple[str, ...]:
+    """What would be undone, equal nodes folded, what stays below it. Pure."""
+    nodes: dict[tuple[str, ...], list[str]] = {}
+    for name, undone in planned.items():
+        nodes.setdefault(_told(undone), []).append(name)
+    return tuple(f"{fold(names)}: {line}" for lines, names in nodes.items() for line in lines)
+
+
+def _told(undone: Undone) -> tuple[str, ...]:
+    if not undone.known:
+        return ("nothing of aiops is there", *(f"keep {what}: {why}" for what, why in undone.kept))
+    groups: dict[tuple[str, str], list[Undo]] = {}
+    for one in undone.done:
+        groups.setdefault((one.action, one.key.partition(":")[0]), []).append(one)
+    words = []
+    for (action, kind), members in groups.items():
+        if len(members) <= _NAMED or kind not in _NOUNS:
+            words += [one.words for one in members]
+        else:
+            words.append(f"{action} {len(members)} {_NOUNS[kind]}")
+    kept = [f"keep {what}: {why}" for what, why in undone.kept]
+    return (", ".join(words) or "nothing is left to undo", *kept)
+
+
+_Telling = tuple[EventStream, Ended, Callable[[], float]]
+
+
+def _look(request: Request, doors: Doors, events: EventStream, ended: Ended) -> None:
+    with _step(CONNECT, "Reach all nodes", request.nodes, (doors, events, ended)) as since:
+
+        def ask(transport: Transport) -> Undone:
+            return _ask(transport, program(MODULES, _call(request, dry=True)), LOOK_SECONDS)
+
+        for outcome in doors.fleet.each(request.nodes, ask):
+            name = outcome.node.name
+            if outcome.value is not None:
+                ended.planned[name] = outcome.value
+            reason = outcome.error.message if outcome.error is not None else ""
+            _enter(ended, events, Entry(CONNECT, name, "failed" if reason else "ok", since(), reason))
+
+
+def _undo(wave: Sequence[Node], request: Request, doors: Doors, epoch: int, telling: _Telling) -> None:
+    events, ended, since = telling
+    alive = [node for node in wave if ended.ledger.failure(node.name) is None]
+    for node in wave:
+        if node not in alive:
+            _enter(ended, events, Entry(RESET, node.name, "blocked", 0.0, "it could not be looked at"))
+
+    def work(transport: Transport) -> Undone:
+        head = request.head is not None and transport.node.name == request.head.name
+        whole = request.whole and head and ended.ledger.ok
+        source = script("fence", f"main({epoch:d})\n\n{program(MODULES, _call(request, dry=False, whole=whole))}")
+        return _ask(transport, source, NODE_SECONDS)
+
+    for outcome in doors.fleet.each(alive, work):
+        name, undone = outcome.node.name, outcome.value
+        if undone is None:
+            reason = outcome.error.message if outcome.error is not None else "it gave no answer"
+            _enter(ended, events, Entry(RESET, name, "failed", since(), reason))
+            continue
+        ended.undone[name] = undone
+        for one in undone.done:
+            values = {key: getattr(one, key) for key in one.__slots__}
+            events.emit("resource_changed", one.done, node=name, phase=RESET, **values)
+        reason = _shortfall(undone.failed)
+        outcome_word: Outcome = "failed" if reason else "changed" if undone.done else "ok"
+        if not reason:
+            doors.members.forget([name])
+        _enter(ended, events, Entry(RESET, name, outcome_word, since(), reason))
+
+
+def _call(request: Request, *, dry: bool, whole: bool = False) -> str:
+    asked = {
+        "dry": dry,
+        "whole": request.cluster if whole else "",
+        "boot": request.boot,
+        "prefix": sys.prefix,
+    }
+    return f"main({pack(asked)!r})"
+
+
+def _ask(transport: Transport, source: str, seconds: float) -> Undone:
+    node = transport.node
+    completed = transport.run(command(node, source, timeout=seconds))
+    if completed.timed_out:
+        raise FailedError(f"{node.name} did not end within {seconds:.0f} s", code="reset.timeout")
+    if not completed.ok:
+        reason = completed.error_text.rpartition("\n")[2] or f"status {completed.exit_status}"
+        family: type[AiopsError] = ConflictError if completed.exit_status == STALE_STATUS else FailedError
+        raise family(f"{node.name}: {reason}", code="reset.failed")
+    answer = json.loads(completed.stdout)
+    return Undone(
+        answer["known"],
+        tuple(Undo(**one) for one in answer["done"]),
+        tuple((one["what"], one["why"]) for one in answer["kept"]),
+        tuple((one["key"], one["reason"]) for one in answer["failed"]),
+        answer["reboot"],
+    )
+
+
+def _forget_lock(head: Transport) -> None:
+    """Remove the lock of a cluster that is no more, unless another has taken it since.
+
+    Raises:
+        FailedError: It cannot be removed.
+    """
+    done = head.run(command(head.node, program(("lock", "forget"), f"main({FOLDER!r})"), timeout=_FORGET_SECONDS))
+    if not done.ok:
+        raise FailedError(
+            f"the cluster's lock stays on {head.node.name}: {done.error_text.rpartition(chr(10))[2]}",
+            code="reset.lock",
+            hints=["run the same command again"],
+        )
+
+
+def _shortfall(failed: Collection[tuple[str, str]]) -> str:
+    if not failed:
+        return ""
+    key, reason = next(iter(failed))
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return f"{key}: {reason}{more}"
+
+
+def _enter(ended: Ended, events: EventStream, entry: Entry) -> None:
+    ended.ledger.add(entry)
+    values = {key: value for key, value in entry.document().items() if key != "node"}
+    events.emit("node_finished", entry.reason, node=entry.node, **values)
+
+
+def _step(phase: str, title: str, nodes: Iterable[Node], what: tuple[Doors, EventStream, Ended]) -> Step:
+    doors, events, ended = what
+    return Step(events, doors.clock, ended.ledger, Beginning(phase, title, [node.name for node in nodes]))
