@@ -37,7 +37,7 @@ def failure_of(done: "Deployed", hints: Sequence[str]) -> FailedError:
     if done.stop is not None:
         problems = [*_problems(groups.values()), *_untried(done.stop)]
         return FailedError(str(done.stop), code="deploy.stopped", problems=problems, hints=hints)
-    problems = list(_problems(groups.values()))
+    problems = [*_problems(groups.values()), *_held_up(done.ledger.held_up)]
     if len(problems) == 1:
         return FailedError(problems[0].message, code="deploy.failed", hints=hints)
     message = f"{len(done.ledger.failures)} of {len(done.plan.nodes)} nodes failed"
@@ -55,6 +55,17 @@ def _problems(groups: Iterable[Sequence["Entry"]]) -> Iterator[Problem]:
         for line in first.tail:
             if line not in first.reason and first.reason not in line:
                 yield Problem(f"  | {line}")
+
+
+def _held_up(entries: "Iterable[Entry]") -> Iterator[Problem]:
+    """Nodes that have not failed and that others have kept from their end."""
+    from aiops.layers.l0_nodes.nodeset import fold
+
+    groups: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        groups.setdefault((entry.phase, entry.reason), []).append(entry.node)
+    for (phase, reason), nodes in groups.items():
+        yield Problem(f"phase `{phase}` was not tried on {fold(nodes)}: {reason}")
 
 
 def _untried(stop: "Stop") -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from .turn import Turn
 from .underway import Underway
 
 VERIFY = "verify"
+RESUME = "resume"
 
 
 def batches_of(under: Underway) -> tuple[Batch, ...]:
@@ -64,7 +65,21 @@ class Course:
             self._verify(living)
             if self._too_many():
                 return VERIFY
+        self._resume([node for node in nodes if under.ledger.failure(node.name) is None])
         return None
+
+    def _resume(self, living: Sequence[Node]) -> None:
+        """Give back nodes that are as wanted and still held: late ones, and those of a deploy that was cut off."""
+        under = self._under
+        held = under.reboots.held(living, self._phases)
+        if not held:
+            return
+        names = [node.name for node in held]
+        with under.step(RESUME, "Give back nodes that were drained for a reboot", names) as since:
+            failed = under.reboots.give_back(held)
+            for name in names:
+                reason = failed.get(name, "")
+                under.enter(Entry(RESUME, name, "failed" if reason else "changed", since(), reason))
 
     def _too_many(self) -> bool:
         return too_many(len(self._failed()), len(self._nodes), self._under.request.max_fail)
@@ -76,6 +91,7 @@ class Course:
     def _verify(self, nodes: Sequence[Node]) -> None:
         """Look at everything once more: a later phase may have undone an earlier one."""
         under, survey, names = self._under, self._under.survey, [node.name for node in nodes]
+        untried = {(entry.phase, entry.node) for entry in under.ledger.blocked}
         with under.step(VERIFY, "Look at everything once more", names) as since:
             errors = survey.observe(nodes, self._phases, fresh=names)
             for name in names:
@@ -83,7 +99,8 @@ class Course:
                 if name in errors:
                     reason = errors[name].message
                 else:
-                    left = [(phase, one) for phase in self._phases for one in survey.differences(phase, name)]
+                    tried = [phase for phase in self._phases if (phase, name) not in untried]
+                    left = [(phase, one) for phase in tried for one in survey.differences(phase, name)]
                     if left:
                         reason, item = f"phase `{left[0][0]}` is undone: {left[0][1]}", left[0][1].key
                 under.enter(Entry(VERIFY, name, "failed" if reason else "ok", since(), reason, item=item))

@@ -78,6 +78,12 @@ class Ledger:
         return tuple(entry for entry in self._entries if entry.outcome == "blocked")
 
     @property
+    def held_up(self) -> tuple[Entry, ...]:
+        """What was not tried first on each node that has not failed itself."""
+        first = {entry.node: entry for entry in reversed(self.blocked) if entry.node not in self._failures}
+        return tuple(reversed(first.values()))
+
+    @property
     def changed_nodes(self) -> tuple[str, ...]:
         """Nodes that something changed on."""
         return tuple(dict.fromkeys(entry.node for entry in self._entries if entry.outcome == "changed"))

@@ -35,7 +35,8 @@ def recheck(under: Underway) -> None:
         reason = explain(loss, answers[name])
         failure = under.ledger.failure(name)
         if reason and failure is not None:
-            under.amend(replace(failure, reason=reason, tail=(failure.reason, *failure.tail)))
+            tail = [line for line in failure.tail if failure.reason not in line]
+            under.amend(replace(failure, reason=reason, tail=(failure.reason, *tail)))
 
 
 def _ask(under: Underway, losses: dict[str, Loss]) -> dict[str, Facts | AiopsError]:

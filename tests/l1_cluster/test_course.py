@@ -201,3 +201,15 @@ def test_what_is_not_as_wanted_is_the_item(world: World) -> None:
     world.doing_nothing.add(("base", "w1"))
     (failure,) = world.deploy(BASE).ledger.failures
     assert (failure.item, failure.reason) == ("file:/etc/hosts", "file:/etc/hosts is absent, not file")
+
+
+def test_a_phase_that_was_not_tried_is_not_said_to_be_undone(world: World) -> None:
+    for name in WORKERS:
+        world.hosts[name].dead = True
+    done = world.deploy(BASE, SCHEDULER.replace("needs: [head]", "needs: [head, workers]"))
+    assert {one.phase for one in done.ledger.failures} == {"connect"}
+    assert outcomes(done)[VERIFY] == {"head": "ok"}
+    (entry,) = done.ledger.held_up
+    assert (entry.node, entry.phase) == ("head", "scheduler")
+    assert entry.reason == "it needs workers: w1 failed in phase `connect`"
+    assert not done.ledger.ok
