@@ -123,6 +123,7 @@ class Deployment:
                 bundle=self._bundle(),
                 batch=wish.batch,
                 max_fail=wish.max_fail,
+                drain_seconds=self._inventory.settings.drain_minutes * 60,
             )
             done = deploy(request, doors, secrets, self._events)
             code = exit_code(done, dry_run=wish.dry_run)
@@ -161,6 +162,7 @@ class Deployment:
     @contextmanager
     def _doors(self, private: "Path", fleet: "Fleet", forks: int) -> "Iterator[Doors]":
         from aiops.layers.l1_cluster.doors import Doors, this_machine
+        from aiops.layers.l1_cluster.draining import workloads_of
         from aiops.layers.l1_cluster.gate import FleetGate
         from aiops.layers.l1_cluster.lock import ClusterLock
         from aiops.layers.l1_cluster.playbook import Playbook
@@ -184,6 +186,7 @@ class Deployment:
                 on_task=self._progress.end,
                 pair_mismatch=self._pair_mismatch,
                 memory=Recollection(self._folder / "records"),
+                workloads=workloads_of(aiops.plugins, inventory, fleet),
             )
         finally:
             playbook.close()

@@ -56,6 +56,8 @@ class Progress:
         match event.kind:
             case "batch_started":
                 self._screen.note(f"batch {event.data['number']} of {event.data['of']}: {event.message}")
+            case "drain_awaited" if self._step is not None:
+                self._step.summary = _awaited(event.data)
             case "nodes_asked_again":
                 self._screen.note(f"  asking {event.data['folded']} again, to tell why the work there was cut off")
             case "preflight_finished":
@@ -112,8 +114,28 @@ def _work(task: str, done: int, running: list[str]) -> str:
     if not task:
         return ""
     words = f"{task[:1].lower()}{task[1:]} on {done}/{done + len(running)}"
-    slowest = ", ".join(running[:_NAMED]) + (" ..." if len(running) > _NAMED else "")
-    return f"{words}, waiting for {slowest}" if done and running else words
+    return f"{words}, waiting for {_list(running)}" if done and running else words
+
+
+def _awaited(data: Mapping[str, Any]) -> str:
+    """`draining until 14:20: gpu01 runs job 42 of alice; 3 more after it`."""
+    from datetime import datetime
+
+    parts = []
+    if data["draining"]:
+        until = max(datetime.fromisoformat(one["until"]) for one in data["draining"]).astimezone()
+        few = [f"{one['node']} runs {_list(one['work']) or 'something'}" for one in data["draining"][:_NAMED]]
+        more = len(data["draining"]) - _NAMED
+        parts.append(f"draining until {until:%H:%M}: {'; '.join(few)}{f' and {more} more nodes' if more > 0 else ''}")
+    if data["returning"]:
+        parts.append(f"waiting for {_list(data['returning'])} to be back")
+    if parts and data["queued"]:
+        parts.append(f"{data['queued']} more to come")
+    return ", ".join(parts)
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
 
 
 def _counts(data: Mapping[str, Any]) -> str:

@@ -147,7 +147,7 @@ def _phase_rows(found: "ClusterStatus") -> list[tuple[Cell, ...]]:
 
     order = ["connect", "preflight", *(phase.name for phase in read_phases(shipped_phases()))]
     place = {name: number for number, name in enumerate(order)}
-    place["verify"] = len(order) + 1  # after phases of one's own
+    place |= {"verify": len(order) + 1, "resume": len(order) + 2}  # after phases of one's own
     groups: dict[tuple[str, str, str], list[tuple[str, datetime]]] = {}
     for result in sorted(found.results, key=lambda one: place.get(one.phase, len(order))):
         groups.setdefault((result.phase, result.outcome, result.run), []).append((result.node, result.at))

@@ -11,10 +11,12 @@ from aiops.layers.core.errors import InputError, Problem
 
 FILE_NAME = "aiops.toml"
 ROLES = ("head", "workers", "storage", "login")
-_KEYS = ("aiops", "roles", "variables", "forks", "timeout")
+_KEYS = ("aiops", "roles", "variables", "forks", "timeout", "drain_minutes")
 _FORKS = 32
 _TIMEOUT = 10.0
 _MOST = 1024
+_DRAIN_MINUTES = 60.0
+_MOST_MINUTES = 30 * 24 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Settings:
         variables: Defaults of `aiops_*` variables, below anything the inventory says.
         forks: How many nodes are worked on at once.
         timeout: Seconds a node has to answer.
+        drain_minutes: Minutes that what runs on a node has to end before a deploy gives up rebooting it.
         lines: The line of each key, for words about mistakes.
     """
 
@@ -35,6 +38,7 @@ class Settings:
     variables: Mapping[str, Any] = field(default_factory=dict, hash=False)
     forks: int = _FORKS
     timeout: float = _TIMEOUT
+    drain_minutes: float = _DRAIN_MINUTES
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def groups_of(self, role: str) -> tuple[str, ...]:
@@ -76,6 +80,7 @@ def read_settings(path: Path) -> Settings:
         _variables(document.get("variables", {}), complaints),
         int(_number(document, "forks", _FORKS, complaints)),
         float(_number(document, "timeout", _TIMEOUT, complaints)),
+        float(_number(document, "drain_minutes", _DRAIN_MINUTES, complaints, most=_MOST_MINUTES)),
         complaints.lines,
     )
     if complaints.problems:
@@ -95,11 +100,17 @@ class _Complaints:
         self.problems.append(Problem(message, str(self._path), self.lines.get(key), hint))
 
 
-def _number(document: Mapping[str, Any], key: str, default: float, complaints: _Complaints) -> float:
+def _number(
+    document: Mapping[str, Any], key: str, default: float, complaints: _Complaints, *, most: int = _MOST
+) -> float:
     value = document.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, type(default) | int) or not 0 < value <= _MOST:
-        kind = "whole number" if isinstance(default, int) else "number of seconds"
-        complaints.add(f"`{key}` must be a {kind} above 0 and at most {_MOST}", key)
+    if isinstance(value, bool) or not isinstance(value, type(default) | int) or not 0 < value <= most:
+        kind = (
+            "whole number"
+            if isinstance(default, int)
+            else f"number of {'minutes' if key.endswith('minutes') else 'seconds'}"
+        )
+        complaints.add(f"`{key}` must be a {kind} above 0 and at most {most}", key)
         return default
     return value
 

@@ -13,6 +13,11 @@ def wants_reboot(changes: Iterable[Change]) -> bool:
     return any(change.key == "reboot" for change in changes)
 
 
+def reboot_reason(changes: Iterable[Change]) -> str:
+    """Why a reboot is among what differs; empty where none is."""
+    return next((change.expected for change in changes if change.key == "reboot"), "")
+
+
 def on_the_way(changes: Iterable[Change], *, rebooted: bool) -> bool:
     """Whether waiting may help: all that is left are services between two states.
 

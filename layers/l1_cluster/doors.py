@@ -13,6 +13,7 @@ from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
 
 from .bundle.offer import Offer
+from .draining import Workload
 from .gate import Gate
 from .ledger import Ledger
 from .phase import Phase
@@ -70,6 +71,7 @@ class Doors:
         on_task: Told of tasks as nodes have done them, likewise.
         pair_mismatch: See `preflight.Situation`.
         memory: What nodes that do not answer said in earlier deploys; None: nothing is remembered.
+        workloads: Who may run work on the nodes; nodes in service are drained before they are rebooted.
     """
 
     prober: Prober
@@ -83,6 +85,7 @@ class Doors:
     on_task: Callable[[str, str], None] | None = None
     pair_mismatch: Callable[[Facts], str | None] | None = None
     memory: Memory | None = None
+    workloads: tuple[Workload, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class Request:
         bundle: What nodes with `aiops_repository: bundle` install from; its archive is there.
         batch: How many workers go through all phases together; None: all.
         max_fail: How many nodes may fail before the rollout stops; None: any number.
+        drain_seconds: How long what runs on a node has to end before it is given up.
     """
 
     inventory: Inventory
@@ -110,6 +114,7 @@ class Request:
     bundle: Offer | None = None
     batch: Share | None = None
     max_fail: Share | None = None
+    drain_seconds: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)

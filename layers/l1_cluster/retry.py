@@ -6,7 +6,7 @@ from .run import INTERRUPTED, Result, Runs
 from .status import standing
 
 _UNFINISHED = frozenset({"failed", "blocked", INTERRUPTED})
-_ALWAYS = frozenset({"connect", "preflight", "verify"})
+_ALWAYS = frozenset({"connect", "preflight", "verify", "resume"})
 
 
 def unfinished(results: Iterable[Result], phases: Collection[str]) -> frozenset[str]:

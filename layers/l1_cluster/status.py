@@ -14,6 +14,7 @@ from .run import Result, Run
 
 _PREFLIGHT = "preflight"
 _VERIFY = "verify"
+_RESUME = "resume"
 
 State = Literal["deployed", "failed", "new", "unreachable"]
 
@@ -132,18 +133,19 @@ def _replaced(result: Result, live: Facts | AiopsError | None, machines: Mapping
 def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
     """The results that still say something, of the latest of each phase and node.
 
-    A preflight writes down failures only, so the next run that comes to the node takes its place; a look at everything
-    at the end of a run (`verify`) counts until all that the run did on the node was done again.
+    A preflight writes down failures only, and `resume` only nodes that were still drained, so the next run that comes
+    to the node takes their place; a look at everything at the end of a run (`verify`) counts until all that the run
+    did on the node was done again.
     """
     results = tuple(latest)
     runs: dict[str, set[str]] = {}  # by node: the runs that some other result is still from
     for one in results:
-        if one.phase not in {"connect", _PREFLIGHT, _VERIFY}:
+        if one.phase not in {"connect", _PREFLIGHT, _VERIFY, _RESUME}:
             runs.setdefault(one.node, set()).add(one.run)
     connected = {one.node: one.run for one in results if one.phase == "connect"}
 
     def stands(one: Result) -> bool:
-        if one.phase == _PREFLIGHT:
+        if one.phase in {_PREFLIGHT, _RESUME}:
             return connected.get(one.node, one.run) == one.run
         return one.phase != _VERIFY or one.run in runs.get(one.node, {one.run})
 

@@ -9,11 +9,14 @@ from aiops.layers.core.event import EventStream
 from aiops.layers.l0_nodes.node import Node
 
 from .change import Change
+from .clearance import Reboots
 from .decision import wants_reboot
 from .doors import Doors, Request
+from .draining import Draining
 from .ledger import Entry, Ledger
 from .loss import Loss
 from .phase import Phase
+from .reboot import at_once
 from .secrets import Secrets
 from .step import Beginning, Step
 from .survey import Survey
@@ -26,6 +29,7 @@ class Underway:
     Attributes:
         planned: What the plan said, by phase and node.
         rebooted: Nodes that this deploy has rebooted; none is a second time.
+        reboots: Those who run work on the nodes are asked before any is rebooted.
         losses: Nodes that failed after they had been reached, by name; they are asked again at the end.
     """
 
@@ -40,6 +44,13 @@ class Underway:
         self.ledger = Ledger()
         self.planned: dict[tuple[str, str], tuple[Change, ...]] = {}
         self.rebooted: set[str] = set()
+        self.reboots = Reboots(
+            Draining(doors.workloads, events),
+            doors.clock,
+            request.inventory.nodes,
+            drain_seconds=request.drain_seconds,
+            batch=request.batch.of if request.batch is not None else at_once,
+        )
         self.losses: dict[str, Loss] = {}
         self._refreshed: set[str] = set()
 
@@ -78,7 +89,7 @@ class Underway:
         return self.doors.here is not None and self.survey.facts[node].boot_id == self.doors.here[1]
 
     def reboots_now(self, node: Node, changes: Sequence[Change], remaining: Sequence[str]) -> bool:
-        """One reboot per node and deploy, in the last phase that needs it; never the machine we run on.
+        """One reboot per node and deploy, in the last of `remaining` that needs it; never the machine we run on.
 
         Args:
             node: The node.
