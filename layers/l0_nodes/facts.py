@@ -24,12 +24,14 @@ class Interface:
     Attributes:
         addresses: With prefix length, `10.0.0.1/24`; link-local ones are left out.
         speed: Mbit/s, or None where the device does not say.
+        state: In the kernel's words, lower case: `up`, `down`, `unknown`, ...; None where it does not say.
     """
 
     name: str
     mac: str | None = None
     addresses: tuple[str, ...] = ()
     speed: int | None = None
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,13 +32,14 @@ def read_interfaces(record: Record) -> tuple[Interface, ...]:
             for address in link.get("addr_info", ())
             if address.get("scope") != "link" and "local" in address
         )
-        mac = link.get("address")
+        mac, state = link.get("address"), link.get("operstate")
         found.append(
             Interface(
                 name=name,
                 mac=str(mac) if mac else None,
                 addresses=addresses,
                 speed=int(speed) if speed.isascii() and speed.isdigit() and len(speed) < 10 else None,  # noqa: PLR2004
+                state=str(state).lower() if state else None,
             )
         )
     return tuple(found)

@@ -43,7 +43,7 @@ class ExpectedAccelerators(_Strict):
 class ExpectedNics(_Strict):
     """Network ports of one kind that each node should have."""
 
-    count: Number = Field(ge=1, description="Ports in each node; InfiniBand and RoCE count where active.", examples=[8])
+    count: Number = Field(ge=1, description="Ports in each node whose link is up.", examples=[8])
     kind: Literal["ethernet", "infiniband", "roce"] = Field(default="ethernet", description="What they speak.")
     name: str = Field(
         default="*",

@@ -8,6 +8,7 @@ from aiops.layers.l0_nodes.nodeset import fold
 from .installers import await_installers
 from .ledger import Entry, Outcome
 from .preflight import Situation, excluded, preflight, require_supported
+from .slurm_release import slurm_release
 from .survey import describe
 from .underway import Underway
 
@@ -40,11 +41,22 @@ def arrive(under: Underway) -> None:
 
 def _preflight(under: Underway, errors: Mapping[str, AiopsError]) -> None:
     request, survey, doors = under.request, under.survey, under.doors
-    nodes = request.nodes
+    nodes, cluster = request.nodes, survey.cluster
     require_supported(request.inventory.path, nodes, survey.facts)
     clock = next((phase.name for phase in request.phases if "clock" in phase.mends), None)
+    brings_slurm = any("slurm" in phase.provides for phase in request.phases)
     findings = preflight(
-        Situation(nodes, survey.facts, errors, doors.here, clock, doors.pair_mismatch, installs=not request.dry_run)
+        Situation(
+            nodes,
+            survey.facts,
+            errors,
+            doors.here,
+            clock,
+            doors.pair_mismatch,
+            installs=not request.dry_run,
+            everyone=request.inventory.nodes,
+            slurm=(lambda name: slurm_release(cluster.node(name), cluster.bundle)) if brings_slurm else None,
+        )
     )
     refused = excluded(findings)
     under.events.emit(

@@ -69,6 +69,8 @@ class Situation:
         errors: By node, for those that did not.
         here: `(machine_id, boot_id)` of the controller, to know its own host; None where it has none.
         clock_phase: The chosen phase that sets the clocks, or None.
+        everyone: All nodes of the inventory, to tell which group something is expected of; `nodes` where left out.
+        slurm: The release of Slurm that a node gets, by its name, None where unknown; None where no phase brings one.
         installs: Whether packages are to be installed; a plan only looks.
         pair_mismatch: The accelerator judge: reason for which a node's driver pair does not fit together, or None.
     """
@@ -81,6 +83,8 @@ class Situation:
     pair_mismatch: Callable[[Facts], str | None] | None = None
     limits: Limits = field(default_factory=Limits)
     installs: bool = True
+    everyone: Sequence[Node] = ()
+    slurm: Callable[[str], str | None] | None = None
 
     def known(self) -> Iterator[tuple[Node, Facts]]:
         """The chosen nodes that answered."""

@@ -11,7 +11,9 @@ from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.nodeset import fold
 from aiops.layers.l0_nodes.variables import variables_of
 
+from .expectation import VIRTUAL_CARDS, origin, shortfalls
 from .finding import Finding, Severity, Situation
+from .slurm_release import reach, understood
 
 OLDEST_PYTHON = (3, 9)
 Values = Callable[[Facts], Iterable[str | None]]
@@ -128,29 +130,42 @@ def _names(situation: Situation) -> Iterator[Finding]:
             )
 
 
-def _devices(situation: Situation) -> Iterator[Finding]:
+def _expected(situation: Situation) -> Iterator[Finding]:
     for node, facts in situation.known():
-        expected = variables_of(node).aiops_accelerators
-        if expected is not None:
-            if facts.bus_accelerators is None:
-                yield _error("accelerators", node, f"its bus could not be read: {_why(facts, 'bus_accelerators')}")
-                continue
-            count = sum(one.count for one in facts.bus_accelerators if one.vendor == expected.vendor)
-            if count != expected.count:
-                yield _error(
-                    "accelerators",
-                    node,
-                    f"{count} {expected.vendor} devices on the bus, {expected.count} expected",
-                    "look: `lspci -nn`; what is expected is `aiops_accelerators` in the inventory",
-                )
-            models = {one.model for one in facts.accelerators or () if one.model and one.vendor == expected.vendor}
-            wrong = sorted(model for model in models if expected.model and expected.model not in model)
-            if wrong:
-                yield _warning("accelerators", node, f"{', '.join(wrong)} where {expected.model} is expected")
+        for short in shortfalls(variables_of(node), facts):
+            message = short.found
+            if short.expected is not None:
+                whose = origin(node, short.variable, situation.everyone or situation.nodes)
+                message = f"{short.found}, {short.expected} expected{whose}"
+            yield Finding(short.check, short.severity, (node.name,), message, short.hint)
         if situation.pair_mismatch is not None:
             reason = situation.pair_mismatch(facts)
             if reason is not None:
                 yield _error("accelerators", node, reason)
+
+
+def _schedulers(situation: Situation) -> Iterator[Finding]:
+    """Workers and login nodes whose Slurm the head's does not understand."""
+    if situation.slurm is None:
+        return
+    head = next((node for node in situation.everyone or situation.nodes if "head" in node.roles), None)
+    controller = situation.slurm(head.name) if head is not None else None
+    for node, _ in situation.known():
+        works = "workers" in node.roles and variables_of(node).aiops_engine == "slurm"
+        if controller is None or node is head or not (works or "login" in node.roles):
+            continue
+        own = situation.slurm(node.name)
+        fits = None if own is None else understood(controller, own)
+        if fits is None:
+            yield _warning("slurm", node, f"whether the head's Slurm {controller} understands its own is unknown")
+        elif not fits:
+            yield (_error if works else _warning)(
+                "slurm",
+                node,
+                f"the head's Slurm {controller} does not understand its Slurm {own}, only its own release and the"
+                f" {reach(controller)} before",
+                "set `aiops_engine: ssh` for it, or give head and workers releases that fit: docs/groups.md",
+            )
 
 
 def _free(situation: Situation) -> Iterator[Finding]:
@@ -171,7 +186,18 @@ def _free(situation: Situation) -> Iterator[Finding]:
             yield _warning("controller", node, "is the machine aiops runs on: it is never rebooted by a deploy")
 
 
-JUDGES: tuple[Judge, ...] = (_reached, _system, _room, _clocks, _machines, _twins, _names, _devices, _free)
+JUDGES: tuple[Judge, ...] = (
+    _reached,
+    _system,
+    _room,
+    _clocks,
+    _machines,
+    _twins,
+    _names,
+    _expected,
+    _schedulers,
+    _free,
+)
 
 
 def _error(check: str, node: Node, message: str, hint: str | None = None) -> Finding:
@@ -228,14 +254,11 @@ def _addresses(situation: Situation) -> Values:
     return addresses
 
 
-_VIRTUAL = ("docker", "virbr", "veth", "br-", "cni", "flannel", "cali", "kube", "tun", "tap", "lo", "dummy", "vxlan")
-
-
 def _cards(facts: Facts) -> Iterable[str | None]:
     return [
         card.mac.lower()
         for card in facts.interfaces or ()
-        if card.mac and card.mac.strip("0:") and not card.name.startswith(_VIRTUAL)
+        if card.mac and card.mac.strip("0:") and not card.name.startswith(VIRTUAL_CARDS)
     ]
 
 

@@ -68,6 +68,7 @@ def record(**changes: Answer | None) -> Record:
                     {
                         "ifname": "eth0",
                         "address": "02:00:00:00:00:01",
+                        "operstate": "UP",
                         "addr_info": [
                             {"local": "10.0.0.1", "prefixlen": 24, "scope": "global"},
                             {"local": "fe80::1", "prefixlen": 64, "scope": "link"},
@@ -144,7 +145,7 @@ def test_a_whole_host() -> None:
     assert facts.disks == (Disk("/", 100000, 50000), Disk("/var", 2000, 1000))
     assert facts.interfaces == (
         Interface("lo", None, ("127.0.0.1/8",)),
-        Interface("eth0", "02:00:00:00:00:01", ("10.0.0.1/24",), 25000),
+        Interface("eth0", "02:00:00:00:00:01", ("10.0.0.1/24",), 25000, "up"),
     )
     assert facts.rdma_ports == (
         RdmaPort("mlx5_0", 1, "infiniband", "active", 400.0),

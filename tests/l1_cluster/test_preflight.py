@@ -89,7 +89,12 @@ def test_healthy_nodes_are_not_mentioned() -> None:
         ({"bus_accelerators": (BusAccelerators("nvidia", 7),)}, "accelerators", "error", "7 nvidia devices"),
         ({"bus_accelerators": (BusAccelerators("amd", 8),)}, "accelerators", "error", "0 nvidia devices"),
         ({"bus_accelerators": None}, "accelerators", "error", "could not be read"),
-        ({"accelerators": (Accelerator("nvidia", model="A100"),)}, "accelerators", "warning", "A100 where H100 is"),
+        (
+            {"accelerators": (Accelerator("nvidia", model="A100"),)},
+            "accelerators",
+            "warning",
+            "its model is A100, H100 expected of all nodes",
+        ),
         ({"package_lock_held": True}, "packages", "error", "another program is installing packages"),
         ({"package_lock_held": None}, "packages", "warning", "unknown"),
     ],
