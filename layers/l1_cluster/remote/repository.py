@@ -2,7 +2,8 @@
 
     repository --folder FOLDER --address ADDRESS --port PORT
 
-Only GET and HEAD of files; no listings. What goes wrong is told on stderr, what goes well is not.
+Only GET and HEAD of plain files that lie in the folder; no listings, and no link leads out of it. What goes wrong is
+told on stderr, what goes well is not. `aiops cluster bundle serve` serves with the same code.
 """
 
 import argparse
@@ -12,8 +13,12 @@ import os
 import socket
 import socketserver
 import sys
+from typing import Any, BinaryIO, Callable, Optional, Union
 
 IP_FREEBIND = 15  # Linux: bind before the address is there, as early in a boot
+
+Watch = Callable[[str, str, int], None]
+"""Told of each answer: who asked, for which path, and the status."""
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -22,12 +27,34 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
 
-    def list_directory(self, path):
-        """A folder is nothing to get."""
-        self.send_error(404, os.path.basename(path) + " is no file")
+    def __init__(self, *args: Any, watch: Optional[Watch] = None, **kwargs: Any) -> None:
+        """See the class above; `watch` is a `Watch` or None."""
+        self.watch = watch
+        super().__init__(*args, **kwargs)
 
-    def log_request(self, code="-", size="-"):
-        """Say nothing of what was served."""
+    def version_string(self) -> str:
+        """Who answers; not which Python."""
+        return "aiops"
+
+    def send_head(self) -> Optional[BinaryIO]:
+        """The file that is asked for, opened; nothing but a plain file in the folder is one."""
+        root = os.path.realpath(self.directory)
+        path = os.path.realpath(self.translate_path(self.path))
+        if not path.startswith(root + os.sep) or not os.path.isfile(path):
+            self.send_error(404, "there is no such file")
+            return None
+        return super().send_head()
+
+    def log_request(self, code: Union[int, str] = "-", size: Union[int, str] = "-") -> None:
+        """Say nothing of what was served, but to who watches."""
+        del size
+        if self.watch is not None:
+            self.watch(self.client_address[0], self.path, int(code))
+
+    def log_error(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the class above
+        """What was refused is told by its status alone where somebody watches."""
+        if self.watch is None:
+            super().log_error(format, *args)
 
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -35,34 +62,41 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
     daemon_threads = True
     request_queue_size = 256
+    free = True
+    """Whether an address may be bound that this machine does not have yet."""
 
-    def server_bind(self):
+    def server_bind(self) -> None:
         """Bind although the address may not be there yet."""
-        if self.address_family == socket.AF_INET:
+        if self.free and self.address_family == socket.AF_INET:
             self.socket.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news."""
         kind = sys.exc_info()[0]
         if kind is None or not issubclass(kind, (ConnectionError, socket.timeout)):
             http.server.HTTPServer.handle_error(self, request, client_address)
 
 
-def open_server(folder, address, port):
-    """Listen on `address` (a name or a number); the caller calls `serve_forever`."""
+def open_server(folder: str, address: str, port: int, watch: Optional[Watch] = None, free: bool = True) -> Server:
+    """Listen on `address` (a name or a number); the caller calls `serve_forever`.
+
+    Raises OSError where it cannot be listened on.
+    """
     family, _, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
 
     class Bound(Server):
         address_family = family
 
-    return Bound(place[:2] if family == socket.AF_INET else place, functools.partial(Handler, directory=folder))
+    Bound.free = free
+    handler = functools.partial(Handler, directory=folder, watch=watch)
+    return Bound((str(place[0]), int(place[1])), handler)
 
 
-def tell_systemd():
+def tell_systemd() -> None:
     """Say that we listen now."""
     path = os.environ.get("NOTIFY_SOCKET")
     if path:
@@ -71,7 +105,7 @@ def tell_systemd():
             channel.send(b"READY=1")
 
 
-def main():
+def main() -> None:
     """Serve until told to end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True)

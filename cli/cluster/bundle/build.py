@@ -1,30 +1,26 @@
-"""`aiops cluster bundle`: all that a deploy needs, for a site with no internet."""
+"""`aiops cluster bundle build`: the one step that needs the internet."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aiops.cli.app import App
 from aiops.cli.options import JsonOption, QuietOption
 from aiops.layers.core.errors import InputError
-from aiops.layers.core.event import Event
+
+from .progress import Progress
 
 if TYPE_CHECKING:
     from aiops.cli.screen import Screen
     from aiops.layers.core.plugin import Plugins
     from aiops.layers.l0_nodes.simulated_package import SimulatedPackage
-    from aiops.layers.l1_cluster.bundle.build import Built, Request
+    from aiops.layers.l1_cluster.bundle.build import Built
     from aiops.layers.l1_cluster.bundle.manifest import Artefact
-
-app = typer.Typer(no_args_is_help=True, help="All that a deploy needs, for a site with no internet.")
 
 _MIB = 2**20
 
 
-@app.command()
 def build(
     context: typer.Context,
     *,
@@ -88,69 +84,13 @@ def build(
     folder = (world.working_folder / output) if output else world.home / "bundle"
     ensure_folder(world.home)
     events = EventStream(run_id(world.clock.now()), world.clock)
-    with _Progress(screen, request) as progress:
+    with Progress(screen, several=len(request.wanted) > 1) as progress:
         events.subscribe(progress)
         built = build_bundle(world.home, folder, request, events, world.clock)
     if json:
         screen.document(_document(built))
     else:
         _summary(screen, built)
-    return 0
-
-
-@app.command()
-def verify(
-    context: typer.Context,
-    *,
-    folder: Annotated[Path | None, typer.Argument(metavar="FOLDER", help="The bundle. [AIOPS_HOME/bundle]")] = None,
-    trust: Annotated[
-        str | None,
-        typer.Option("--trust", metavar="FINGERPRINT", help="Take bundles signed with this key from now on."),
-    ] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> int:
-    """Read every byte of a bundle and compare it with what was signed."""
-    from aiops.layers.l1_cluster.bundle.bundle import KEY, Bundle, damaged
-    from aiops.layers.l1_cluster.bundle.signing import read_public, trusted_keys
-    from aiops.layers.l1_cluster.bundle.signing import trust as accept
-
-    world: App = context.obj
-    screen = world.screen(json=json, quiet=quiet)
-    path = (world.working_folder / folder) if folder else world.home / "bundle"
-    keys = trusted_keys(world.home)
-    if trust is not None:
-        wanted = trust.replace(" ", "").upper()
-        Bundle.require(path)
-        key = read_public(path / KEY)
-        if key.fingerprint != wanted:
-            raise InputError(
-                f"the bundle was signed by {key.fingerprint}, not by {wanted}",
-                code="bundle.other_key",
-                hints=["take the fingerprint from where the bundle was built, not from the bundle"],
-            )
-        keys = (*keys, key)
-    with screen.step("verify") as step:
-        bundle = Bundle.read(path, keys)
-        problems = bundle.verify()
-        if problems:
-            raise damaged(path, problems)
-        step.summary = f"{len(bundle.manifest.artefacts)} files, {bundle.size // _MIB} MiB"
-    if trust is not None:
-        accept(world.home, bundle.key)
-    if json:
-        screen.document(
-            {
-                "path": str(path),
-                "files": len(bundle.manifest.artefacts),
-                "bytes": bundle.size,
-                "key": bundle.key.fingerprint,
-                "created": bundle.manifest.created,
-                "targets": list(bundle.manifest.targets),
-            }
-        )
-    else:
-        screen.line(f"{path} is whole: every file is as {bundle.key.fingerprint} signed it")
     return 0
 
 
@@ -208,49 +148,3 @@ def _document(built: "Built") -> dict[str, Any]:
         "wheels": len(bundle.artefacts("wheel")),
         "simulated": sorted({one.name for one in bundle.manifest.artefacts if one.simulated}),
     }
-
-
-class _Progress:
-    """Turns the build's events into steps on the screen. An event ends the step that it names and begins the next."""
-
-    def __init__(self, screen: "Screen", request: "Request") -> None:
-        self._screen = screen
-        self._several = len(request.wanted) > 1
-        self._step = screen.step("lists")
-
-    def __enter__(self) -> Self:
-        self._step.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._step.__exit__(kind, error, trace)
-
-    def __call__(self, event: Event) -> None:
-        """One more event of the build."""
-        data = event.data
-        match event.kind:
-            case "artefact_downloaded":
-                self._step.done()
-            case "lists_updated":
-                self._ended("lists", "fetched", data, "resolve")
-            case "closure_resolved":
-                text = f"{data['packages']} packages, {data['bytes'] // _MIB} MiB"
-                self._ended("resolve", text, data, "packages", data["to_fetch"] or None)
-            case "packages_fetched":
-                self._ended("packages", "" if data["fetched"] else "all in the cache", data, "wheels")
-            case "wheels_downloaded":
-                self._ended("wheels", f"{data['wheels']} for Python {data['python']}", data, "aiops")
-            case "package_built":
-                self._ended("aiops", data["version"], data, "sign")
-            case "bundle_built":
-                self._step.title = "sign"
-                self._step.summary = "the bundle in place has this content" if data["unchanged"] else ""
-
-    def _ended(self, title: str, text: str, data: Mapping[str, Any], following: str, total: int | None = None) -> None:
-        self._step.title = title
-        self._step.summary = ", ".join(word for word in (text, data["target"] if self._several else "") if word)
-        self._step.__exit__(None, None, None)
-        self._step = self._screen.step(following, total=total)
-        self._step.__enter__()
