@@ -7,6 +7,9 @@ decide, write a new file, fsync, rename. A kill at any point leaves the old stat
 Time is the keeper's own. Ages are measured on a clock that no time service can step (boot time, paired with the boot
 id); wall time is kept only to be shown. The epoch grows with every take-over and is never used twice, also when
 the state was lost, because it is at least the wall time in seconds.
+
+With the lock is kept which cluster this is (an id that its first owner gave it, and its name), and how the last
+`HISTORY` tenures ended, so that an operator sees what others did from their own machines.
 """
 
 import fcntl
@@ -15,10 +18,11 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 VERSION = 1
 STALE_SECONDS = 60.0
+HISTORY = 200
 WAIT_SECONDS = 5
 _CLOCK_BOOTTIME = 7  # time.CLOCK_BOOTTIME came with Python 3.7
 
@@ -37,7 +41,7 @@ class UnreadableError(Exception):
 
 def empty() -> State:
     """The state before anybody ever held the lock."""
-    return {"v": VERSION, "epoch": 0, "holder": None}
+    return {"v": VERSION, "epoch": 0, "holder": None, "history": [], "cluster": None}
 
 
 def age(holder: Dict[str, Any], now: Dict[str, Any]) -> float:
@@ -52,18 +56,29 @@ def public(holder: Optional[Dict[str, Any]], now: Dict[str, Any]) -> Optional[Di
     if holder is None:
         return None
     shown = {key: holder[key] for key in ("owner", "epoch", "acquired", "renewed")}
+    shown["purpose"] = holder.get("purpose", "")
     shown["age"] = age(holder, now)
     return shown
+
+
+def ended(state: State, how: str, by: Optional[Dict[str, Any]], now: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """The history once the holder's tenure has ended: `released`, `by_hand`, or taken over as `stale` or `dead`."""
+    holder = state["holder"]
+    entry = {key: holder[key] for key in ("owner", "epoch", "acquired", "renewed")}
+    entry.update(purpose=holder.get("purpose", ""), ended=now["wall"], how=how, by=by)
+    return [*state.get("history", []), entry][-HISTORY:]
 
 
 def decide(state: State, request: Request, now: Dict[str, Any]) -> Tuple[State, Answer]:
     """The next state and the answer to one request. Pure.
 
     Args:
-        state: `{v, epoch, holder}`; holder is None or `{owner, token, epoch, acquired, renewed, renewed_up,
-            renewed_boot}`.
+        state: `{v, epoch, holder, history, cluster}`; holder is None or `{owner, token, epoch, purpose, acquired,
+            renewed, renewed_up, renewed_boot}`, history a list of `ended`, cluster None or `{id, name}`.
         request: `{verb, ...}`: `acquire` (token, owner, dead: the epoch whose process the asker knows to be dead, or
-            None), `renew` (token), `release` (token, or epoch to release another's by hand), `show`.
+            None; purpose; cluster: `{id, name, adopt}`, where adopt says which other states than this id it takes for
+            the same cluster: `none` and `any`), `renew` (token), `release` (token, or epoch to release another's by
+            hand, and by: who does), `show`, `history`.
         now: `{wall, up, boot}`: wall time, seconds since boot, boot id, all of the keeper.
 
     Returns:
@@ -71,28 +86,39 @@ def decide(state: State, request: Request, now: Dict[str, Any]) -> Tuple[State, 
     """
     verb = request["verb"]
     holder = state["holder"]
+    told = {"holder": public(holder, now), "epoch": state["epoch"], "cluster": state.get("cluster")}
     if verb == "show":
-        return state, {"answer": "shown", "holder": public(holder, now), "epoch": state["epoch"]}
+        return state, dict(told, answer="shown")
+    if verb == "history":
+        return state, dict(told, answer="shown", history=state.get("history", []), now=now["wall"])
     mine = holder is not None and "token" in request and holder["token"] == request["token"]
     if verb == "acquire":
         return _acquire(state, request, now, mine)
+    how = "released"
     if verb == "release" and holder is not None and not mine:
-        mine = request.get("epoch") == holder["epoch"]
+        mine, how = request.get("epoch") == holder["epoch"], "by_hand"
     if not mine:
-        return state, {"answer": "refused", "holder": public(holder, now), "epoch": state["epoch"]}
+        return state, dict(told, answer="refused")
     if verb == "renew":
         renewed = dict(holder, renewed=now["wall"], renewed_up=now["up"], renewed_boot=now["boot"])
         return dict(state, holder=renewed), {"answer": "renewed", "epoch": holder["epoch"]}
     if verb == "release":
-        return dict(state, holder=None), {"answer": "released", "previous": public(holder, now)}
+        after = dict(state, holder=None, history=ended(state, how, request.get("by"), now))
+        return after, {"answer": "released", "previous": public(holder, now)}
     raise ValueError("unknown verb %r" % (verb,))
 
 
 def _acquire(state: State, request: Request, now: Dict[str, Any], mine: bool) -> Tuple[State, Answer]:
-    holder = state["holder"]
+    holder, history = state["holder"], list(state.get("history", []))
+    cluster, wanted = state.get("cluster"), request.get("cluster")
+    if wanted and (cluster or {}).get("id") != wanted["id"] and ("any" if cluster else "none") not in wanted["adopt"]:
+        return state, {"answer": "other", "cluster": cluster}
+    if wanted:
+        cluster = {"id": cluster["id"] if cluster else wanted["id"], "name": wanted["name"]}
     if mine:  # the answer to an earlier acquire was lost on the way
         renewed = dict(holder, renewed=now["wall"], renewed_up=now["up"], renewed_boot=now["boot"])
-        return dict(state, holder=renewed), _granted(renewed, None, None, now)
+        after = dict(state, holder=renewed, cluster=cluster)
+        return after, _granted(state, after, None, now)
     reason = None
     if holder is not None:
         if request.get("dead") == holder["epoch"]:
@@ -101,22 +127,33 @@ def _acquire(state: State, request: Request, now: Dict[str, Any], mine: bool) ->
             reason = "stale"
         else:
             return state, {"answer": "held", "holder": public(holder, now), "epoch": state["epoch"]}
+        history = ended(state, reason, request["owner"], now)
     taken = {
         "owner": request["owner"],
         "token": request["token"],
         "epoch": max(int(state["epoch"]) + 1, int(now["wall"])),
+        "purpose": request.get("purpose", ""),
         "acquired": now["wall"],
         "renewed": now["wall"],
         "renewed_up": now["up"],
         "renewed_boot": now["boot"],
     }
-    return {"v": VERSION, "epoch": taken["epoch"], "holder": taken}, _granted(taken, reason, holder, now)
+    after = {"v": VERSION, "epoch": taken["epoch"], "holder": taken, "history": history, "cluster": cluster}
+    return after, _granted(state, after, reason, now)
 
 
-def _granted(
-    holder: Dict[str, Any], reason: Optional[str], previous: Optional[Dict[str, Any]], now: Dict[str, Any]
-) -> Answer:
-    return {"answer": "granted", "epoch": holder["epoch"], "reason": reason, "previous": public(previous, now)}
+def _granted(before: State, after: State, reason: Optional[str], now: Dict[str, Any]) -> Answer:
+    """The answer to the new holder: whom it follows, and whether that one gave the lock back by itself."""
+    history = before.get("history", [])
+    return {
+        "answer": "granted",
+        "epoch": after["holder"]["epoch"],
+        "reason": reason,
+        "previous": public(before["holder"], now) if reason else None,
+        "clean": reason is None and bool(history) and history[-1]["how"] == "released",
+        "cluster": after["cluster"],
+        "was": before.get("cluster"),
+    }
 
 
 def parse(text: str) -> State:
@@ -134,6 +171,11 @@ def parse(text: str) -> State:
         if holder is not None:
             for key in ("owner", "token", "epoch", "acquired", "renewed", "renewed_up", "renewed_boot"):
                 holder[key]
+        for entry in state.get("history", []):
+            for key in ("owner", "epoch", "acquired", "renewed", "ended", "how"):
+                entry[key]
+        if state.get("cluster") is not None:
+            state["cluster"]["id"]
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableError(str(error)) from error
     return dict(state)
@@ -156,6 +198,8 @@ def serve(folder: str, request: Request, now: Optional[Dict[str, Any]] = None) -
         UnreadableError: The state cannot be understood; a release by hand puts a new one in its place.
         OSError: The folder cannot be written.
     """
+    if request["verb"] in ("show", "history") and not os.path.isdir(folder):
+        return decide(empty(), request, now if now is not None else clock())[1]  # who only looks leaves no trace
     os.makedirs(folder, mode=0o700, exist_ok=True)
     guard = os.open(os.path.join(folder, "flock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
