@@ -1,170 +1,18 @@
-"""A run and its journal: what one command did to a cluster, kept so that it outlives the process that did it."""
+"""Runs: what was done to a cluster, read from the journals in the store. The writer is `journal`."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from difflib import get_close_matches
-from types import TracebackType
-from typing import Any, Self
 
-from aiops import __version__
-from aiops.layers.core.clock import rfc3339
-from aiops.layers.core.errors import AiopsError, InputError, NotFoundError
-from aiops.layers.core.event import Event, EventStream
+from aiops.layers.core.errors import InputError, NotFoundError
+from aiops.layers.core.event import Event
 from aiops.layers.core.store import Store
 from aiops.layers.l0_nodes.nodeset import expand, fold
 
-from .owner import Owner
+from .journal import Journal
+from .run_record import DONE, FAILED, INTERRUPTED, RUNNING, Result, Run, result_of, run_of
 
-RUNNING = "running"
-DONE = "done"
-FAILED = "failed"
-INTERRUPTED = "interrupted"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One command on one cluster.
-
-    Attributes:
-        command: What was typed, as words on one line.
-        aiops: The version that ran it.
-        status: `running`, `done`, `failed` or `interrupted`; the latter also when its process is gone.
-        exit: The exit code, once it ended by itself.
-        reason: Why it ended, in one line, when there is something to say.
-    """
-
-    id: str
-    cluster: str
-    command: str
-    aiops: str
-    owner: Owner
-    started: datetime
-    ended: datetime | None
-    status: str
-    exit: int | None
-    reason: str | None
-
-    def document(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return {
-            "id": self.id,
-            "cluster": self.cluster,
-            "command": self.command,
-            "aiops": self.aiops,
-            "user": self.owner.user,
-            "host": self.owner.host,
-            "pid": self.owner.pid,
-            "started": rfc3339(self.started),
-            "ended": rfc3339(self.ended) if self.ended else None,
-            "status": self.status,
-            "exit": self.exit,
-            "reason": self.reason,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one phase did to one node.
-
-    Attributes:
-        outcome: `ok` (nothing to do), `changed`, `failed`, `blocked` (an earlier phase failed there), or `interrupted`
-            (the run ended before the phase did).
-        seconds: How long that took; None when it was not measured.
-        reason: Why it failed, in one line.
-    """
-
-    run: str
-    phase: str
-    node: str
-    outcome: str
-    seconds: float | None
-    reason: str | None
-    at: datetime
-
-    def document(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return {**asdict(self), "at": rfc3339(self.at)}
-
-
-class Journal:
-    """The writer of one run: a listener of its event stream, and the two ends of the run.
-
-    Each event is on the disk, together with what follows from it, before the next thing happens; a `kill -9` at any
-    point leaves a readable journal.
-    """
-
-    def __init__(self, store: Store, stream: EventStream, exit_of: Callable[[AiopsError], int]) -> None:
-        self._store = store
-        self.stream = stream
-        self._exit_of = exit_of
-        self._ended = False
-
-    @classmethod
-    def begin(
-        cls,
-        store: Store,
-        stream: EventStream,
-        *,
-        owner: Owner,
-        cluster: str,
-        command: str,
-        exit_of: Callable[[AiopsError], int],
-    ) -> Self:
-        """Begin the journal of `stream.run`: subscribe to its events and emit `run_started`.
-
-        Use it as a context manager, so that the run is closed whatever happens.
-
-        Args:
-            store: Where it is kept.
-            stream: The run's events.
-            owner: `Owner.here(stream.run)`.
-            cluster: The cluster's name.
-            command: What was typed, without secrets.
-            exit_of: Exit code of an error (`aiops.cli.exit.exit_of`): layers do not know exit codes.
-
-        Raises:
-            ConflictError: A newer aiops has written the store.
-            FailedError: The store cannot be written.
-        """
-        from .tables import L1
-
-        store.require(L1)
-        journal = cls(store, stream, exit_of)
-        stream.subscribe(journal.record)
-        stream.emit("run_started", command, cluster=cluster, command=command, aiops=__version__, owner=asdict(owner))
-        return journal
-
-    def record(self, event: Event) -> None:
-        """Write one event, and what follows from it."""
-        from .tables import write_event
-
-        with self._store.begin() as connection:
-            write_event(connection, event)
-
-    def end(self, exit_code: int, reason: str = "") -> None:
-        """End the run with `exit_code` (0: done, 130 and 143: interrupted, else failed); ending twice is harmless."""
-        if self._ended:
-            return
-        self._ended = True
-        status = {0: DONE, 130: INTERRUPTED, 143: INTERRUPTED}.get(exit_code, FAILED)
-        kind = "run_interrupted" if status == INTERRUPTED else "run_finished"
-        self.stream.emit(kind, reason, status=status, exit=exit_code)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.end(0)
-        elif isinstance(error, AiopsError):
-            self.end(self._exit_of(error), error.message)
-        elif isinstance(error, Exception):
-            self.end(70, f"a defect of aiops: {type(error).__name__}")
-        else:
-            self.end(130 if isinstance(error, KeyboardInterrupt) else 143)
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "RUNNING", "Journal", "Result", "Run", "Runs"]
 
 
 class Runs:
@@ -186,7 +34,7 @@ class Runs:
         from .tables import select_runs
 
         with self._store.read() as connection:
-            return tuple(_run(row._mapping) for row in select_runs(connection, cluster=cluster, limit=limit))  # noqa: SLF001
+            return tuple(run_of(row._mapping) for row in select_runs(connection, cluster=cluster, limit=limit))  # noqa: SLF001
 
     def running(self, cluster: str) -> tuple[Run, ...]:
         """Runs on `cluster` that go on now, newest first."""
@@ -194,7 +42,7 @@ class Runs:
 
         with self._store.read() as connection:
             rows = list(select_runs(connection, cluster=cluster, status=RUNNING))
-        return tuple(run for row in rows if (run := _run(row._mapping)).status == RUNNING)  # noqa: SLF001
+        return tuple(run for row in rows if (run := run_of(row._mapping)).status == RUNNING)  # noqa: SLF001
 
     def clusters(self) -> list[str]:
         """The clusters that something was run on, by name."""
@@ -219,7 +67,7 @@ class Runs:
                 raise _several(text, found) if found else _none(text, select_run_ids(connection, ""))
             row = select_run(connection, prefix if prefix in found else found[0])
         assert row is not None  # noqa: S101 - read in the same view
-        return _run(row._mapping)  # noqa: SLF001
+        return run_of(row._mapping)  # noqa: SLF001
 
     def nodes(self, run: str, on: str | None = None) -> tuple[str, ...]:
         """The nodes that `run` concerned, or those of them that the node set `on` names.
@@ -246,7 +94,7 @@ class Runs:
         from .tables import select_results
 
         with self._store.read() as connection:
-            return tuple(_result(row._mapping) for row in select_results(connection, run))  # noqa: SLF001
+            return tuple(result_of(row._mapping) for row in select_results(connection, run))  # noqa: SLF001
 
     def cut_off(self, run: str) -> tuple[Result, ...]:
         """The nodes whose phase had begun in `run` and never ended, as `interrupted`, in the order they began."""
@@ -263,7 +111,7 @@ class Runs:
         from .tables import select_latest_results
 
         with self._store.read() as connection:
-            return tuple(_result(row._mapping) for row in select_latest_results(connection, cluster))  # noqa: SLF001
+            return tuple(result_of(row._mapping) for row in select_latest_results(connection, cluster))  # noqa: SLF001
 
     def machines(self, results: Iterable[Result]) -> dict[tuple[str, str], str]:
         """The machine-id that each node had in the runs that `results` are of, by run and node, where it was told."""
@@ -276,38 +124,6 @@ class Runs:
     def events(self, run: str, *, after: int = 0) -> list[Event]:
         """The events of `run` numbered above `after`, in order."""
         return self._store.events(run, after)
-
-
-def _run(row: Mapping[str, Any]) -> Run:
-    names = ("user", "host", "boot_id", "namespace", "pid", "process_start")
-    owner = Owner(run=row["id"], **{name: row[name] for name in names})
-    status = row["status"]
-    if status == RUNNING and owner.ended():
-        status = INTERRUPTED
-    return Run(
-        row["id"],
-        row["cluster"],
-        row["command"],
-        row["aiops"],
-        owner,
-        datetime.fromisoformat(row["started"]),
-        datetime.fromisoformat(row["ended"]) if row["ended"] else None,
-        status,
-        row["exit"],
-        row["reason"],
-    )
-
-
-def _result(row: Mapping[str, Any]) -> Result:
-    return Result(
-        row["run"],
-        row["phase"],
-        row["node"],
-        row["outcome"],
-        row["seconds"],
-        row["reason"],
-        datetime.fromisoformat(row["at"]),
-    )
 
 
 def _none(text: str, ids: list[str]) -> NotFoundError:

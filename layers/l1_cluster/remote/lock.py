@@ -198,8 +198,8 @@ def serve(folder: str, request: Request, now: Optional[Dict[str, Any]] = None) -
         UnreadableError: The state cannot be understood; a release by hand puts a new one in its place.
         OSError: The folder cannot be written.
     """
-    if request["verb"] in ("show", "history") and not os.path.isdir(folder):
-        return decide(empty(), request, now if now is not None else clock())[1]  # who only looks leaves no trace
+    if request["verb"] != "acquire" and not os.path.isdir(folder):
+        return decide(empty(), request, now if now is not None else clock())[1]  # only an owner leaves a trace
     os.makedirs(folder, mode=0o700, exist_ok=True)
     guard = os.open(os.path.join(folder, "flock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
