@@ -6,7 +6,8 @@ from pathlib import Path
 
 # Commands of one inventory; those of `aiops cluster` take it by position too, so only bare ones are surely without.
 _COMMAND = re.compile(
-    r"`(?P<verb>aiops node [a-z]+)(?P<rest>[^`]*)`|`(?P<bare>aiops cluster (?:status|plan|deploy|lock [a-z]+))`"
+    r"`(?P<verb>aiops node [a-z]+)(?P<rest>[^`]*)`"
+    r"|`(?P<bare>aiops cluster (?:status|plan|deploy|bundle build|lock [a-z]+))`"
 )
 
 

@@ -163,8 +163,8 @@ class NodeVariables(_Strict):
     )
     aiops_packages: list[str] = Field(
         default=[],
-        description="More packages to install; a bundle is built with them, by `--package NAME` of"
-        " `aiops cluster bundle build`.",
+        description="More packages to install; a bundle that is built for this inventory (`aiops cluster bundle build"
+        " -i FILE`) holds them.",
         examples=[["tmux", "htop"]],
     )
     aiops_hold: list[str] = Field(

@@ -27,13 +27,12 @@ def require_offered(plan: Plan, cluster: ClusterContext) -> None:
             lacking.setdefault(change.subject, set()).add(name)
     if not lacking:
         return
-    options = " ".join(f"--package {package}" for package in lacking)
     raise InputError(
         "the bundle lacks packages that the inventory asks for",
         code="bundle.lacks",
         problems=[Problem(f"package {package}, for {fold(nodes)}") for package, nodes in lacking.items()],
         hints=[
-            f"build it again with `{options}` beside what it was built with: `aiops cluster bundle build`",
+            "build it again for this inventory: `aiops cluster bundle build`",
             "or take them out of `aiops_packages` and `aiops_hold`",
         ],
     )

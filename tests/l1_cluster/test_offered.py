@@ -45,14 +45,14 @@ def _install(name: str) -> Change:
     return Change(f"package:{name}", "install", "installed", "absent")
 
 
-def test_a_package_that_the_bundle_lacks_is_told_with_its_nodes_and_the_option() -> None:
+def test_a_package_that_the_bundle_lacks_is_told_with_its_nodes_and_the_command() -> None:
     with pytest.raises(InputError) as caught:
         require_offered(_plan(_install("tree"), _install("tmux"), _install("linux-image-amd64")), _cluster())
     assert [problem.message for problem in caught.value.problems] == [
         "package tree, for gpu[01-02]",
         "package linux-image-amd64, for gpu[01-02]",
     ]
-    assert "`--package tree --package linux-image-amd64`" in caught.value.hints[0]
+    assert "`aiops cluster bundle build`" in caught.value.hints[0]
 
 
 def test_what_is_there_or_comes_from_elsewhere_is_not_asked_of_the_bundle() -> None:

@@ -1,14 +1,16 @@
 """`aiops cluster bundle build`: the one step that needs the internet."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aiops.cli.app import App
-from aiops.cli.options import JsonOption, QuietOption
+from aiops.cli.options import InventoryArgument, InventoryOption, JsonOption, QuietOption, chosen_inventory
 from aiops.layers.core.errors import InputError
 
+from .order import DEFAULT, order_of
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -24,10 +26,14 @@ _MIB = 2**20
 def build(
     context: typer.Context,
     *,
+    file: InventoryArgument = None,
+    inventory: InventoryOption = None,
     targets: Annotated[
         list[str] | None,
         typer.Option(
-            "--for", metavar="RELEASE[/ARCH]", help="E.g. `bookworm`, `noble/arm64`; repeatable. [bookworm/amd64]"
+            "--for",
+            metavar="RELEASE[/ARCH]",
+            help="E.g. `bookworm`, `noble/arm64`; repeatable. [those of the nodes, else bookworm/amd64]",
         ),
     ] = None,
     output: Annotated[
@@ -69,19 +75,22 @@ def build(
 
     world: App = context.obj
     screen = world.screen(json=json, quiet=quiet)
-    dummies = _dummies(world.plugins, simulated or ())
     sources = tuple(source or ())
+    chosen = parse_targets(targets or ())
+    dummies = list(simulated or ())
+    order = order_of(world, screen, chosen_inventory(file, inventory), chosen, vendor=bool(sources))
+    if order is None:
+        wanted = {target: packages_of_playbooks(target, vendor=bool(sources)) for target in chosen or DEFAULT}
+    else:
+        wanted = dict(order.wanted)
+        dummies += order.dummies
     more = tuple(Wanted(name, "--package") for name in package or ())
-    request = Request(
-        {
-            target: (*packages_of_playbooks(target, vendor=bool(sources), driver=driver), *more)
-            for target in parse_targets(targets or ["bookworm/amd64"])
-        },
-        simulated=dummies,
-        extra_sources=sources,
-        mirror=mirror,
-    )
-    folder = (world.working_folder / output) if output else world.home / "bundle"
+    for target, named in wanted.items():
+        drivers = packages_of_playbooks(target, vendor=True, driver=driver) if driver is not None else ()
+        wanted[target] = (*named, *(one for one in drivers if one.version), *more)
+    request = Request(wanted, simulated=_dummies(world.plugins, dummies), extra_sources=sources, mirror=mirror)
+    usual = order.output if order is not None else world.home / "bundle"
+    folder = (world.working_folder / output) if output else usual
     ensure_folder(world.home)
     events = EventStream(run_id(world.clock.now()), world.clock)
     with Progress(screen, several=len(request.wanted) > 1) as progress:
@@ -94,7 +103,7 @@ def build(
     return 0
 
 
-def _dummies(plugins: "Plugins", words: "list[str] | tuple[str, ...]") -> "tuple[SimulatedPackage, ...]":
+def _dummies(plugins: "Plugins", words: "Sequence[str]") -> "tuple[SimulatedPackage, ...]":
     """The simulated packages of `VENDOR[:DRIVER]`; two drivers of one vendor may be had together."""
     from aiops.layers.l0_nodes.vendor import AcceleratorHooks
 
@@ -121,12 +130,19 @@ def _summary(screen: "Screen", built: "Built") -> None:
     size = bundle.size // _MIB
     state = "has not changed" if built.unchanged else "is ready"
     screen.line(f"{bundle.path} {state}: {len(debs)} packages, {len(wheels)} wheels, {size} MiB")
+    screen.line(
+        f"  fetched    {built.fetched or 'nothing'}{f' files, {_size(built.fetched_bytes)}' * bool(built.fetched)}"
+    )
     screen.line(f"  for        {', '.join(bundle.manifest.targets)}")
     screen.line(f"  signed by  {bundle.key.fingerprint}")
     if dummies:
         screen.line(f"  simulated  {', '.join(sorted({one.name for one in dummies}))}")
     screen.line(f"  licences   {_licences((*debs, *wheels))}")
     screen.hint("check a copy of it anywhere with `aiops cluster bundle verify FOLDER`")
+
+
+def _size(count: int) -> str:
+    return f"{count / _MIB:.1f} MiB" if count < 10 * _MIB else f"{count // _MIB} MiB"
 
 
 def _licences(artefacts: "tuple[Artefact, ...]") -> str:
@@ -140,6 +156,7 @@ def _document(built: "Built") -> dict[str, Any]:
         "path": str(bundle.path),
         "unchanged": built.unchanged,
         "fetched": built.fetched,
+        "fetched_bytes": built.fetched_bytes,
         "seconds": round(built.seconds, 1),
         "bytes": bundle.size,
         "key": bundle.key.fingerprint,

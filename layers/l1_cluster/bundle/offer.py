@@ -12,9 +12,8 @@ from aiops.layers.l0_nodes.facts import Facts
 from .bundle import SUMS, Bundle
 from .manifest import sha256_of_bytes, sums_text
 from .signing import trusted_keys
+from .target import MACHINES
 from .version import upstream, version_key
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class Placed(Protocol):
@@ -183,4 +182,4 @@ def _platform(node: Placed) -> tuple[str, str]:
     facts = node.facts
     if facts is None or facts.os_codename is None or facts.architecture is None:
         raise NotOfferedError(f"which packages are for {node.name} is unknown: its release could not be read")
-    return facts.os_codename, _ARCHITECTURES.get(facts.architecture, facts.architecture)
+    return facts.os_codename, MACHINES.get(facts.architecture, facts.architecture)

@@ -89,6 +89,8 @@ RELEASES = {
     )
 }
 ARCHITECTURES = ("amd64", "arm64")
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Debian's names of architectures, by the kernel's."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
