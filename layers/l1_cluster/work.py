@@ -10,7 +10,7 @@ from .change import Change
 from .desired import UNIT_FOLDER, sysctl_path
 from .observation import restart_marker
 from .remote.files import pack
-from .remote.tree import pack_digests
+from .remote.tree import incoming_of, pack_digests
 from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, Tree, User
 from .script import script
 from .undo import memory_program, request_of
@@ -96,9 +96,7 @@ def work_of(
                 for one in users
             ],
             "files": [{"path": one.path, "mode": one.mode, "owner": one.owner, "group": one.group} for one in files],
-            "trees": [
-                {"path": one.path, "digests": pack_digests(one.digests)} for one in differing if isinstance(one, Tree)
-            ],
+            "trees": [_tree(one) for one in differing if isinstance(one, Tree)],
             "sysctl": settings if load else "",
             "reboot": due.reason if due is not None and reboot else "",
             "services": _services(resources, by_key, files, restarts, rebooted=rebooted),
@@ -146,6 +144,17 @@ def _services(
         else:
             services.append({"name": "", "daemon_reload": True})
     return services
+
+
+def _tree(tree: Tree) -> dict[str, str]:
+    """What the phase that fills it needs: the programs that say what is lacking, and put it in place."""
+    arguments = f"{tree.path!r}, {pack_digests(tree.digests)!r}"
+    return {
+        "path": tree.path,
+        "incoming": incoming_of(tree.path),
+        "lacking": script("tree", f"lacking({arguments})"),
+        "fill": script("tree", f"fill({arguments})"),
+    }
 
 
 def _place(file: File) -> tuple[int, str]:
