@@ -36,6 +36,9 @@ _ASKS = {
     Reboot: (STAT,),
 }
 
+_LIGHT = {"read", "restart", "hold", "release"}
+"""What leaves what is installed as it is, so that no reboot is needed for it."""
+
 _PAST = {
     "install": "installed",
     "replace": "brought to",
@@ -114,7 +117,7 @@ def difference(resources: Iterable[Resource], seen: Observation) -> tuple[Change
         elif isinstance(resource, File) and (unit := _unserved(resource, served, seen)) is not None:
             served.add(unit)  # told once
             changes.append(Change(resource.key, "restart", f"what {unit} runs with", "newer"))
-    changed = {change.key for change in changes if change.action not in {"read", "restart"}}
+    changed = {change.key for change in changes if change.action not in _LIGHT}
     for resource in wanted:
         if not isinstance(resource, Reboot):
             continue
@@ -246,6 +249,8 @@ def _mount(wanted: Mount, seen: Observation) -> Change | None:
         return Change(wanted.key, "mount", expected, f"{state.source} ({state.kind})")
     if wanted.kind.startswith("nfs") and state.source != wanted.source:
         return Change(wanted.key, "mount", expected, f"{state.source} ({state.kind})")
+    if "ro" in state.options.split(",") and "ro" not in wanted.options.split(","):
+        return Change(wanted.key, "mount", f"{expected}, writable", "read-only")
     return None
 
 

@@ -56,8 +56,8 @@ def repair(trait: str, odds: Sequence[Odd], nodes: Sequence[str], model: str, co
 
 
 def _kernel(odds: Sequence[Odd], nodes: Sequence[str], _model: str, commands: Commands) -> str:
-    package = f"linux-image-{odds[0].expected}"
-    return f"`{commands.apt(nodes, 'install', '-y', package)}`, then drain it and boot that kernel"
+    install = commands.execute(nodes, "apt-get", "install", "-y", f"linux-image-{odds[0].expected}")
+    return f"drain it and boot that kernel; where it is not installed, first `{install}`"
 
 
 def _driver(_odds: Sequence[Odd], nodes: Sequence[str], _model: str, commands: Commands) -> str:

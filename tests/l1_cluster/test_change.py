@@ -112,6 +112,26 @@ def test_a_reboot_follows_the_changes_that_need_it() -> None:
     assert [change.action for change in changes] == ["replace", "reboot"]
 
 
+def test_a_hold_that_was_taken_off_needs_no_reboot() -> None:
+    changes = difference([Package("driver", held=False), Reboot("the driver changed", ("package:driver",))], WHOLE)
+    assert [change.action for change in changes] == ["release"]
+
+
+def test_a_mount_that_became_read_only_differs() -> None:
+    seen = Observation(mounts={"/shared": MountState("/dev/sdb", "ext4", "ro,relatime")})
+    (change,) = difference([Mount("/shared", "/dev/sdb", "ext4")], seen)
+    assert (change.action, change.found) == ("mount", "read-only")
+    assert difference([Mount("/shared", "/dev/sdb", "ext4", "ro,noatime")], seen) == ()
+
+
+@pytest.mark.parametrize(
+    "state", [UnitState("masked", "inactive", "masked"), UnitState("loaded", "inactive", "enabled")]
+)
+def test_a_unit_that_somebody_masked_or_stopped_differs(state: UnitState) -> None:
+    (change,) = difference([Service("chrony")], Observation(units={"chrony.service": state}))
+    assert change.action == "start"
+
+
 def test_a_file_can_need_a_reboot() -> None:
     wanted: list[Resource] = [File("/etc/default/grub", b"x", reboots=True), Reboot("the kernel's options changed", ())]
     assert [change.key for change in difference(wanted, WHOLE)] == ["file:/etc/default/grub", "reboot"]
