@@ -214,19 +214,12 @@ class Deployment:
         return None if mends else facts.driver_mismatch
 
     def _bundle(self) -> "Offer | None":
-        """The bundle that the chosen nodes install from, opened and, for a deploy, packed; None where none does."""
-        from aiops.layers.l0_nodes.variables import variables_of
-        from aiops.layers.l1_cluster.bundle.offer import open_offer
+        """The bundle that the chosen nodes install from, opened and, for a deploy, read whole; None where none does."""
+        from .offer import offer_of
 
-        variables = [variables_of(node) for node in self._nodes]
-        bundled = [one for one in variables if one.aiops_repository == "bundle"]
-        if not bundled:
-            return None
-        aiops = self._aiops
-        path = next((one.aiops_bundle for one in bundled if one.aiops_bundle), None)
-        offer = open_offer(aiops.working_folder / path if path else aiops.home / "bundle", aiops.home)
-        if not self._wish.dry_run:
-            offer.prepare(aiops.home)
+        offer = offer_of(self._aiops, self._nodes)
+        if offer is not None and not self._wish.dry_run:
+            offer.bundle.require_whole()
         return offer
 
     def _confirm(self, plan: "Plan") -> bool:
