@@ -12,6 +12,7 @@ from aiops.cli.signals import TerminatedError
 from aiops.layers.core.errors import FailedError, InputError, UnreachableError
 
 from .progress import Progress
+from .succession import succeed
 from .report import exit_code, failure_of, first_reason, plan_lines
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from aiops.layers.l0_nodes.node import Node
     from aiops.layers.l1_cluster.bundle.offer import Offer
     from aiops.layers.l1_cluster.doors import Deployed, Doors
+    from aiops.layers.l1_cluster.gate import Gate
     from aiops.layers.l1_cluster.lock import ClusterLock, Lock
     from aiops.layers.l1_cluster.plan import Plan
     from aiops.layers.l1_cluster.run import Journal
@@ -112,6 +114,8 @@ class Deployment:
             head = fleet.transport(self._inventory.head) if self._inventory.head else None
             secrets = Secrets.of(head, self._inventory.cluster, self._folder / "secrets")
             doors = stack.enter_context(self._doors(private, fleet, forks))
+            if journal is not None:
+                self._await_reboots(doors)
             request = Request(
                 self._inventory,
                 self._phases,
@@ -174,10 +178,12 @@ class Deployment:
         lock = ClusterLock.of(fleet.transport(head) if head else None, self._folder / "lock", aiops.clock)
         playbook = Playbook(private, inventory.path, aiops.environment, aiops.working_folder, forks)
         try:
+            if self._wish.dry_run:
+                lock.require_known()
             yield Doors(
                 prober=FleetProber(fleet, aiops.vendors(), aiops.clock),
                 gate=FleetGate(fleet),
-                lock=lambda: self._acquire(lock),
+                lock=lambda: self._acquire(lock, FleetGate(fleet)),
                 applier=playbook,
                 confirm=self._confirm,
                 clock=aiops.clock,
@@ -191,12 +197,26 @@ class Deployment:
         finally:
             playbook.close()
 
-    def _acquire(self, lock: "ClusterLock") -> "Lock":
+    def _await_reboots(self, doors: "Doors") -> None:
+        """Wait for nodes that a run before this one was rebooting when it was cut off."""
+        from aiops.layers.l1_cluster.returning import await_returning, returning_of
+        from aiops.layers.l1_cluster.run import Runs
+
+        with self._aiops.store() as store:
+            away = returning_of(Runs(store), self._inventory.cluster, self._aiops.clock)
+        names = [node.name for node in self._nodes if node.name in away]
+        if names:
+            with self._screen.step("reboots", nodes=names) as step:
+                await_returning(doors.prober, self._nodes, away, doors.clock, step.done)
+                step.summary = "begun by a run that was cut off"
+
+    def _acquire(self, lock: "ClusterLock", gate: "Gate") -> "Lock":
         """Take the cluster's lock; without the head that keeps it nothing can be changed, so that is a failure."""
         from aiops.layers.l1_cluster.owner import Owner
 
         try:
-            return lock.acquire(Owner.here(self._events.run))
+            owner, nodes = Owner.here(self._events.run), self._inventory.nodes
+            return succeed(self._screen, lock, owner, self._command, gate, nodes)
         except UnreachableError as error:
             raise FailedError(
                 f"the head `{lock.place}` keeps the cluster's lock and does not answer, "

@@ -20,6 +20,7 @@ from .loss import Loss
 from .phase import Phase
 from .playbook import Played, TaskFailure
 from .render import keep_log, variables_of, write_phase
+from .returning import REBOOT_STARTED
 from .underway import Since, Underway
 from .work import Work
 
@@ -133,6 +134,8 @@ class Turn:
     ) -> dict[str, Verdict]:
         """Run Ansible once, look at its nodes again and judge; those in `reboots` are rebooted on the way."""
         boot_ids = {name: self._survey.facts[name].boot_id for name in reboots}
+        for name, boot_id in boot_ids.items():
+            self._under.events.emit(REBOOT_STARTED, node=name, phase=self._phase.name, boot_id=boot_id)
         works = self._works(targets, before, reboots)
         verdicts = self._admitted(targets, works)
         targets = [node for node in targets if node.name not in verdicts]

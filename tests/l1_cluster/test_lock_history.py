@@ -57,7 +57,9 @@ def test_every_end_of_a_tenure_is_remembered_with_who_ended_it() -> None:
 
 def test_only_after_a_clean_end_nobody_else_can_be_at_work() -> None:
     state, first = remote.decide(remote.empty(), acquire("a", ANN), at(0))
-    assert not first["clean"], "nothing is known of what was before"
+    assert first["clean"], "nobody ever held it"
+    lost, after_repair = remote.decide({**remote.empty(), "torn": True}, acquire("a", ANN), at(0))
+    assert (after_repair["clean"], "torn" in lost) == (False, False)
     state, _ = remote.decide(state, {"verb": "release", "token": "a"}, at(1))
     state, second = remote.decide(state, acquire("b", ANN), at(2))
     assert second["clean"]
@@ -89,6 +91,7 @@ def test_a_state_of_before_there_was_a_history_goes_on() -> None:
 def test_who_only_looks_leaves_no_trace(tmp_path: Path) -> None:
     lock = ClusterLock(FolderKeeper(tmp_path / "lock"))
     assert lock.show() is None
+    assert not lock.release(1)
     assert lock.past() == ()
     assert not (tmp_path / "lock").exists()
 
@@ -98,12 +101,24 @@ def test_the_past_is_told_with_who_holds_it_now(tmp_path: Path) -> None:
     owner = Owner("bob", "ctl2", "boot", "pid:[1]", 7, 1, "r-1")
     lock.acquire(owner, "aiops cluster deploy").release()
     with lock.acquire(replace(owner, run="r-2")) as held:
+        assert held.tenure.clean
         past = lock.past()
         assert [(one.owner.run, one.how) for one in past] == [("r-1", "released"), ("r-2", None)]
         assert past[0].purpose == "aiops cluster deploy"
         assert lock.release(held.epoch, Owner.here("r-3"))
     assert lock.past()[-1].by == Owner.here("r-3")
     assert all(isinstance(one, Past) and json.dumps(one.document()) for one in lock.past())
+
+
+def test_after_a_repair_others_may_be_at_work(tmp_path: Path) -> None:
+    lock = ClusterLock(FolderKeeper(tmp_path))
+    lock.acquire(Owner.here("r-1")).release()
+    (tmp_path / "state.json").write_text("half a st")
+    lock.repair()
+    with lock.acquire(Owner.here("r-2")) as held:
+        assert not held.tenure.clean
+    with lock.acquire(Owner.here("r-3")) as held:
+        assert held.tenure.clean
 
 
 # ---------------------------------------------------------------- which cluster

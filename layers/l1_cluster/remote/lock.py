@@ -145,12 +145,13 @@ def _acquire(state: State, request: Request, now: Dict[str, Any], mine: bool) ->
 def _granted(before: State, after: State, reason: Optional[str], now: Dict[str, Any]) -> Answer:
     """The answer to the new holder: whom it follows, and whether that one gave the lock back by itself."""
     history = before.get("history", [])
+    last = history[-1]["how"] if history else "" if before["epoch"] or before.get("torn") else "released"
     return {
         "answer": "granted",
         "epoch": after["holder"]["epoch"],
         "reason": reason,
         "previous": public(before["holder"], now) if reason else None,
-        "clean": reason is None and bool(history) and history[-1]["how"] == "released",
+        "clean": reason is None and last == "released",
         "cluster": after["cluster"],
         "was": before.get("cluster"),
     }
@@ -213,7 +214,7 @@ def serve(folder: str, request: Request, now: Optional[Dict[str, Any]] = None) -
         except UnreadableError:
             if not (request["verb"] == "release" and request.get("unreadable")):
                 raise
-            _write(folder, path, empty())
+            _write(folder, path, dict(empty(), torn=True))  # whoever held it may be at work still
             return {"answer": "released", "previous": None}
         after, answer = decide(state, request, now if now is not None else clock())
         if after is not state:
