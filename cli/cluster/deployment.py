@@ -12,8 +12,8 @@ from aiops.cli.signals import TerminatedError
 from aiops.layers.core.errors import FailedError, InputError, UnreachableError
 
 from .progress import Progress
-from .succession import succeed
 from .report import exit_code, failure_of, first_reason, plan_lines
+from .succession import succeed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -216,7 +216,7 @@ class Deployment:
 
         try:
             owner, nodes = Owner.here(self._events.run), self._inventory.nodes
-            return succeed(self._screen, lock, owner, self._command, gate, nodes)
+            return succeed(lock, owner, self._command, nodes, gate=gate, screen=self._screen)
         except UnreachableError as error:
             raise FailedError(
                 f"the head `{lock.place}` keeps the cluster's lock and does not answer, "

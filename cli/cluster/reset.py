@@ -27,6 +27,7 @@ from aiops.layers.l0_nodes.nodeset import fold
 
 from .deploy import ForksOption
 from .progress import Progress
+from .succession import succeed
 
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.fleet import Fleet
@@ -172,13 +173,15 @@ class _Reset:
         return Doors(fleet, lambda: self._acquire(fleet), self._confirm, self._members, self._aiops.clock)
 
     def _acquire(self, fleet: "Fleet") -> "Lock":
+        from aiops.layers.l1_cluster.gate import FleetGate
         from aiops.layers.l1_cluster.lock import ClusterLock
         from aiops.layers.l1_cluster.owner import Owner
 
         head = self._inventory.head
         lock = ClusterLock.of(fleet.transport(head) if head else None, self._folder / "lock", self._aiops.clock)
         try:
-            return lock.acquire(Owner.here(self._events.run))
+            owner, nodes = Owner.here(self._events.run), self._inventory.nodes
+            return succeed(lock, owner, self._command, nodes, gate=FleetGate(fleet), screen=self._screen)
         except UnreachableError as error:
             raise FailedError(
                 f"the head `{lock.place}` keeps the cluster's lock and does not answer, "

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def succeed(
-    screen: "Screen", lock: "ClusterLock", owner: "Owner", purpose: str, gate: "Gate", nodes: "Sequence[Node]"
+    lock: "ClusterLock", owner: "Owner", purpose: str, nodes: "Sequence[Node]", *, gate: "Gate", screen: "Screen"
 ) -> "Lock":
     """Take the lock; where the owner before us may still be at work, shut it out of all nodes that answer.
 
     Args:
-        screen: Where it is said.
         lock: The cluster's.
         owner: We.
         purpose: The command, for others to see.
-        gate: Tells nodes our epoch.
         nodes: All of the cluster. One that does not answer now is told before the first step on it.
+        gate: Tells nodes our epoch.
+        screen: Where it is said.
 
     Raises:
         ConflictError: Another holds it, or the head is another cluster's.
