@@ -181,14 +181,14 @@ class Clearance:
             asked = since.get(name)
             if asked is not None:
                 self._draining.tell_drained(name, self._phase, now - asked)
+        if decision.resume:
+            self._release(decision.resume)
         refused = dict(decision.refused)
         for name, reason in self._hold(decision.drain, self._why).items():
             refused[name] = f"it needs a reboot and could not be set draining: {reason}"
         self._queue = replace(
             self._queue, candidates=tuple(one for one in self._queue.candidates if one.node not in refused)
         )
-        if decision.resume:
-            self._release(decision.resume)
         return Cleared(frozenset(decision.go), refused)
 
     def _look(self, names: Sequence[str]) -> dict[str, Standing]:
@@ -227,6 +227,8 @@ class Clearance:
         if told == self._told:
             return
         self._told = told
+        if not told:
+            return
         self._draining.tell_awaited(
             self._phase,
             "; ".join(f"{node}: {running(work)}" for node, work, _ in waiting),

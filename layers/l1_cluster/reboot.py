@@ -119,14 +119,21 @@ def advance(queue: Queue, standings: Mapping[str, Standing], limits: Limits, now
             go.append(candidate.node)
     held = sum(Hold.of(standings.get(name)) is not None for name in go)
     out = queue.kept + len(returning) + held + sum(one.held for one in staying)
-    drain = []
-    for index, one in enumerate(staying):
-        if out < limits.at_once and one.since is None and _in_service(standings.get(one.node)):
-            staying[index] = replace(one, since=now, held=True)
-            drain.append(one.node)
-            out += 1
-    decision = Decision(tuple(drain), tuple(go), refused, resume, late)
+    drain = _next(staying, standings, limits.at_once - out)
+    staying = [replace(one, since=now, held=True) if one.node in drain else one for one in staying]
+    decision = Decision(drain, tuple(go), refused, resume, late)
     return replace(queue, candidates=tuple(staying), returning=returning), decision
+
+
+def _next(candidates: Sequence[Candidate], standings: Mapping[str, Standing], places: int) -> tuple[str, ...]:
+    """The nodes to be drained next: those with the least work first, so that none waits behind a long job."""
+    ready = []
+    for one in candidates:
+        standing = standings.get(one.node)
+        if one.since is None and standing is not None and standing.state == "in_service":
+            ready.append((len(standing.work), one.node))
+    ready.sort(key=lambda pair: pair[0])
+    return tuple(node for _, node in ready[: max(0, places)])
 
 
 def _returns(
@@ -172,10 +179,6 @@ def _verdict(candidate: Candidate, standing: Standing | None, limits: Limits, no
         return "it was given work again by somebody else while it drained; it was not rebooted"
     work = running(standing.work) or "what ran on it has not ended yet"
     return f"it was not drained in {_spell(limits.drain_seconds)}: {work}; it stays draining and was not rebooted"
-
-
-def _in_service(standing: Standing | None) -> bool:
-    return standing is not None and standing.state == "in_service"
 
 
 def running(words: Sequence[str]) -> str:

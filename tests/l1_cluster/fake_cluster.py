@@ -22,6 +22,7 @@ from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Connection, Node
 from aiops.layers.l1_cluster.deploy import deploy
 from aiops.layers.l1_cluster.doors import Deployed, Doors, HeldLock, Request
+from aiops.layers.l1_cluster.draining import Workload
 from aiops.layers.l1_cluster.gate import STALE
 from aiops.layers.l1_cluster.observation import DIGESTS, REBOOT_MARKER, STAT, UNITS
 from aiops.layers.l1_cluster.phase import read_phases
@@ -151,6 +152,7 @@ class World:
         self.kernels: dict[str, str] = {}
         self.confirmed = True
         self.plans: list[Plan] = []
+        self.workloads: list[Workload] = []
 
     @property
     def inventory(self) -> Inventory:
@@ -329,6 +331,7 @@ class World:
             confirm=self.confirm,
             clock=self.clock,
             here=("machine", here) if here else None,
+            workloads=tuple(self.workloads),
         )
         inventory = self.inventory
         request = Request(

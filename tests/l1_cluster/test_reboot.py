@@ -64,6 +64,12 @@ def test_nodes_that_nobody_serves_go_at_once_and_take_no_place() -> None:
     assert decision.drain == ("serving",)
 
 
+def test_nodes_with_the_least_work_come_first() -> None:
+    working = [Standing("in_service", work=tuple(f"job {number}" for number in range(count))) for count in (2, 0, 1)]
+    _, decision = advance(candidates("a", "b", "c"), dict(zip("abc", working, strict=True)), Limits(2, 60.0), 0.0)
+    assert decision.drain == ("b", "c")
+
+
 def test_a_deadline_names_what_still_runs() -> None:
     queue = Queue((Candidate("a", since=0.0, held=True),))
     queue, decision = advance(queue, {"a": BUSY}, LIMITS, 599.9)

@@ -1,6 +1,6 @@
 """Somebody who runs work on nodes, in memory; held to the same contract as Slurm."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiops.layers.core.errors import FailedError
 from aiops.layers.l0_nodes.node import Node
@@ -17,11 +17,11 @@ class FakeWorkload:
         self.work: dict[str, list[str]] = {}
         self.reasons: dict[str, str] = {}
         self.down: set[str] = set()
-        self.sessions = dict.fromkeys(names, 0)
-        self.reporting: set[str] = set(names)
+        self.session: Callable[[str], str | None] = lambda _: "1"
+        self.acts: list[tuple[str, tuple[str, ...]]] = []
         self.silent = False
         self.refusing = False
-        self.drained_most = 0
+        self.out_most = 0
 
     def standings(self, nodes: Sequence[Node]) -> Mapping[str, Standing]:
         if self.silent:
@@ -29,7 +29,7 @@ class FakeWorkload:
         return {node.name: self._standing(node.name) for node in nodes if node.name in self.names}
 
     def _standing(self, name: str) -> Standing:
-        session = str(self.sessions[name]) if name in self.reporting else None
+        session = self.session(name)
         work = tuple(self.work.get(name, ()))
         if name in self.down:
             return Standing("down", "Not responding", (), session)
@@ -43,10 +43,12 @@ class FakeWorkload:
             ours = self.reasons.get(node.name, PREFIX).startswith(PREFIX)
             if ours and node.name in self.names and node.name not in self.down:
                 self.reasons[node.name] = reason
-        self.drained_most = max(self.drained_most, len(self.reasons))
+        self.acts.append(("drain", tuple(node.name for node in nodes)))
+        self.out_most = max(self.out_most, len(self.reasons))
 
     def resume(self, nodes: Sequence[Node]) -> None:
         self._answer()
+        self.acts.append(("resume", tuple(node.name for node in nodes)))
         for node in nodes:
             if self.reasons.get(node.name, "").startswith(PREFIX):
                 del self.reasons[node.name]

@@ -1,0 +1,259 @@
+"""A deploy and those who run work on its nodes: nobody's work is cut off, and what was held is given back."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.l1_cluster.fake_cluster import DRIVER, KERNEL, World, outcomes
+from tests.support.fake_workload import FakeWorkload
+
+from aiops.layers.core.errors import ConflictError
+from aiops.layers.l1_cluster.observation import REBOOT_MARKER
+from aiops.layers.l1_cluster.reboot import RETURN_SECONDS, UNKNOWN_SECONDS
+from aiops.layers.l1_cluster.rollout import Share
+
+ONE = DRIVER.replace("after: [kernel]\n", "")
+FIRST = KERNEL.replace("after: [base]\n", "")
+AFTER = """
+phase: after
+after: [driver]
+resources: [{file: /etc/after, content: x}]
+"""
+
+
+class Busy(FakeWorkload):
+    """Runs work on `w1` and `w2` of a fake cluster; a reboot under work is an error of the test."""
+
+    def __init__(self, world: World, *names: str) -> None:
+        super().__init__(*names)
+        self.world = world
+        self.session = lambda name: f"boot {world.hosts[name].boots}"
+        self.until: dict[str, float] = {}
+        self.cut: Callable[[str], None] = lambda moment: None
+        world.workloads.append(self)
+        world.on = self.watch
+
+    def watch(self, moment: str) -> None:
+        for name in [name for name, until in self.until.items() if self.world.clock.seconds >= until]:
+            self.work.pop(name, None)
+            del self.until[name]
+        name = moment.removeprefix("services ")
+        if name in self.names and self.world.applied[-1][0] in {"kernel", "driver"}:
+            assert not self.work.get(name), f"{name} was changed under its work"
+            assert name in self.reasons or name in self.down, f"{name} was changed in service"
+        self.cut(moment)
+
+    def standings(self, nodes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        self.watch("look")
+        return super().standings(nodes)
+
+    def run(self, name: str, job: str, seconds: float) -> None:
+        self.work[name] = [job]
+        self.until[name] = self.world.clock.seconds + seconds
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+def busy(world: World) -> Busy:
+    return Busy(world, "w1", "w2")
+
+
+def boots(world: World) -> dict[str, int]:
+    return {name: host.boots for name, host in world.hosts.items()}
+
+
+def test_nodes_in_service_are_drained_one_by_one_and_given_back(world: World, busy: Busy) -> None:
+    done = world.deploy(ONE, AFTER)
+    assert done.ledger.ok
+    assert boots(world) == {"head": 0, "w1": 1, "w2": 1}
+    assert busy.out_most == 1
+    assert busy.reasons == {}
+    assert busy.acts == [("drain", ("w1",)), ("resume", ("w1",)), ("drain", ("w2",)), ("resume", ("w2",))]
+    assert [phase for phase, _ in world.applied] == ["driver", "driver", "after"]
+    for name in ("w1", "w2"):
+        kinds = [one for one in world.kinds(name) if one.startswith(("node_dr", "node_res", "reboot_f"))]
+        assert kinds == ["node_draining", "node_drained", "reboot_finished", "node_resumed"]
+    (first, _) = [event for event in world.events if event.kind == "node_draining"]
+    assert first.data["reason"] == "aiops: reboot in driver, run r-1: the driver has changed"
+
+
+def test_a_job_is_waited_for_and_named(world: World, busy: Busy) -> None:
+    busy.run("w1", "job 42 of alice", 900.0)
+    busy.run("w2", "job 43 of bob", 30.0)
+    done = world.deploy(ONE)
+    assert done.ledger.ok
+    assert 900 <= world.clock.seconds < 960
+    awaited = [event for event in world.events if event.kind == "drain_awaited"]
+    assert any(one.message == "w1: it runs job 42 of alice" for one in awaited)
+    assert awaited[0].data["draining"][0]["until"] == "2026-11-21T21:00:00Z"
+    assert busy.reasons == {}
+
+
+def test_nodes_with_no_work_go_first(world: World, busy: Busy) -> None:
+    busy.run("w1", "job 42 of alice", 300.0)
+    world.deploy(ONE)
+    assert [nodes for phase, nodes in world.applied] == [("w2",), ("w1",)]
+
+
+def test_a_job_that_does_not_end_fails_its_node_which_stays_draining(world: World, busy: Busy) -> None:
+    busy.work["w1"] = ["job 42 of alice"]
+    done = world.deploy(ONE, AFTER)
+    (failure,) = done.ledger.failures
+    assert (failure.node, failure.phase, failure.item) == ("w1", "driver", "reboot")
+    assert failure.reason == (
+        "it was not drained in 60 min: it runs job 42 of alice; it stays draining and was not rebooted"
+    )
+    assert boots(world) == {"head": 0, "w1": 0, "w2": 1}
+    assert "/etc/driver" not in world.hosts["w1"].files
+    assert busy.reasons == {"w1": "aiops: reboot in driver, run r-1: the driver has changed"}
+    assert outcomes(done)["after"] == {"head": "changed", "w1": "blocked", "w2": "changed"}
+    busy.work.clear()
+    assert world.deploy().ledger.ok
+    assert boots(world)["w1"] == 1
+    assert busy.reasons == {}
+
+
+def test_nodes_that_do_not_serve_yet_are_rebooted_all_at_once(world: World) -> None:
+    busy = Busy(world, "w1")
+    busy.down.add("w1")
+    assert world.deploy(ONE).ledger.ok
+    assert world.applied == [("driver", ("w1", "w2"))]
+    assert busy.acts == []
+
+
+def test_what_is_in_service_waits_for_no_others_work(world: World, busy: Busy) -> None:
+    """What needs no reboot, and what serves nobody, is done while the first nodes drain."""
+    busy.names.remove("w2")
+    busy.run("w1", "job 42 of alice", 300.0)
+    world.deploy(FIRST)
+    assert world.applied == [("kernel", ("head", "w2")), ("kernel", ("w1",))]
+    assert world.deploy().ledger.ok
+
+
+def test_a_node_drained_by_somebody_else_is_rebooted_and_stays_drained(world: World, busy: Busy) -> None:
+    busy.reasons["w1"] = "bad fan"
+    done = world.deploy(ONE)
+    assert done.ledger.ok
+    assert boots(world) == {"head": 0, "w1": 1, "w2": 1}
+    assert busy.reasons == {"w1": "bad fan"}
+
+
+def test_a_node_that_fails_stays_drained_and_says_why(world: World, busy: Busy) -> None:
+    world.failing["driver", "w1"] = "Unable to locate package"
+    done = world.deploy(ONE)
+    assert [one.node for one in done.ledger.failures] == ["w1"]
+    assert busy.reasons == {"w1": "aiops: reboot in driver, run r-1: failed: Unable to locate package"}
+    assert boots(world)["w2"] == 1  # and it holds up no other
+    world.failing.clear()
+    assert world.deploy().ledger.ok
+    assert busy.reasons == {}
+
+
+def test_nobody_knows_what_runs_there(world: World, busy: Busy) -> None:
+    busy.silent = True
+    done = world.deploy(ONE)
+    assert {one.node for one in done.ledger.failures} == {"w1", "w2"}
+    assert all("nobody can say what runs on it: it does not answer" in one.reason for one in done.ledger.failures)
+    assert boots(world) == {"head": 0, "w1": 0, "w2": 0}
+    assert UNKNOWN_SECONDS <= world.clock.seconds < UNKNOWN_SECONDS + 10
+    busy.silent = False
+    assert world.deploy().ledger.ok
+
+
+def test_one_that_refuses_to_drain_is_told(world: World, busy: Busy) -> None:
+    busy.refusing = True
+    done = world.deploy(ONE)
+    assert {one.reason for one in done.ledger.failures} == {
+        "it needs a reboot and could not be set draining: Fake: it refuses"
+    }
+    assert boots(world) == {"head": 0, "w1": 0, "w2": 0}
+
+
+def test_a_node_that_is_not_heard_of_after_its_reboot_stays_drained(world: World, busy: Busy) -> None:
+    busy.session = lambda name: None if world.hosts[name].boots and name == "w1" else f"boot {world.hosts[name].boots}"
+    done = world.deploy(ONE)
+    (failure,) = done.ledger.failures
+    assert (failure.node, failure.phase) == ("w1", "resume")
+    assert failure.reason == "Fake has not heard of it since it was rebooted; it stays drained"
+    assert world.clock.seconds < 3 * RETURN_SECONDS
+    assert set(busy.reasons) == {"w1"}
+    busy.session = lambda name: "back"
+    done = world.deploy()
+    assert done.ledger.ok
+    assert outcomes(done)["resume"] == {"w1": "changed"}
+    assert busy.reasons == {}
+    assert boots(world) == {"head": 0, "w1": 1, "w2": 1}
+
+
+def test_a_node_that_another_deploy_held_for_another_phase_is_not_given_back(world: World, busy: Busy) -> None:
+    assert world.deploy(ONE).ledger.ok
+    busy.reasons["w1"] = "aiops: reboot in base, run r-0: the kernel has changed"
+    busy.reasons["w2"] = "aiops: health found uncorrectable errors"
+    assert world.deploy().ledger.ok
+    assert set(busy.reasons) == {"w1", "w2"}
+
+
+def test_the_machine_aiops_runs_on_is_drained_and_not_rebooted(world: World, busy: Busy) -> None:
+    done = world.deploy(ONE, here="boot-w1-0")
+    (failure,) = done.ledger.failures
+    assert "reboot it yourself" in failure.reason
+    assert boots(world) == {"head": 0, "w1": 0, "w2": 1}
+    assert set(busy.reasons) == {"w1"}
+    world.hosts["w1"].boots += 1
+    world.hosts["w1"].files.pop(REBOOT_MARKER)
+    assert world.deploy().ledger.ok
+    assert busy.reasons == {}
+
+
+def test_one_reboot_serves_two_phases_where_all_may_be_out_together(world: World, busy: Busy) -> None:
+    assert world.deploy(FIRST, DRIVER, batch=Share(2)).ledger.ok
+    assert boots(world) == {"head": 1, "w1": 1, "w2": 1}
+    assert busy.out_most == 2
+    assert busy.reasons == {}
+
+
+def test_where_not_all_may_be_out_together_each_phase_reboots_for_itself(world: World, busy: Busy) -> None:
+    done = world.deploy(FIRST, DRIVER)
+    assert busy.out_most <= 2
+    assert {one.reason for one in done.ledger.failures} == {"it needs a second reboot; deploy again"}
+    assert boots(world) == {"head": 1, "w1": 1, "w2": 1}
+    assert world.deploy().ledger.ok
+    assert busy.reasons == {}
+
+
+def test_so_many_at_once_as_was_asked_for(world: World, busy: Busy) -> None:
+    assert world.deploy(ONE, batch=Share(1)).ledger.ok
+    assert busy.out_most == 1
+    assert busy.reasons == {}
+
+
+@pytest.mark.parametrize("number", range(1, 14))
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ConflictError("lost", code="lock.lost")])
+def test_cut_off_anywhere_the_same_deploy_goes_on_and_gives_all_back(
+    world: World, busy: Busy, number: int, error: BaseException
+) -> None:
+    busy.run("w1", "job 42 of alice", 100.0)
+    seen = 0
+
+    def cut(moment: str) -> None:
+        nonlocal seen
+        if moment == "look" or moment.startswith(("apply", "services", "guard")):
+            seen += 1
+            if seen == number * 2:
+                raise error
+
+    busy.cut = cut
+    with pytest.raises(type(error)):
+        world.deploy(ONE, AFTER)
+    busy.cut = lambda moment: None
+    before = boots(world)
+    done = world.deploy()
+    assert done.ledger.ok
+    assert busy.reasons == {}
+    assert all(count <= 1 + before[name] for name, count in boots(world).items())
+    assert world.hosts["w1"].boots == world.hosts["w2"].boots == 1
+    assert not world.deploy().plan.changed_phases
