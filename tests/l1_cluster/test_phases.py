@@ -260,6 +260,21 @@ def test_a_node_never_reached_waits_in_slurm_conf_as_down() -> None:
     assert gres[-2] == "NodeName=gpu02 Name=gpu File=/dev/nvidia[0-7]"
 
 
+def test_a_device_that_fell_off_the_bus_changes_no_file() -> None:
+    accelerators = {"vendor": "nvidia", "count": 8}
+    for shown in (EIGHT, (replace(EIGHT[0], count=7),), (), None):
+        facts = replace(MACHINE, bus_accelerators=shown)
+        cluster = a_cluster(MACHINE, a_node("gpu03", "workers", facts, "10.0.0.13", accelerators=accelerators))
+        assert " Gres=gpu:8 " in node_lines(cluster)[2]
+        gres = text(wanted("scheduler", cluster, "head"), "/etc/slurm/gres.conf").splitlines()
+        assert gres[-1] == "NodeName=gpu03 Name=gpu File=/dev/nvidia[0-7]"
+
+
+def test_a_worker_of_the_ssh_engine_gets_nothing_of_slurm() -> None:
+    cluster = a_cluster(MACHINE, a_node("new01", "workers", MACHINE, "10.0.0.13", engine="ssh"))
+    assert wanted("scheduler", cluster, "new01") == {"service:slurmd": Service("slurmd", enabled=False, running=False)}
+
+
 def test_devices_of_other_vendors_are_counted_and_one_device_has_no_range() -> None:
     one = replace(MACHINE, bus_accelerators=(replace(EIGHT[0], count=1),))
     other = replace(MACHINE, bus_accelerators=(replace(EIGHT[0], vendor="ascend"),))
