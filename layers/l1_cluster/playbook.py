@@ -14,6 +14,7 @@ from typing import Any
 from aiops.layers.core.errors import FailedError
 
 from .guardian import MARK, end_ansible, kill_marked
+from .reason import reason_of, short, tail_of
 
 TASK_SECONDS = 2000
 """After so long a task has failed on its node, so that one that never ends holds up none. A reboot may take 1800."""
@@ -24,9 +25,6 @@ IDLE_SECONDS = 2400.0
 
 _POLL_SECONDS = 0.2
 _JOIN_SECONDS = 10.0
-_TAIL_LINES = 5
-_LINE_LENGTH = 400
-_NO_REASON = "no reason was given"
 _LOST = "the connection to it was lost"
 _FORCED = {
     "ANSIBLE_CALLBACKS_ENABLED": "awx_display",  # none but ansible-runner's own
@@ -278,43 +276,6 @@ def _failed_item(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return next((item for item in items if item.get("failed") or item.get("unreachable")), None)
 
 
-def reason_of(result: Mapping[str, Any]) -> str:
-    """The real reason in a failed task's result, in one line. Pure."""
-    if "censored" in result:
-        return "it failed, and its output is hidden because it may hold a secret"
-    message = str(result.get("msg") or "").removeprefix("Task failed: ").strip()
-    output = f"{result.get('stderr') or result.get('module_stderr') or ''}\n{result.get('stdout') or ''}\n{message}"
-    told = [line.strip() for line in output.splitlines() if line.strip().startswith("E: ")]
-    if told:
-        reason = told[0].removeprefix("E: ")
-    elif not message or message.startswith(("non-zero return code", "MODULE FAILURE", "Module result deser")):
-        lines = [line.strip() for line in output.splitlines() if _tells(line)]
-        reason = next((line for line in reversed(lines) if line not in message), message) or _NO_REASON
-    else:
-        reason = next((line.strip() for line in message.splitlines() if line.strip()), _NO_REASON)
-    item = result.get("item")
-    name = item.get("path") or item.get("name") if isinstance(item, Mapping) else None
-    return _short(f"{name}: {reason}" if name and str(name) not in reason else reason)
-
-
-def tail_of(result: Mapping[str, Any]) -> tuple[str, ...]:
-    """The last lines of a failed task's output. Pure."""
-    if "censored" in result:
-        return ()
-    parts = (result.get(key) or "" for key in ("stdout", "module_stdout", "stderr", "module_stderr", "msg"))
-    lines = [line.rstrip() for part in parts for line in str(part).splitlines() if _tells(line)]
-    return tuple(_short(line) for line in lines[-_TAIL_LINES:])
-
-
-def _tells(line: str) -> bool:
-    """Whether a line says something; ssh and Ansible have words that come with every failure."""
-    return bool(line.strip()) and not line.startswith("Shared connection to ") and line != "non-zero return code"
-
-
-def _short(line: str) -> str:
-    return line if len(line) <= _LINE_LENGTH else f"{line[: _LINE_LENGTH - 1]}…"
-
-
 def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8", "replace")
@@ -326,4 +287,4 @@ def _last_error(log: str) -> str | None:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("[ERROR]", "ERROR!"))]
     found = errors[-1] if errors else (lines[-1] if lines else None)
-    return _short(found.removeprefix("[ERROR]: ").removeprefix("ERROR! ")) if found else None
+    return short(found.removeprefix("[ERROR]: ").removeprefix("ERROR! ")) if found else None

@@ -24,7 +24,8 @@ from aiops.layers.l1_cluster.gate import interpreter, refused
 from aiops.layers.l1_cluster.guardian import kill_marked
 from aiops.layers.l1_cluster.observation import FileState, Observation, PackageState, UnitState, restart_marker
 from aiops.layers.l1_cluster.phase import read_phases, shipped_phases
-from aiops.layers.l1_cluster.playbook import IDLE_SECONDS, Playbook, TaskFailure, reason_of, tail_of
+from aiops.layers.l1_cluster.playbook import IDLE_SECONDS, Playbook, TaskFailure
+from aiops.layers.l1_cluster.reason import reason_of, tail_of
 from aiops.layers.l1_cluster.remote.fence import EPOCH, FOLDER, build_gate, raise_to
 from aiops.layers.l1_cluster.render import (
     GROUPS,
@@ -228,6 +229,19 @@ def test_a_plan_is_written_only_into_an_empty_folder(tmp_path: Path) -> None:
             {"msg": "non-zero return code", "stdout": "/a: no space\nShared connection to 10.0.0.1 closed.\n"},
             "/a: no space",
         ),
+        (
+            {
+                "msg": "'/usr/bin/apt-get install x' failed: E: Sub-process /usr/bin/dpkg returned an error code (1)\n",
+                "stderr": "E: Sub-process /usr/bin/dpkg returned an error code (1)\n",
+                "stdout": "Unpacking x ...\r\ndpkg: error processing archive /x.deb (--unpack):\r\n"
+                " cannot copy extracted data for './y' to '/y.dpkg-new':\r\n"
+                " failed to write (No space left on device)\r\nErrors were encountered while processing:\r\n x.deb\r\n",
+            },
+            (
+                "error processing archive /x.deb (--unpack): cannot copy extracted data for './y' to '/y.dpkg-new': "
+                "failed to write (No space left on device)"
+            ),
+        ),
         ({"censored": "hidden", "msg": "canary"}, "it failed, and its output is hidden"),
         ({}, "no reason was given"),
         ({"msg": "x" * 1000}, "x" * 399 + "…"),
@@ -242,6 +256,8 @@ def test_the_reason_is_the_module_s_own_in_one_line(result: dict[str, Any], expe
 
 def test_the_tail_has_the_last_lines() -> None:
     assert tail_of({"stdout": "\n".join("abcdefg"), "stderr": "E: h"}) == ("d", "e", "f", "g", "E: h")
+    assert tail_of({"stderr": "E: h", "msg": "it failed: E: h"}) == ("E: h",)
+    assert tail_of({"msg": "why"}) == ("why",)
 
 
 @pytest.fixture
