@@ -96,7 +96,7 @@ def build_bundle(home: Path, output: Path, request: Request, events: EventStream
         if present is None:
             draft.seal(key, clock.now())
             draft.write(work)
-            bundle = _sign(work, draft, request, key, clock)
+            bundle = sign_bundle(work, draft, request, key, clock)
             events.emit("bundle_signed", fingerprint=key.public.fingerprint)
             put_in_place(work, output)
             bundle = replace(bundle, path=output)
@@ -246,7 +246,7 @@ def _same(home: Path, output: Path, content: str, key: SigningKey) -> Bundle | N
     return present
 
 
-def _sign(work: Path, draft: Draft, request: Request, key: SigningKey, clock: Clock) -> Bundle:
+def sign_bundle(work: Path, draft: Draft, request: Request, key: SigningKey, clock: Clock) -> Bundle:
     """Write the manifest, its signature and the list of sums."""
     manifest = Manifest(
         clock.now().isoformat(timespec="seconds").replace("+00:00", "Z"),
