@@ -41,10 +41,9 @@ def serve(
         bundle.require_whole()
         step.summary = f"{len(bundle.manifest.artefacts)} files, {bundle.size // 2**20} MiB"
     serving = Serving(bundle, place, lambda: screen.live(_count(serving)))
-    with serving:
+    with serving, contextlib.suppress(KeyboardInterrupt, TerminatedError):  # the one way this ends: no failure
         _tell(screen, bundle, place)
-        with contextlib.suppress(KeyboardInterrupt, TerminatedError):  # the one way this ends: no failure
-            threading.Event().wait()
+        threading.Event().wait()
     screen.note(f"ended; {_count(serving)}")
     return 0
 

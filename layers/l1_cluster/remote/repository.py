@@ -39,7 +39,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def send_head(self) -> Optional[BinaryIO]:
         """The file that is asked for, opened; nothing but a plain file in the folder is one."""
         root = os.path.realpath(self.directory)
-        path = os.path.realpath(self.translate_path(self.path))
+        asked = self.translate_path(self.path)
+        path = "" if "\0" in asked else os.path.realpath(asked)
         if not path.startswith(root + os.sep) or not os.path.isfile(path):
             self.send_error(404, "there is no such file")
             return None
