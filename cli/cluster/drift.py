@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aiops.cli.app import App
+from aiops.cli.cell import clean
 from aiops.cli.exit import Exit, worst
 from aiops.cli.options import (
     InventoryArgument,
@@ -142,18 +143,28 @@ def _show(screen: Screen, inventory: "Inventory", report: "Report", commands: "C
             screen.line("")
             screen.line(f"{fold(one.nodes)}: {one.what}  (- expected, + found)")
             for line in one.lines:
-                screen.line(f"  {line}")
+                screen.line(f"  {clean(line)}")
     mends = list(repairs(report.drifts, commands))
     if mends:
         screen.line("")
         screen.line("repair")
         for nodes, words in mends:
             screen.line(f"  {fold(nodes)}: {words}")
-    if report.alone:
+    _remark(screen, report)
+
+
+def _remark(screen: Screen, report: "Report") -> None:
+    """What limits the answer, and how to see more."""
+    from aiops.layers.l0_nodes.nodeset import fold
+
+    if report.alone or report.strangers:
         screen.note("")
+    if report.alone:
         screen.note(f"not compared, for nobody else is in the same groups: {fold(report.alone)}")
+    if report.strangers:
+        screen.note(f"what {fold(report.strangers)} has never told is taken from its group, for files that list nodes")
     if not screen.verbose and any(one.what.startswith("file:") and "sha256" in one.found for one in report.drifts):
-        screen.hint("the lines that differ: the same command with `-v`")
+        screen.hint("see the lines that differ: the same command with `-v`")
 
 
 def _summary(inventory: "Inventory", report: "Report", *, simulated: bool) -> str:
@@ -175,6 +186,7 @@ def _document(inventory: "Inventory", report: "Report", *, simulated: bool) -> d
         "drifted": list(report.having("drift")),
         "unknown": list(report.having("unknown")),
         "not_compared": list(report.alone),
+        "never_answered": list(report.strangers),
         "findings": [one.document() for one in report.drifts],
     }
 

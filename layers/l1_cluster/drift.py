@@ -60,6 +60,7 @@ class Evidence:
         traits: By node and name, of every node that answered; others than `nodes` help to compare.
         groups: By node: equal values are one group.
         mismatches: Why the parts of a driver do not fit together, by node.
+        strangers: Nodes that have never answered; files that list nodes rest on what they are taken to be.
     """
 
     nodes: tuple[str, ...]
@@ -68,6 +69,7 @@ class Evidence:
     traits: Mapping[str, Mapping[str, Trait]] = field(default_factory=dict)
     groups: Mapping[str, Hashable] = field(default_factory=dict)
     mismatches: Mapping[str, str] = field(default_factory=dict)
+    strangers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,13 @@ class Report:
 
     Attributes:
         alone: Nodes that answered and have nobody in their group to be compared with.
+        strangers: See `Evidence`.
     """
 
     nodes: tuple[str, ...]
     drifts: tuple[Drift, ...]
     alone: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
 
     def having(self, verdict: Verdict) -> tuple[str, ...]:
         """The nodes of which something has this verdict."""
@@ -106,6 +110,7 @@ def judge(evidence: Evidence, commands: Commands) -> Report:
         evidence.nodes,
         tuple(sorted(repaired, key=lambda one: one.verdict != "drift")),
         tuple(node for node in compared.alone if node in chosen),
+        evidence.strangers,
     )
 
 

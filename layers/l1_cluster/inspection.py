@@ -103,11 +103,16 @@ class Inspection:
                 and node.name not in mended
                 and (reason := facts[node.name].driver_mismatch) is not None
             },
+            strangers=self._strangers(),
         )
 
     @property
     def _inventory(self) -> tuple[Node, ...]:
         return self.scope.inventory.nodes
+
+    def _strangers(self) -> tuple[str, ...]:
+        known = self.survey.recall()
+        return tuple(node.name for node in self._inventory if node.name not in known)
 
     def _ask(self) -> dict[str, AiopsError]:
         names = [phase.name for phase in self.scope.phases]

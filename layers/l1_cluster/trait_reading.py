@@ -11,27 +11,19 @@ from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
 
 from .disk_layout import disks
+from .privilege import PRIVILEGE_ASKS, privileged_users, sudoers
 from .trait import Trait, plain
-
-PRIVILEGED = ("root", "sudo", "wheel", "admin", "docker", "lxd")
-"""Groups whose members are root, or can make themselves so."""
 
 _DMI = "/sys/class/dmi/id"
 _INFINIBAND = "/sys/class/infiniband"
 _NVME = "/sys/class/nvme"
 _BMC = "/sys/bus/platform/devices"
-_PASSWD = "/etc/passwd"  # noqa: S105 - a path
-_SUDOERS = "/etc/sudoers"
 _BYTES = 1_048_576
 _NO_FILE = "No such file or directory"
-_PASSWD_FIELDS = 7
-_GROUP_FIELDS = 4
-_MISSING_KEY = 2
-_DIGEST = 64
 
 BOARD, CHIPS, CPU = "trait.board", "trait.chips", "cpu.model"
 OFED, DISKS, PACKAGES = "trait.ofed", "trait.disks", "trait.packages"
-SUDOERS, ACCOUNTS, TIME = "trait.sudoers", "trait.accounts", "trait.time"
+TIME = "trait.time"
 
 TRAIT_ASKS = (
     Ask(
@@ -64,8 +56,7 @@ TRAIT_ASKS = (
         timeout=10.0,
         max_bytes=_BYTES,
     ),
-    Ask(SUDOERS, ("find", "-L", _SUDOERS, f"{_SUDOERS}.d", "-type", "f", "-exec", "sha256sum", "{}", "+")),
-    Ask(ACCOUNTS, ("getent", "group", *PRIVILEGED), (_PASSWD,), timeout=10.0, max_bytes=_BYTES),
+    *PRIVILEGE_ASKS,
     Ask(TIME, ("chronyc", "-c", "-N", "sources", "-a")),
 )
 """Beside the facts, which are asked with them. All of it is read, nothing is changed."""
@@ -232,44 +223,6 @@ def _packages(record: Record, facts: Facts) -> Trait | None:
     return Trait("packages", items, _release(facts), whole=True)
 
 
-def _sudoers(record: Record, _facts: Facts) -> Trait:
-    """The files that sudo reads, by digest: what is in them stays on the node."""
-    answer = record.answer(SUDOERS)
-    if answer.exit_status == 1 and all(line.endswith(_NO_FILE) for line in answer.stderr.strip().splitlines()):
-        text = answer.stdout
-    else:
-        text = said(answer)
-    items = {}
-    for line in text.splitlines():
-        digest, _, path = line.removeprefix("\\").partition("  ")
-        name = path.rpartition("/")[2]
-        if len(digest) != _DIGEST or not path:
-            raise UnreadableError(f"sha256sum says `{line[:80]}`")
-        if path == _SUDOERS or not ("." in name or name.endswith("~")):  # sudo skips these in sudoers.d
-            items[path] = f"sha256 {digest[:12]}"
-    return Trait("sudoers", items, whole=True)
-
-
-def _accounts(record: Record, _facts: Facts) -> Trait:
-    """Who is root by number, and who is in a group that can become root."""
-    answer = record.answer(ACCOUNTS)
-    if answer.exit_status != _MISSING_KEY:  # some of the groups are nowhere
-        said(answer)
-    accounts = [line.split(":") for line in file(answer, _PASSWD).splitlines()]
-    accounts = [one for one in accounts if len(one) == _PASSWD_FIELDS]
-    if not accounts:
-        raise UnreadableError(f"{_PASSWD} has no account")
-    items = dict.fromkeys((f"{one[0]} with uid 0" for one in accounts if one[2] == "0"), "")
-    for line in answer.stdout.splitlines():
-        fields = line.split(":")
-        if len(fields) != _GROUP_FIELDS:
-            raise UnreadableError(f"getent says `{line[:80]}`")
-        members = {name for name in fields[3].split(",") if name}
-        members |= {one[0] for one in accounts if one[3] == fields[2]} - {"root"}
-        items |= dict.fromkeys((f"{name} in {fields[0]}" for name in sorted(members)), "")
-    return Trait("privileged users", items, whole=True)
-
-
 def _time(record: Record, _facts: Facts) -> Trait:
     """The sources chronyd has now, whatever its files say; none where it does not run."""
     answer = record.answer(TIME)
@@ -296,8 +249,8 @@ _READERS: Mapping[str, Callable[[Record, Facts], Trait | None]] = {
     "OFED": _ofed,
     "disk layout": _layout,
     "packages": _packages,
-    "sudoers": _sudoers,
-    "privileged users": _accounts,
+    "sudoers": lambda record, _facts: sudoers(record),
+    "privileged users": lambda record, _facts: privileged_users(record),
     "time sources": _time,
 }
 
