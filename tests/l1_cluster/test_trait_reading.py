@@ -138,6 +138,7 @@ WHOLE = {
         PACKAGES, 0, "jq\t1.7.1\tii \nlibc6:amd64\t2.39\thi \ngone\t1\trc \nold\t\tun \nhalf\t2\tiF \ntorn\t3\tiU \n"
     ),
     SUDOERS: Answer(
+        SUDOERS,
         0,
         "".join(f"{letter * 64}  /etc/{path}\n" for letter, path in (("a", "sudoers"), ("b", "sudoers.d/90-bob")))
         + f"{'c' * 64}  /etc/sudoers.d/90-bob.dpkg-old\n{'d' * 64}  /etc/sudoers.d/x~\n",
