@@ -45,6 +45,8 @@ def deploy(request: Request, doors: Doors, secrets: Secrets, events: EventStream
         if plan.changed_phases and not doors.confirm(plan):
             return Deployed(plan, under.ledger, declined=True)
         secrets.keep()
+        if doors.members is not None:
+            doors.members.keep(under.living)
         stop = Course(under, lock).run()
         recheck(under)
         return Deployed(plan, under.ledger, stop=stop)

@@ -16,6 +16,7 @@ from .bundle.offer import Offer
 from .draining import Workload
 from .gate import Gate
 from .ledger import Ledger
+from .member import Members
 from .phase import Phase
 from .plan import Plan
 from .playbook import Played, TaskFailure
@@ -71,6 +72,7 @@ class Doors:
         on_task: Told of tasks as nodes have done them, likewise.
         pair_mismatch: See `preflight.Situation`.
         memory: What nodes that do not answer said in earlier deploys; None: nothing is remembered.
+        members: Where the nodes that are deployed to are written down before; None: nowhere.
         workloads: Who may run work on the nodes; nodes in service are drained before they are rebooted.
     """
 
@@ -85,6 +87,7 @@ class Doors:
     on_task: Callable[[str, str], None] | None = None
     pair_mismatch: Callable[[Facts], str | None] | None = None
     memory: Memory | None = None
+    members: Members | None = None
     workloads: tuple[Workload, ...] = ()
 
 

@@ -20,8 +20,8 @@ from aiops.layers.l0_nodes.nodeset import fold
 from aiops.layers.l0_nodes.transport import Transport
 
 from .doors import HeldLock
+from .keeper import FOLDER
 from .ledger import Entry, Ledger, Outcome
-from .lock import FOLDER
 from .member import Members
 from .remote.fence import STALE_STATUS
 from .remote.memory import pack
@@ -48,6 +48,8 @@ _PAST = {
     "remove": "removed",
     "alter": "given back its numbers",
     "set": "set back",
+    "clean": "cleaned",
+    "create": "made again",
 }
 _NOUNS = {"file": "files", "service": "services", "sysctl": "kernel settings", "user": "users", "group": "groups"}
 
@@ -70,8 +72,8 @@ class Undo:
 
     @property
     def words(self) -> str:
-        """For the screen: `delete /etc/slurm/slurm.conf`."""
-        return f"{self.action} {self.found if self.key == 'packages' else self.key.partition(':')[2]}"
+        """For the screen: `delete /etc/slurm/slurm.conf`, `purge 43 packages`."""
+        return f"{self.action} {self.found.partition(':')[0] if self.key == 'packages' else self.key.partition(':')[2]}"
 
     @property
     def done(self) -> str:
@@ -231,7 +233,8 @@ _Telling = tuple[EventStream, Ended, Callable[[], float]]
 
 
 def _look(request: Request, doors: Doors, events: EventStream, ended: Ended) -> None:
-    with _step(CONNECT, "Reach all nodes", request.nodes, (doors, events, ended)) as since:
+    step = _step(CONNECT, "Reach all nodes", request.nodes, (doors, events, ended))
+    with step as since:
 
         def ask(transport: Transport) -> Undone:
             return _ask(transport, program(MODULES, _call(request, dry=True)), LOOK_SECONDS)
@@ -242,6 +245,8 @@ def _look(request: Request, doors: Doors, events: EventStream, ended: Ended) -> 
                 ended.planned[name] = outcome.value
             reason = outcome.error.message if outcome.error is not None else ""
             _enter(ended, events, Entry(CONNECT, name, "failed" if reason else "ok", since(), reason))
+        deployed = [name for name, undone in ended.planned.items() if undone.known]
+        step.summary = f"{len(deployed)} remember{'s' * (len(deployed) == 1)} a deploy"
 
 
 def _undo(wave: Sequence[Node], request: Request, doors: Doors, epoch: int, telling: _Telling) -> None:

@@ -47,9 +47,17 @@ def memory_program(token: str, request: Mapping[str, Any]) -> str:
 
 
 def _path(one: File | Tree) -> dict[str, Any]:
-    """`whole`: all that is at the path now goes, a folder with what is in it."""
+    """`put`: something comes; `whole`: all that is there goes, what is in a folder too; `fill`: all in it is ours."""
     if isinstance(one, Tree):
-        return {"path": one.path, "whole": True, "digest": "", "restarts": []}
+        return {"path": one.path, "put": True, "whole": True, "fill": True, "digest": "", "restarts": []}
     digest = "" if one.content is None else hashlib.sha256(one.content).hexdigest()
     restarts = sorted({unit_name(name) for name in one.restarts})
-    return {"path": one.path, "whole": one.absent, "digest": digest, "restarts": restarts}
+    goes = one.absent
+    return {
+        "path": one.path,
+        "put": not goes,
+        "whole": goes,
+        "fill": False,
+        "digest": digest,
+        "restarts": restarts,
+    }

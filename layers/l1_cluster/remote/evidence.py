@@ -8,7 +8,7 @@ import json
 import os
 import re
 import zlib
-from typing import Any, Dict, Iterable, List, Set
+from typing import Any, Dict, Iterable, List, Set, Tuple
 
 from .repack import info, listed
 from .sight import DPKG, account
@@ -82,8 +82,7 @@ def system(path: str, name: str) -> bool:
 
 def leftovers(memory: Dict[str, Any], folder: str, mounts: Iterable[str]) -> List[str]:
     """The outermost paths that are ours by the evidence, belong to no package, and have nothing mounted in them."""
-    with open(os.path.join(folder, "places.json"), "rb") as stream:
-        known = json.loads(zlib.decompress(stream.read()).decode("ascii"))
+    known = places(folder)
     if not known["whole"]:
         return []
     before = set(known["places"])
@@ -95,6 +94,24 @@ def leftovers(memory: Dict[str, Any], folder: str, mounts: Iterable[str]) -> Lis
     for place in mounts:
         found = {path for path in found if not (place + "/").startswith(path + "/")}
     return sorted(found - owned(found))
+
+
+def places(folder: str) -> Dict[str, Any]:
+    """The paths there were at our first sight, as `memory` keeps them: `{whole, places}`."""
+    with open(os.path.join(folder, "places.json"), "rb") as stream:
+        return dict(json.loads(zlib.decompress(stream.read()).decode("ascii")))
+
+
+def lost(memory: Dict[str, Any], folder: str) -> List[Tuple[str, List[int]]]:
+    """Folders that were there, empty, and that went with a package of ours that has them too; with their rights."""
+    before = places(folder)["places"]
+    named = set()
+    for path in memory.get("evidence", {}).get("places", ()):
+        place = path
+        while place not in named and place not in ("", "/"):
+            named.add(place)
+            place = os.path.dirname(place)
+    return [(path, before[path]) for path in sorted(named) if before.get(path) and not os.path.lexists(path)]
 
 
 def outermost_new(path: str, before: Set[str]) -> str:

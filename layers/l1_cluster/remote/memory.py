@@ -16,6 +16,7 @@ any point leaves the old memory or the new one.
 import base64
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import stat
@@ -23,7 +24,7 @@ import sys
 import tarfile
 import time
 import zlib
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Iterator
 
 from .repack import repack
 from .sight import (
@@ -169,9 +170,8 @@ def first_sight(memory: Memory, folder: str) -> None:
     memory["backups"] = {}
     for path in ACCOUNT_FILES:  # tools leave the state before their last change behind, as /etc/passwd-
         memory["backups"][path] = {"digest": digest(path), "backup": look(path + "-", folder)}
-    places = sorted(walk(ROOTS))
-    whole = len(places) <= MOST_PLACES
-    text = json.dumps({"whole": whole, "places": places[:MOST_PLACES]})
+    places = dict(itertools.islice(walk(ROOTS), MOST_PLACES))
+    text = json.dumps({"whole": len(places) < MOST_PLACES, "places": places}, sort_keys=True)
     write(folder, "places.json", zlib.compress(text.encode("ascii"), 6))
 
 
@@ -202,11 +202,8 @@ def see(seen: Memory, request: Dict[str, Any], packages: Dict[str, Dict[str, str
         leaving = name in request["remove"]
         once("package:" + name, lambda: package_state(name, packages, leaving, folder))  # noqa: B023 - called at once
     for one in request["files"]:
-        entry = once("file:" + one["path"], lambda: file_state(one["path"], folder, one["whole"]))  # noqa: B023
-        entry["restarts"] = one["restarts"]
-        if one["digest"]:
-            entry["wrote"] = ([d for d in entry["wrote"] if d != one["digest"]] + [one["digest"]])[-_WROTE:]
-        seen["file:" + one["path"]] = entry
+        entry = once("file:" + one["path"], lambda: file_state(one["path"], folder, one["whole"], seen))  # noqa: B023
+        seen["file:" + one["path"]] = follow(entry, one, folder)
     for path in request["mounts"]:
         once("mount:" + path, lambda: {"was": path in mounted(), "made": missing(path)})  # noqa: B023
     for path in request["sysctls"].values():
@@ -217,9 +214,32 @@ def see(seen: Memory, request: Dict[str, Any], packages: Dict[str, Dict[str, str
         once("user:" + one["name"], lambda: user_state(one))  # noqa: B023
 
 
-def file_state(path: str, folder: str, whole: bool) -> Dict[str, Any]:
-    """What is at a path, and which folders on the way to it are not there."""
-    return dict(look(path, folder, whole), made=missing(os.path.dirname(path)), wrote=[], whole=whole)
+def file_state(path: str, folder: str, whole: bool, seen: Memory) -> Dict[str, Any]:
+    """What is at a path, and which folders on the way to it are not there.
+
+    `late`: it lies in a folder that was deleted for us, so that what was at the path is in the copy of that.
+    """
+    late = any(seen.get("file:" + place, {}).get("whole") for place in above(path))
+    nothing = {"made": missing(os.path.dirname(path)), "late": late, "put": False, "fill": False, "wrote": []}
+    return dict(look(path, folder, whole), **nothing)
+
+
+def follow(entry: Dict[str, Any], change: Dict[str, Any], folder: str) -> Dict[str, Any]:
+    """What is known of a path, with what is changed there this time."""
+    if change["whole"] and entry["was"] == "folder" and not entry.get("whole") and os.path.isdir(change["path"]):
+        copy = look(change["path"], folder, True)
+        entry.update(kept=copy["kept"], whole=True)
+    entry.update(restarts=change["restarts"], put=entry["put"] or change["put"], fill=entry["fill"] or change["fill"])
+    if change["digest"]:
+        entry["wrote"] = [*(one for one in entry["wrote"] if one != change["digest"]), change["digest"]][-_WROTE:]
+    return entry
+
+
+def above(path: str) -> Iterator[str]:
+    """The folders that a path lies in, the innermost first."""
+    while path != "/":
+        path = os.path.dirname(path)
+        yield path
 
 
 def user_state(user: Dict[str, str]) -> Dict[str, Any]:
@@ -261,7 +281,7 @@ def look(path: str, folder: str, whole: bool = False) -> Dict[str, Any]:
             with tarfile.open(os.path.join(folder, name + ".new"), "w") as archive:
                 archive.add(path, arcname=".")
             settle(folder, name)
-            state["kept"] = name
+            state.update(kept=name, whole=True)
     elif stat.S_ISREG(found.st_mode):
         with open(path, "rb") as stream:
             write(folder, name, stream.read())

@@ -8,12 +8,15 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from .sight import digest, mounted
 
 BACKUPS = "/var/backups/aiops"
 """Where what somebody has changed since goes, before the original takes its place."""
+
+TEMPORARY = ".aiops-"
+"""How the names of files begin that are to take another's place, see `files`; a kill leaves them behind."""
 
 RESTARTS = "/run/aiops/restart"
 WAS, NOW = "as it was", "as aiops made it"
@@ -24,40 +27,63 @@ Step = NamedTuple("Step", [("key", str), ("action", str), ("found", str), ("expe
 
 def files(work: Any, own: Tuple[str, ...]) -> Iterator[Any]:
     """Steps that put back files and links, and take away those that were not there. Folders wait for `folders`."""
+    for path, state in reversed(list(_states(work, own))):
+        if state["late"] and kind(path) != "absent":  # it stands where a folder was that was deleted for us
+            remove = lambda path=path, state=state: take_late_away(work, path, state)  # noqa: E731
+            yield Step("file:" + path, "delete", kind(path), "absent", remove)
     for path, state in _states(work, own):
         now = kind(path)
-        if state["was"] == "absent" and now != "absent" and (now != "folder" or state["whole"]):
+        if state["late"]:
+            continue
+        if state["was"] == "absent" and state["put"] and now != "absent" and (now != "folder" or state["fill"]):
             remove = lambda path=path, state=state: take_away(work, path, state)  # noqa: E731
             yield Step("file:" + path, "delete", now, "absent", remove)
         elif state["was"] in ("file", "link") and not same(path, state, work.folder):
             restore = lambda path=path, state=state: put_back(work, path, state)  # noqa: E731
             yield Step("file:" + path, "restore", NOW, WAS, restore)
+        elif state.get("whole") and (now != "folder" or unpacking(state, work.folder)):
+            restore = lambda path=path, state=state: put_folder_back(path, state, work.folder)  # noqa: E731
+            yield Step("file:" + path, "restore", now, WAS, restore)
         elif state["was"] == "other" and now != "other":
             work.keep(path, "it was neither file, folder nor link before")
 
 
+def unfinished(work: Any) -> Iterator[Any]:
+    """Steps that remove what was being written beside our files when somebody was killed."""
+    beside = {os.path.dirname(key[len("file:") :]) for key in work.memory["seen"] if key.startswith("file:")}
+    for folder in sorted(beside):
+        for name in sorted(os.listdir(folder)) if kind(folder) == "folder" else ():
+            path = os.path.join(folder, name)
+            if name.startswith(TEMPORARY) and kind(path) in ("file", "link"):
+                yield Step("file:" + path, "delete", "unfinished", "absent", lambda path=path: delete(path))
+
+
 def folders(work: Any, own: Tuple[str, ...]) -> Iterator[Any]:
-    """Steps that put back folders, and take away those that we made and that are empty now."""
-    made = set()
+    """Steps that give folders their rights back, and take away those that we made and that are empty now."""
     for path, state in _states(work, own):
-        if state["was"] == "folder" and not same(path, state, work.folder):
-            restore = lambda path=path, state=state: put_folder_back(path, state, work.folder)  # noqa: E731
+        if state["was"] == "folder" and not state["late"] and not same(path, state, work.folder):
+            restore = lambda path=path, state=state: give_rights(path, state)  # noqa: E731
             yield Step("file:" + path, "restore", NOW, WAS, restore)
-        made.update(state["made"])
-        if state["was"] == "absent":
-            made.add(path)
+    for path in made(work, own):
+        if kind(path) != "folder" or path in mounted():
+            continue
+        if not os.listdir(path):
+            yield Step("file:" + path, "delete", "empty", "absent", lambda path=path: prune(path))
+        elif not work.dry:
+            work.keep(path, "there are files in it")
+
+
+def made(work: Any, own: Tuple[str, ...]) -> List[str]:
+    """The folders that came with a deploy, the innermost first."""
+    found = set()
+    for path, state in _states(work, own):
+        if not state["late"]:
+            found.update(state["made"])
+            found.update([path] if state["was"] == "absent" and state["put"] else [])
     for key, state in work.memory["seen"].items():
         if key.startswith("mount:"):
-            made.update(state["made"])
-    for path in sorted(made, key=lambda path: (-path.count("/"), path)):
-        if kind(path) != "folder" or _within(path, own):
-            continue
-        if path in mounted():
-            continue  # told about already
-        if os.listdir(path) and not work.dry:
-            work.keep(path, "there are files in it")
-        elif not os.listdir(path):
-            yield Step("file:" + path, "delete", "empty", "absent", lambda path=path: prune(path))
+            found.update(state["made"])
+    return sorted((path for path in found if not _within(path, own)), key=lambda path: (-path.count("/"), path))
 
 
 def _states(work: Any, own: Tuple[str, ...]) -> Iterator[Tuple[str, Dict[str, Any]]]:
@@ -101,6 +127,16 @@ def take_away(work: Any, path: str, state: Dict[str, Any]) -> None:
     delete(path)
 
 
+def take_late_away(work: Any, path: str, state: Dict[str, Any]) -> None:
+    """Remove what was put into a place that is to be what it was; of folders, those that are empty then."""
+    if kind(path) == "folder" and not state["fill"]:
+        prune(path)
+    else:
+        take_away(work, path, state)
+    for place in reversed(state["made"]):
+        prune(place)
+
+
 def put_back(work: Any, path: str, state: Dict[str, Any]) -> None:
     """Put a file or link in place as it was, whole or not at all."""
     save(work, path, state)
@@ -109,11 +145,11 @@ def put_back(work: Any, path: str, state: Dict[str, Any]) -> None:
         delete(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if state["was"] == "link":
-        temporary = path + ".aiops-new"
+        temporary = os.path.join(os.path.dirname(path), TEMPORARY + "link")
         delete(temporary)
         os.symlink(state["target"], temporary)
     else:
-        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".aiops-")
+        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=TEMPORARY)
         with os.fdopen(descriptor, "wb") as stream, open(os.path.join(work.folder, state["kept"]), "rb") as original:
             shutil.copyfileobj(original, stream)
             os.fchown(stream.fileno(), state["uid"], state["gid"])
@@ -125,15 +161,30 @@ def put_back(work: Any, path: str, state: Dict[str, Any]) -> None:
     sync(os.path.dirname(path))
 
 
+def unpacking(state: Dict[str, Any], folder: str) -> bool:
+    """Whether a folder was being put back when somebody was killed."""
+    return os.path.exists(os.path.join(folder, state["kept"] + ".unpacking"))
+
+
 def put_folder_back(path: str, state: Dict[str, Any], folder: str) -> None:
-    """Give a folder its rights, and what was in it where all of it was to go."""
+    """Put back a folder that was deleted, with what was in it."""
+    note = os.path.join(folder, state["kept"] + ".unpacking")
+    os.close(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     if kind(path) not in ("folder", "absent"):
         delete(path)
     os.makedirs(path, exist_ok=True)
-    if state.get("kept"):
-        with tarfile.open(os.path.join(folder, state["kept"])) as archive:
-            archive.extraction_filter = lambda member, _: member  # owners too: it is of our own making
-            archive.extractall(path)
+    with tarfile.open(os.path.join(folder, state["kept"])) as archive:
+        archive.extraction_filter = lambda member, _: member  # owners too: it is of our own making
+        archive.extractall(path)  # noqa: S202 - likewise
+    give_rights(path, state)
+    os.unlink(note)
+
+
+def give_rights(path: str, state: Dict[str, Any]) -> None:
+    """Have a folder, with its mode and numbers."""
+    if kind(path) not in ("folder", "absent"):
+        delete(path)
+    os.makedirs(path, exist_ok=True)
     os.chown(path, state["uid"], state["gid"])
     os.chmod(path, state["mode"])
 
@@ -175,6 +226,13 @@ def delete(path: str) -> None:
         if (place + "/").startswith(path + "/"):
             raise OSError(16, "busy", place)
     shutil.rmtree(path)
+
+
+def make(path: str, rights: Sequence[int]) -> None:
+    """Make a folder with a mode, an owner and a group."""
+    os.mkdir(path)
+    os.chown(path, rights[1], rights[2])
+    os.chmod(path, rights[0])
 
 
 def prune(path: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterable, List, Set, Tuple
 
 from .sight import DPKG, TroubleError, automatic, is_there, run
 
+ARCHIVES = "/var/cache/apt/archives"
 PURGE_SECONDS = 900
 _LOCK = "DPkg::Lock::Timeout=120"
 _SAFE = ["--force-confdef", "--force-confold"]
@@ -65,7 +66,7 @@ def provided(there: Packages) -> Dict[str, Set[str]]:
     """By name of a real or virtual package, the installed ones that are it."""
     found = {}  # type: Dict[str, Set[str]]
     for name, one in there.items():
-        for word in [name.partition(":")[0]] + words(one.get("Provides", "")):
+        for word in [name.partition(":")[0], *words(one.get("Provides", ""))]:
             found.setdefault(word, set()).add(name)
     return found
 
@@ -85,21 +86,21 @@ def purge(names: List[str], packages: Packages) -> None:
     """Remove packages with their settings, and no others.
 
     Raises:
-        TroubleError: apt would remove others too, or one cannot be removed.
+        TroubleError: They cannot be removed without others.
     """
     mend()
     whole = [name for name in names if packages[name].get("Essential") != "yes"]
-    words = ["apt-get", "--yes", "--allow-change-held-packages", "-o", _LOCK]
+    apt = ["apt-get", "--yes", "--allow-change-held-packages", "-o", _LOCK]
     try:
-        told = run(words + ["--simulate", "purge"] + whole)
+        told = run([*apt, "--simulate", "purge", *whole])
         would = {name for name in re.findall(r"^(?:Purg|Remv) (\S+)", told, re.MULTILINE)}
         others = sorted(would - set(whole) - {name.partition(":")[0] for name in whole})
-        if others:
-            raise TroubleError("apt would remove %s too" % ", ".join(others))
-        run(words + ["purge"] + whole, PURGE_SECONDS)
+        if not others:
+            run([*apt, "purge", *whole], PURGE_SECONDS)
+            return
     except TroubleError:
-        # dpkg asks nobody for more than these; it can do it where apt finds the whole in disorder.
-        run(["dpkg"] + _SAFE + ["--purge"] + whole, PURGE_SECONDS)
+        pass  # apt finds the whole in disorder, which is no hindrance for dpkg
+    run(["dpkg", *_SAFE, "--purge", *whole], PURGE_SECONDS)  # these and no others, or none
 
 
 def mend() -> None:
@@ -107,9 +108,16 @@ def mend() -> None:
     updates = os.path.join(DPKG, "updates")
     if any(name[:1].isdigit() for name in os.listdir(updates)) or run(["dpkg", "--audit"]).strip():
         try:
-            run(["dpkg"] + _SAFE + ["--configure", "-a"], PURGE_SECONDS)
+            run(["dpkg", *_SAFE, "--configure", "-a"], PURGE_SECONDS)
         except TroubleError:
             pass  # what is half there is to go anyway
+
+
+def archives(names: Iterable[str]) -> List[str]:
+    """What apt has kept of the packages that it was given: files of theirs in its cache."""
+    plain = {name.partition(":")[0] for name in names}
+    there = os.listdir(ARCHIVES) if os.path.isdir(ARCHIVES) else []
+    return [os.path.join(ARCHIVES, name) for name in sorted(there) if name.partition("_")[0] in plain]
 
 
 def put_back(name: str, state: Dict[str, Any], folder: str) -> None:
@@ -118,6 +126,6 @@ def put_back(name: str, state: Dict[str, Any], folder: str) -> None:
     Raises:
         TroubleError: dpkg does not take it.
     """
-    run(["dpkg"] + _SAFE + ["--install", os.path.join(folder, state["copy"])], PURGE_SECONDS)
+    run(["dpkg", *_SAFE, "--install", os.path.join(folder, state["copy"])], PURGE_SECONDS)
     if state.get("automatic"):
         run(["apt-mark", "auto", name])

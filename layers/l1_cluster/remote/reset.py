@@ -7,19 +7,21 @@ cut the same program goes on. The memory goes last, and only when nothing has fa
 
 import json
 import os
+import re
 import sys
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List
 
 from . import accounts, evidence, memory, paths, purge, units
 from .paths import Step
 from .sight import TroubleError, installed, is_there, mounted, run, setting
 
 OWN = ("/etc/aiops/apt", "/etc/aiops/apt.conf", "/usr/local/lib/aiops", "/srv/aiops", "/var/cache/aiops", "/run/aiops")
-"""What is ours whatever is in it. The operator's own files may be in /etc/aiops, and a controller's in /var/lib/aiops."""
+"""What is ours whatever is in it; an operator's files may be in /etc/aiops, a controller's in /var/lib/aiops."""
 
 PROGRAM = "/opt/aiops"
+ANSIBLE = ("/root/.ansible/tmp", "/root/.ansible")
 STATE = "/var/lib/aiops"
-EPOCH = ("epoch", "epoch.flock", "epoch.new", "gate", "gate.new")
+FENCE = re.compile(r"(epoch|gate)([.-].*)?")
 
 
 class Reset:
@@ -66,23 +68,19 @@ class Reset:
         if self.memory["window"]:
             memory.close_window(self.memory, packages)
         leaving, staying = purge.ours(self.memory, packages)
+        if "aiops" in leaving and self._runs_here():
+            leaving.remove("aiops")
         self.memory["evidence"] = evidence.gather(self.memory, leaving, packages)
         if not self.dry:
             memory.keep(self.folder, self.memory)
-        self.take(units.stop(seen))
         mounts = [key[len("mount:") :] for key, state in seen.items() if key.startswith("mount:") and not state["was"]]
-        for path in sorted(set(mounts).intersection(mounted())):
-            if not self.dry:
-                self.failed.append({"key": "mount:" + path, "reason": "it is still mounted; end what uses it"})
+        self._stop(mounts)
         if self.failed:
             return  # whatever is in use stays as it is, with all that it rests on
         self.take(paths.files(self, own=(*OWN, PROGRAM, STATE)))
+        self.take(paths.unfinished(self))
         self.take(self._packages(leaving, packages))
-        for name, why in sorted(staying.items()):
-            self.keep("package %s" % name, why)
-        for name, version in sorted(self.memory["upgraded"].items()):
-            if name not in leaving and is_there(packages.get(name, {"Status": "not-installed"})):
-                self.keep("package %s %s" % (name, packages[name]["Version"]), "it was %s before" % version)
+        self._tell_staying(staying, leaving, packages)
         self.take(accounts.accounts(self))
         self.take(self._settings(seen))
         self.take(self._leftovers(mounts))
@@ -94,6 +92,20 @@ class Reset:
             if not self.failed:
                 self._forget()
 
+    def _stop(self, mounts: List[str]) -> None:
+        """Stop what was not there before; a mount that stays is a failure."""
+        self.take(units.stop(self.memory["seen"]))
+        for path in sorted(set(mounts).intersection(mounted())) if not self.dry else ():
+            self.failed.append({"key": "mount:" + path, "reason": "it is still mounted; end what uses it"})
+
+    def _tell_staying(self, staying: Dict[str, str], leaving: List[str], packages: purge.Packages) -> None:
+        """Note the packages that stay, or stay newer than they were."""
+        for name, why in sorted(staying.items()):
+            self.keep("package %s" % name, why)
+        for name, version in sorted(self.memory["upgraded"].items()):
+            if name not in leaving and is_there(packages.get(name, {"Status": "not-installed"})):
+                self.keep("package %s %s" % (name, packages[name]["Version"]), "it was %s before" % version)
+
     def _packages(self, leaving: List[str], packages: Dict[str, Dict[str, str]]) -> Iterator[Step]:
         states = {
             key[len("package:") :]: state for key, state in self.memory["seen"].items() if key.startswith("package:")
@@ -102,6 +114,10 @@ class Reset:
         if there:
             count = "%d package%s: %s" % (len(there), "s" * (len(there) > 1), " ".join(there))
             yield Step("packages", "purge", count, "absent", lambda: purge.purge(there, packages))
+        kept = purge.archives(self.memory["brought"])
+        if kept:
+            clean = lambda: [paths.delete(path) for path in kept]  # noqa: E731
+            yield Step("file:" + purge.ARCHIVES, "clean", "with %d packages of ours" % len(kept), "without", clean)
         now = packages if self.dry else installed()
         for name, state in sorted(states.items()):
             found = now.get(name, {"Status": "unknown ok not-installed", "Version": ""})
@@ -129,19 +145,30 @@ class Reset:
         for path in evidence.leftovers(self.memory, self.folder, mounts + mounted()):
             if not any((path + "/").startswith(own + "/") for own in (*OWN, PROGRAM, STATE)):
                 yield Step("file:" + path, "delete", "left over", "absent", lambda path=path: paths.delete(path))
+        for path, rights in evidence.lost(self.memory, self.folder):
+            make = lambda path=path, rights=rights: paths.make(path, rights)  # noqa: E731
+            yield Step("file:" + path, "create", "absent", "folder", make)
 
     def _own(self) -> Iterator[Step]:
-        program = PROGRAM if os.path.isdir(PROGRAM) and not self._runs_here() else None
-        if program is None and os.path.isdir(PROGRAM):
-            self.keep(PROGRAM, "this reset is run by the aiops in it")
-        for path in [path for path in (*OWN, program) if path and os.path.lexists(path)]:
-            yield Step("file:" + path, "delete", "ours", "absent", lambda path=path: paths.delete(path))
+        before = evidence.places(self.folder)["places"]
+        for path in (*OWN, PROGRAM):
+            if not os.path.lexists(path):
+                continue
+            if path == PROGRAM and self._runs_here():
+                self.keep(path, "this reset is run by the aiops in it")
+            elif path in before:
+                self.keep(path, "it was there before the first deploy that is remembered")
+            else:
+                yield Step("file:" + path, "delete", "ours", "absent", lambda path=path: paths.delete(path))
         if os.path.isdir("/etc/aiops"):
             left = sorted(set(os.listdir("/etc/aiops")) - {os.path.basename(path) for path in OWN})
             if left:
                 self.keep("/etc/aiops", "%s in it is not ours" % ", ".join(left))
             else:
                 yield Step("file:/etc/aiops", "delete", "empty", "absent", lambda: paths.prune("/etc/aiops"))
+        for path in () if self.dry else ANSIBLE:
+            if path not in before:
+                paths.prune(path)
         secrets = os.path.join(STATE, "clusters", self.request["whole"], "secrets")
         if self.request["whole"] and os.path.isdir(secrets):
             yield Step("file:" + secrets, "delete", "ours", "absent", lambda: paths.delete(secrets))
@@ -156,7 +183,7 @@ class Reset:
         """Remove the memory, and what else is a node's in our state folder."""
         paths.delete(os.path.join(self.folder, "memory.json"))
         paths.delete(self.folder)
-        forget_epoch()
+        forget_fence()
         if self.request["whole"]:
             paths.prune(os.path.join(STATE, "clusters", self.request["whole"]))
             paths.prune(os.path.join(STATE, "clusters"))
@@ -167,10 +194,11 @@ class Reset:
         paths.prune(STATE)
 
 
-def forget_epoch() -> None:
+def forget_fence() -> None:
     """Remove what the fence has left."""
-    for name in EPOCH:
-        paths.delete(os.path.join(STATE, name))
+    for name in os.listdir(STATE) if os.path.isdir(STATE) else ():
+        if FENCE.fullmatch(name):
+            paths.delete(os.path.join(STATE, name))
 
 
 def reason_of(error: Exception) -> str:
@@ -185,7 +213,7 @@ def reset(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
     if not os.path.exists(os.path.join(folder, "memory.json")):
         if not request["dry"]:
             paths.delete(folder)
-            forget_epoch()
+            forget_fence()
             paths.prune(STATE)
         left = [path for path in (*OWN, PROGRAM) if os.path.lexists(path)]
         kept = [{"what": path, "why": "nothing is remembered of how the node was before"} for path in left]
@@ -196,8 +224,8 @@ def reset(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
         work.run()
     finally:
         os.close(descriptor)
-    reboot = work.memory["reboot"]  # type: Optional[str]
-    return {"known": True, "done": work.done, "kept": work.kept, "failed": work.failed, "reboot": reboot}
+    told = {"done": work.done, "kept": work.kept, "failed": work.failed}
+    return dict(told, known=True, reboot=work.memory["reboot"])
 
 
 def main(packed: str, folder: str = memory.FOLDER) -> None:

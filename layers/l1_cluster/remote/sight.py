@@ -5,8 +5,9 @@ Standard library only, Python 3.6, imports nothing of ours; it travels with the 
 
 import hashlib
 import os
+import stat
 import subprocess
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 DPKG = "/var/lib/dpkg"
 EXTENDED_STATES = "/var/lib/apt/extended_states"
@@ -24,17 +25,26 @@ def names(path: str) -> List[str]:
         return [line.partition(":")[0] for line in stream if ":" in line]
 
 
-def walk(roots: Dict[str, int]) -> Iterator[str]:
-    """All paths below `roots` down to their depths, without what is mounted there or ours."""
+def walk(roots: Dict[str, int]) -> Iterator[Tuple[str, Any]]:
+    """All paths in `roots` down to their depths, without what is mounted there; of folders, mode and numbers."""
     for root, depth in roots.items():
         if not os.path.isdir(root):
             continue
         device = os.lstat(root).st_dev
         for folder, folders, files in os.walk(root):
-            inner = [] if folder.count("/") >= depth else folders
-            for name in folders + files:
-                yield os.path.join(folder, name)
-            folders[:] = [name for name in inner if os.lstat(os.path.join(folder, name)).st_dev == device]
+            found = os.lstat(folder)
+            yield folder, [stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid]
+            for name in files:
+                yield os.path.join(folder, name), None
+            deepest = folder.count("/") >= depth
+            within = []
+            for name in folders:
+                path = os.path.join(folder, name)
+                if deepest or os.path.islink(path) or os.lstat(path).st_dev != device:
+                    yield path, None
+                else:
+                    within.append(name)
+            folders[:] = within
 
 
 def installed() -> Dict[str, Dict[str, str]]:
