@@ -2,7 +2,7 @@
 
 import typer
 
-from . import bundle, deploy, drift, init, lock, plan, reset, status, validate
+from . import audit, bundle, deploy, drift, init, lock, plan, reset, status, validate
 
 app = typer.Typer(no_args_is_help=True, help="Deploy and keep the cluster.")
 app.command("init")(init.init)
@@ -12,6 +12,7 @@ app.command("deploy")(deploy.deploy)
 app.command("status")(status.status)
 app.command("drift")(drift.drift)
 app.command("reset")(reset.reset)
+app.command("audit")(audit.audit)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(lock.app, name="lock")
 

@@ -18,6 +18,7 @@ from aiops.cli.options import (
 from aiops.layers.core.clock import rfc3339
 from aiops.layers.core.errors import ConflictError, FailedError
 from aiops.layers.l1_cluster.lock import STALE_SECONDS, ClusterLock, Holder
+from aiops.layers.l1_cluster.owner import Owner
 
 app = typer.Typer(no_args_is_help=True, help="Who changes the cluster now; one at a time may.")
 
@@ -85,7 +86,7 @@ def release(
             return 1
         if holder is None:
             lock.repair()
-        elif not lock.release(holder.epoch):
+        elif not lock.release(holder.epoch, Owner.here("")):
             raise ConflictError(
                 "the lock has passed to another while you were asked",
                 code="lock.moved",

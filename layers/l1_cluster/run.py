@@ -36,6 +36,22 @@ class Runs:
         with self._store.read() as connection:
             return tuple(run_of(row._mapping) for row in select_runs(connection, cluster=cluster, limit=limit))  # noqa: SLF001
 
+    def of(self, cluster: str, also: Iterable[str] = ()) -> tuple[Run, ...]:
+        """The runs on `cluster`, and those whose ids are in `also` though it was called otherwise, oldest first."""
+        from .tables import select_runs_of
+
+        with self._store.read() as connection:
+            return tuple(run_of(row._mapping) for row in select_runs_of(connection, cluster, also))  # noqa: SLF001
+
+    def told(
+        self, cluster: str, kinds: Iterable[str], *, also: Iterable[str] = (), since: datetime | None = None
+    ) -> list[Event]:
+        """The events of some kinds in the runs that `of` gives, since a moment, oldest first."""
+        from .tables import select_told
+
+        with self._store.read() as connection:
+            return list(select_told(connection, cluster, also, kinds, since))
+
     def running(self, cluster: str) -> tuple[Run, ...]:
         """Runs on `cluster` that go on now, newest first."""
         from .tables import select_runs

@@ -1,6 +1,7 @@
 """The tables of L1: runs, and what each phase did to each node. All of it follows from events and can be made again."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -17,6 +18,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -24,7 +26,7 @@ from sqlalchemy import (
 from aiops.layers.core.event import Event
 from aiops.layers.core.store import Schema
 from aiops.layers.core.store.tables import EVENT_TABLE, insert_events
-from aiops.layers.core.store.timestamp import to_text
+from aiops.layers.core.store.timestamp import from_text, to_text
 
 _METADATA = MetaData()
 
@@ -125,6 +127,24 @@ def select_machines(connection: Connection, runs: Iterable[str]) -> Iterator[Any
     yield from connection.execute(
         query.where(EVENT_TABLE.c.run.in_(list(runs)), EVENT_TABLE.c.kind == "preflight_finished")
     )
+
+
+def select_runs_of(connection: Connection, cluster: str, also: Iterable[str]) -> Iterator[Any]:
+    """Rows of the runs on `cluster`, and of those whose ids are in `also` whatever their cluster was called."""
+    query = select(RUN).where(or_(RUN.c.cluster == cluster, RUN.c.id.in_(list(also))))
+    yield from connection.execute(query.order_by(RUN.c.started, RUN.c.id))
+
+
+def select_told(
+    connection: Connection, cluster: str, also: Iterable[str], kinds: Iterable[str], since: datetime | None
+) -> Iterator[Event]:
+    """The events of some kinds in those runs, since a moment, in the order they were told."""
+    query = select(EVENT_TABLE).join(RUN, RUN.c.id == EVENT_TABLE.c.run)
+    query = query.where(or_(RUN.c.cluster == cluster, RUN.c.id.in_(list(also))), EVENT_TABLE.c.kind.in_(list(kinds)))
+    if since is not None:
+        query = query.where(EVENT_TABLE.c.at >= to_text(since))
+    for row in connection.execute(query.order_by(EVENT_TABLE.c.at, EVENT_TABLE.c.id)):
+        yield Event(from_text(row.at), row.run, row.seq, row.kind, row.node, row.message, row.data, row.v)
 
 
 def select_clusters(connection: Connection) -> list[str]:
