@@ -70,7 +70,7 @@ def drift(
     read = aiops.inventory(chosen_inventory(inventory, inventory_option))
     scope = Scope(read, chosen, read.select(on), compared=compared)
     require(read, {phase.name: phase.needs for phase in scope.phases})
-    commands = Commands(str(read.path), bundled_nodes(read.nodes))
+    commands = Commands(str(read.path), bundled_nodes(read.nodes), str(phases) if phases else None)
     report, simulated = _inspect(aiops, screen, scope, commands, forks=forks)
     if json:
         screen.document(_document(read, report, simulated=simulated))
@@ -105,7 +105,8 @@ def _inspect(
     inventory = scope.inventory
     folder = aiops.home / "clusters" / inventory.cluster
     with ExitStack() as stack:
-        step = stack.enter_context(screen.step("look", nodes=[node.name for node in inventory.nodes]))
+        chosen = {node.name for node in scope.nodes}
+        step = stack.enter_context(screen.step("look", nodes=[node.name for node in scope.nodes]))
         fleet = stack.enter_context(aiops.fleet(inventory, width=forks or inventory.settings.forks))
         head = fleet.transport(inventory.head) if inventory.head else None
         secrets = KeptSecrets(Secrets.of(head, inventory.cluster, folder / "secrets"))
@@ -113,13 +114,15 @@ def _inspect(
         memory = Recollection(folder / "records")
         bundle = offer_of(aiops, inventory.nodes) if scope.phases else None
         survey = Survey(inventory, scope.phases, prober, secrets, bundle=bundle, memory=memory)
-        inspection = Inspection(
-            scope, survey, prober, secrets, memory, told=lambda name, failed: step.done(name, failed=failed)
-        )
+
+        def told(node: str, failed: bool) -> None:
+            if node in chosen:
+                step.done(node, failed=failed)
+
+        inspection = Inspection(scope, survey, prober, secrets, memory, told=told)
         report = judge(inspection.evidence(), commands)
         if screen.verbose:
             report = with_lines(report, survey, prober, scope.nodes)
-        chosen = {node.name for node in scope.nodes}
         simulated = any(one.simulated for name, one in survey.facts.items() if name in chosen)
     return report, simulated
 

@@ -21,15 +21,18 @@ class Commands:
     Attributes:
         inventory: Its path, as it is to be typed.
         bundled: Nodes whose packages come from the bundle, which apt only sees by its own configuration.
+        phases: The folder of the phases, where they are not the shipped ones.
     """
 
     inventory: str
     bundled: frozenset[str] = frozenset()
+    phases: str | None = None
 
     def deploy(self, phases: Sequence[str], nodes: Iterable[str]) -> str:
         """Bring `nodes` to what `phases` want of them."""
-        words = ("aiops", "cluster", "deploy", self.inventory, "--only", ",".join(phases), "--on", fold(nodes))
-        return shlex.join(words)
+        own = ("--phases", self.phases) if self.phases is not None else ()
+        chosen = ("--only", ",".join(phases), "--on", fold(nodes))
+        return shlex.join(("aiops", "cluster", "deploy", self.inventory, *chosen, *own))
 
     def execute(self, nodes: Iterable[str], *words: str, root: bool = True) -> str:
         """Run `words` on `nodes`."""

@@ -21,7 +21,7 @@ _BMC = "/sys/bus/platform/devices"
 _BYTES = 1_048_576
 _NO_FILE = "No such file or directory"
 
-BOARD, CHIPS, CPU = "trait.board", "trait.chips", "cpu.model"
+BOARD, CHIPS, CPU = "trait.board", "trait.chips", "trait.cpu"
 OFED, DISKS, PACKAGES = "trait.ofed", "trait.disks", "trait.packages"
 TIME = "trait.time"
 
@@ -42,6 +42,7 @@ TRAIT_ASKS = (
         ),
         max_bytes=128,
     ),
+    Ask(CPU, paths=("/proc/cpuinfo",), max_bytes=8192),
     Ask(OFED, ("ofed_info", "-s"), timeout=10.0),
     Ask(
         DISKS,
