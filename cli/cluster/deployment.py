@@ -11,6 +11,7 @@ from aiops.cli.screen import error_document
 from aiops.cli.signals import TerminatedError
 from aiops.layers.core.errors import FailedError, InputError, UnreachableError
 
+from .membership import tell_unmanaged, unmanaged
 from .progress import Progress
 from .report import exit_code, failure_of, first_reason, plan_lines
 from .succession import succeed
@@ -169,6 +170,7 @@ class Deployment:
         from aiops.layers.l1_cluster.draining import workloads_of
         from aiops.layers.l1_cluster.gate import FleetGate
         from aiops.layers.l1_cluster.lock import ClusterLock
+        from aiops.layers.l1_cluster.member import Members
         from aiops.layers.l1_cluster.playbook import Playbook
         from aiops.layers.l1_cluster.prober import FleetProber
         from aiops.layers.l1_cluster.recollection import Recollection
@@ -192,6 +194,7 @@ class Deployment:
                 on_task=self._progress.end,
                 pair_mismatch=self._pair_mismatch,
                 memory=Recollection(self._folder / "records"),
+                members=Members.of(self._folder),
                 workloads=workloads_of(aiops.plugins, inventory, fleet),
             )
         finally:
@@ -260,6 +263,7 @@ class Deployment:
             "results": [entry.document() for entry in done.ledger],
             "failures": [entry.document() for entry in done.ledger.failures],
             "stopped": done.stop.document() if done.stop else None,
+            "unmanaged": list(unmanaged(self._aiops, self._inventory)),
             **({} if error is None else {"error": error_document(error, self._screen.pasteable)}),
         }
 
@@ -289,6 +293,8 @@ class Deployment:
         if wish.dry_run:
             for line, indent in plan_lines(done.plan):
                 screen.line(screen.wrapped(line, indent))
+        gone = unmanaged(self._aiops, self._inventory)
+        tell_unmanaged(screen, self._inventory.path, gone, answer=wish.dry_run)
         error = self._error(done)
         if error is not None and error.code != DECLINED:
             screen.error(error)

@@ -14,6 +14,8 @@ from aiops.cli.screen import Screen
 from aiops.layers.core.errors import AiopsError
 from aiops.layers.l0_nodes.nodeset import fold
 
+from .membership import tell_unmanaged, unmanaged
+
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.facts import Facts
     from aiops.layers.l0_nodes.fleet import Fleet
@@ -50,10 +52,13 @@ def status(
         live = _look(aiops, screen, fleet, nodes)
         targets = _targets(read, fleet, live) if {one.phase for one in results} & _measuring() else None
     found = cluster_status(read, nodes, results, last, live, running=running, machines=machines)
+    gone = unmanaged(aiops, read)
     if json:
-        screen.document({**found.document(), "prometheus": _prometheus_document(targets)})
+        told = {"prometheus": _prometheus_document(targets), "unmanaged": list(gone)}
+        screen.document({**found.document(), **told})
     else:
         _show(screen, found, targets)
+        tell_unmanaged(screen, read.path, gone, answer=True)
     return _exit(found)
 
 

@@ -26,10 +26,10 @@ from .member import Members
 from .remote.fence import STALE_STATUS
 from .remote.memory import pack
 from .script import command, program, script
+from .status import RESET
 from .step import Beginning, Step
 
 CONNECT = "connect"
-RESET = "reset"
 MODULES = ("sight", "repack", "memory", "paths", "purge", "evidence", "units", "accounts", "reset")
 NODE_SECONDS = 1800.0
 """How long one node may take; removing many packages from a slow disk takes minutes."""

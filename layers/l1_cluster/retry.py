@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterable
 
 from .run import INTERRUPTED, Result, Runs
-from .status import standing
+from .status import RESET, standing
 
 _UNFINISHED = frozenset({"failed", "blocked", INTERRUPTED})
-_ALWAYS = frozenset({"connect", "preflight", "verify", "resume"})
+_ALWAYS = frozenset({"connect", "preflight", "verify", "resume", RESET})
 
 
 def unfinished(results: Iterable[Result], phases: Collection[str]) -> frozenset[str]:
@@ -21,7 +21,7 @@ def unfinished(results: Iterable[Result], phases: Collection[str]) -> frozenset[
     for one in sorted(results, key=lambda one: (one.at, one.run)):
         if one.phase in known:
             latest[one.phase, one.node] = one
-    return frozenset(one.node for one in standing(latest.values()) if one.outcome in _UNFINISHED)
+    return frozenset(one.node for one in standing(latest.values()) if one.outcome in _UNFINISHED and one.phase != RESET)
 
 
 def failed_nodes(runs: Runs, cluster: str, phases: Collection[str]) -> frozenset[str]:

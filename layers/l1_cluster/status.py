@@ -14,6 +14,7 @@ from .run import Result, Run
 
 _PREFLIGHT = "preflight"
 _VERIFY = "verify"
+RESET = "reset"
 _RESUME = "resume"
 
 State = Literal["deployed", "failed", "new", "unreachable"]
@@ -137,7 +138,7 @@ def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
     to the node takes their place; a look at everything at the end of a run (`verify`) counts until all that the run
     did on the node was done again.
     """
-    results = tuple(latest)
+    results = _since_reset(tuple(latest))
     runs: dict[str, set[str]] = {}  # by node: the runs that some other result is still from
     for one in results:
         if one.phase not in {"connect", _PREFLIGHT, _VERIFY, _RESUME}:
@@ -150,6 +151,21 @@ def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
         return one.phase != _VERIFY or one.run in runs.get(one.node, {one.run})
 
     return tuple(one for one in results if stands(one))
+
+
+def _since_reset(results: tuple[Result, ...]) -> tuple[Result, ...]:
+    """What was done to a node before it was reset says nothing of it; neither does a reset, once it was deployed to."""
+    kept = list(results)
+    for reset in (one for one in results if one.phase == RESET):
+        later = [one for one in kept if one.node == reset.node and one.at > reset.at]
+        again = any(one.phase not in {"connect", _PREFLIGHT} for one in later)
+        undone = reset.outcome in {"ok", "changed"}
+        kept = [
+            one
+            for one in kept
+            if one.node != reset.node or (one is not reset and (one in later or not undone)) or not (undone or again)
+        ]
+    return tuple(kept)
 
 
 def _node(node: Node, results: Sequence[Result], live: Facts | AiopsError | None, *, replaced: bool) -> NodeStatus:

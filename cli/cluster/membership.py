@@ -1,0 +1,42 @@
+"""Nodes that left the inventory and are still as a deploy made them, told wherever the cluster is looked at."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiops.cli.screen import Screen
+from aiops.layers.l0_nodes.nodeset import fold
+
+if TYPE_CHECKING:
+    from aiops.cli.app import App
+    from aiops.layers.l0_nodes.inventory import Inventory
+
+
+def unmanaged(aiops: "App", inventory: "Inventory") -> tuple[str, ...]:
+    """The names of nodes that were deployed to from here and are no longer in the inventory.
+
+    Raises:
+        FailedError: What is remembered of members cannot be read.
+    """
+    from aiops.layers.l1_cluster.member import Members
+
+    members = Members.of(aiops.home / "clusters" / inventory.cluster)
+    return tuple(node.name for node in members.gone_from(inventory))
+
+
+def tell_unmanaged(screen: Screen, inventory: Path, names: tuple[str, ...], *, answer: bool = False) -> None:
+    """Say which nodes are no longer managed, and how they are cleaned; nothing where there are none.
+
+    Args:
+        screen: Where it is said.
+        inventory: The inventory's file, for the command.
+        names: See `unmanaged`.
+        answer: Whether it belongs to the answer on stdout, as in a plan.
+    """
+    if not names:
+        return
+    verb = "is" if len(names) == 1 else "are"
+    line = f"{fold(names)} {verb} no longer in the inventory and still {verb} as deployed"
+    (screen.line if answer else screen.note)(line)
+    command = shlex.join(["aiops", "cluster", "reset", str(inventory), "--on", fold(names)])
+    screen.hint(f"undo it there: `{command}`")
