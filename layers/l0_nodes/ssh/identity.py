@@ -47,12 +47,17 @@ def _read_private(path: str) -> paramiko.PKey | str | None:
         return f"{path}: {error.strerror}"
     except (paramiko.PasswordRequiredException, TypeError):
         return f"{path}: it is encrypted"
-    except (paramiko.SSHException, ValueError) as error:
-        return f"{path}: {error}"
-    except Exception as error:  # noqa: BLE001 - cryptography has its own family; a key file must not break a run
-        return f"{path}: {error}"
+    except Exception:  # noqa: BLE001 - cryptography has its own family; a key file must not break a run
+        return f"{path}: {_unreadable(file)}"
     key.public_blob = None  # certificates are chosen by `shown`, not by their file's name alone
     return key
+
+
+def _unreadable(file: Path) -> str:
+    """Why a file that could be opened is no key for us; what the libraries say of it is of no use to anybody."""
+    if b"PRIVATE KEY-----" not in file.read_bytes():
+        return "it is not a private key"
+    return "it is damaged, or of a kind that is not known here (RSA, ECDSA and Ed25519 are)"
 
 
 @dataclass
