@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aiops.layers.core.command import Completed
 
 DEFAULT_SECONDS = 60.0
+_NOT_EXECUTABLE = 126
 _NOT_FOUND = 127
 
 
@@ -85,8 +86,14 @@ def _document(node: str, one: "Completed") -> dict[str, Any]:
         "timed_out": one.timed_out,
         "seconds": round(one.seconds, 3),
         "stdout": one.text,
-        "stderr": one.stderr.decode("utf-8", "replace"),
+        "stderr": _stderr(one).decode("utf-8", "replace"),
     }
+
+
+def _stderr(one: "Completed") -> bytes:
+    from aiops.layers.l0_nodes.shell import without_wrapper
+
+    return without_wrapper(one.stderr) if one.exit_status in (_NOT_EXECUTABLE, _NOT_FOUND) else one.stderr
 
 
 def _end(one: "Completed") -> str:
@@ -101,7 +108,7 @@ def _folded(screen: Screen, done: "dict[str, Completed]") -> None:
 
     groups: dict[tuple[str, bytes, bytes], list[str]] = defaultdict(list)
     for name, one in done.items():
-        groups[_end(one), one.stdout, one.stderr].append(name)
+        groups[_end(one), one.stdout, _stderr(one)].append(name)
     for (end, stdout, stderr), names in sorted(groups.items(), key=lambda group: -len(group[1])):
         count = f"  ({len(names)})" if len(names) > 1 else ""
         screen.line(f"{fold(names)}{count}{'  ' + end if end else ''}")
@@ -118,8 +125,8 @@ def _rows(screen: Screen, done: "dict[str, Completed]") -> None:
     for name, one in done.items():
         status = "timeout" if one.timed_out else str(one.exit_status)
         rows += [(name, status, _visible(line)) for line in one.text.splitlines() or [""]]
-        if one.stderr:
-            complaints[one.stderr].append(name)
+        if stderr := _stderr(one):
+            complaints[stderr].append(name)
     screen.table(("node", "exit", "output"), rows)
     for stderr, names in complaints.items():
         for line in stderr.decode("utf-8", "replace").splitlines():

@@ -3,6 +3,7 @@
 Where an option has several variables, the last one wins, as in Ansible's ssh and become plugins.
 """
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ _KINDS: Mapping[str, Literal["ssh", "local"]] = {
     "local": "local",
 }
 _HIGHEST_PORT = 65535
+_NO_LOGIN = re.compile(r"""^-|['`";&<>|(){}\x00-\x1f\x7f]|\s-|\\(\\|$)""")
+"""What ssh refuses in a user's name, and what `-o User="NAME"`, as Ansible writes it, would make another name of."""
 
 
 class WrongValueError(ValueError):
@@ -90,7 +93,8 @@ def connection_of(
         home: What `~` stands for.
 
     Raises:
-        WrongValueError: A value has the wrong type, or a connection plugin that aiops cannot use is asked for.
+        WrongValueError: A value has the wrong type, ssh takes no user of that name, or a connection plugin that aiops
+            cannot use is asked for.
     """
     reader = _Reader(variables)
     base, ssh = settings.base, settings.ssh
@@ -98,11 +102,11 @@ def connection_of(
     key = key or base.get("DEFAULT_PRIVATE_KEY_FILE") or ssh.get("private_key_file")
     python = reader.text("ansible_python_interpreter") or base.get("INTERPRETER_PYTHON")
     checking = reader.flag("ansible_host_key_checking", "ansible_ssh_host_key_checking")
-    user = reader.text("ansible_user", "ansible_ssh_user")
-    user = user or base.get("DEFAULT_REMOTE_USER") or ssh.get("remote_user")
+    kind = _kind(reader, base)
+    user = _login(reader, base, ssh) if kind == "ssh" else reader.text("ansible_user", "ansible_ssh_user")
     port = reader.port("ansible_port", "ansible_ssh_port")
     return Connection(
-        kind=_kind(reader, base),
+        kind=kind,
         address=reader.text("ansible_host", "ansible_ssh_host") or name,
         port=ssh.get("port") if port is None else port,
         user=user,
@@ -149,6 +153,14 @@ class _Reader:
         if isinstance(value, bool) or not 1 <= number <= _HIGHEST_PORT:
             raise WrongValueError(name, f"`{name}` must be a port from 1 to {_HIGHEST_PORT}, not `{value}`")
         return number
+
+
+def _login(reader: _Reader, base: Mapping[str, Any], ssh: Mapping[str, Any]) -> str | None:
+    name, _ = reader.last("ansible_user", "ansible_ssh_user")
+    user = reader.text("ansible_user", "ansible_ssh_user") or base.get("DEFAULT_REMOTE_USER") or ssh.get("remote_user")
+    if user is None or not _NO_LOGIN.search(str(user)):
+        return user
+    raise WrongValueError(name, f"`{name or 'remote_user'}`: ssh takes no user called {str(user)!r}")
 
 
 def _kind(reader: _Reader, base: Mapping[str, Any]) -> Literal["ssh", "local"]:

@@ -18,6 +18,9 @@ KILL_AFTER = 2.0
 
 _TIMED_OUT = (124, 137)  # what `timeout` reports: ended by TERM, ended by KILL
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NOT_STARTED = re.compile(
+    rb"^timeout: failed to run command (?:\xe2\x80\x98|')(.*)(?:\xe2\x80\x99|'): (.*)$", re.MULTILINE
+)
 _LEAST_SECONDS = 0.01  # to `timeout`, 0 means for ever
 
 _PUT = """
@@ -67,6 +70,11 @@ def line(argv: Sequence[str]) -> str:
 def has_timed_out(command: Command, exit_status: int, seconds: float) -> bool:
     """Whether this end was `timeout`'s doing, told by its status and the time it took."""
     return exit_status in _TIMED_OUT and seconds >= command.timeout
+
+
+def without_wrapper(stderr: bytes) -> bytes:
+    """What a command that could not be started left on stderr, as a shell would say it: `timeout` is our own."""
+    return _NOT_STARTED.sub(rb"\1: \2", stderr)
 
 
 def put(content: bytes, path: str, mode: int, *, root: bool, timeout: float = 60.0) -> Command:

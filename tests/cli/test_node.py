@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -125,6 +126,16 @@ def test_exec_json(shown: Shown, environment: dict[str, str]) -> None:
     assert [(one["node"], one["code"]) for one in document["errors"]] == [("n3", "ssh.connect")]
 
 
+def test_exec_of_what_is_not_there_names_it_as_a_shell_would(shown: Shown, environment: dict[str, str]) -> None:
+    code, _, stderr = parts(shown("node", "exec", "--on", "n1", "--", "no such", environment=environment))
+    assert (code, stderr.splitlines()[0]) == (1, "n1: no such: No such file or directory")
+    code, _, stderr = parts(shown("node", "exec", "--on", "n1", "--", "/", environment=environment))
+    assert (code, stderr.splitlines()[0]) == (1, "n1: /: Permission denied")
+    words = ("node", "exec", "--on", "n1", "--json", "--", "no-such")
+    document = json.loads(parts(shown(*words, environment=environment))[1])
+    assert document["results"][0]["stderr"] == "no-such: No such file or directory\n"
+
+
 def test_exec_of_a_shell_line_says_how(shown: Shown, environment: dict[str, str]) -> None:
     code, _, stderr = parts(shown("node", "exec", "--on", "n1", "--", "echo a | wc", environment=environment))
     assert code == 1
@@ -205,3 +216,36 @@ def test_ssh_keeps_the_words_of_a_command_apart(environment: dict[str, str], ser
     command = [sys.executable, "-m", "aiops", "node", "ssh", "n1", "--", "sh", "-c", "echo 'a  b'; exit 7"]
     done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (7, b"a  b\n")
+
+
+def ssh(environment: dict[str, str], *words: str) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-m", "aiops", "node", "ssh", *words]
+    return subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+
+
+def test_ssh_to_a_node_that_is_not_there_is_3(environment: dict[str, str]) -> None:
+    done = ssh(environment, "n3")
+    assert done.returncode == 3
+    assert f"error: n3 did not answer on 127.0.0.3:{CLOSED}: Connection refused".encode() in done.stderr
+
+
+def test_ssh_to_a_node_whose_key_is_not_trusted_is_3(environment: dict[str, str], known: Path) -> None:
+    known.write_text("# none\n")
+    done = ssh(environment, "n1", "--", "true")
+    assert done.returncode == 3
+    assert b"aiops node trust n1" in done.stderr
+
+
+@pytest.mark.parametrize("status", [255, 3])
+def test_a_commands_own_status_passes_through_ssh(environment: dict[str, str], server: Sshd, status: int) -> None:
+    done = ssh(environment, "n1", "--", "sh", "-c", f"exit {status}")
+    assert (done.returncode, done.stderr) == (status, b"")
+
+
+def test_an_interrupted_ssh_is_130(environment: dict[str, str], server: Sshd) -> None:
+    command = [sys.executable, "-m", "aiops", "node", "ssh", "n1", "--", "sh", "-c", "echo up; sleep 60"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=30) == 130

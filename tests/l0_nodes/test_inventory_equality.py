@@ -25,9 +25,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.l0_nodes.connection import AnsibleSettings, WrongValueError, connection_of
 from aiops.layers.l0_nodes.inventory import Inventory, read_inventory
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.password import become_passwords
+from aiops.layers.l0_nodes.ssh_config import ssh_words
 from aiops.layers.l0_nodes.withheld import Variables
 
 BIN = Path(sys.executable).parent
@@ -687,9 +689,16 @@ def test_a_password_file_of_ansible_cfg_counts(tmp_path: Path) -> None:
 
 NAMES = st.sampled_from(["alpha", "b-2", "c_3", "rack[1:3]", "gpu[08:11]", "x[a:c]y", "node.example.org"])
 VALUES: Mapping[str, st.SearchStrategy[object]] = {
-    # No quotes in a user's name: Ansible hands `-o User="..."` to ssh, which cannot be read back with quotes inside.
+    # What ssh takes for no user's name is refused, see below.
     "ansible_user": st.sampled_from(
-        ["root", "ops", "{{ 'o' ~ 'ps' }}", "{{ fallback | default('late') | replace('\"', '') }}"]
+        [
+            "root",
+            "ops",
+            "CORP\\ops",
+            "a b",
+            "{{ 'o' ~ 'ps' }}",
+            "{{ fallback | default('x') | regex_replace('[\\'\"]') }}",
+        ]
     ),
     "ansible_ssh_user": st.just("older"),
     "ansible_port": st.sampled_from([22, 2200, "2201", "{{ 2000 + 202 }}"]),
@@ -761,6 +770,38 @@ def written(tree: Tree, number: int) -> str:
         lines.append(f"[{called(f'group{index}')}:children]")
         lines += [called(f"group{child}") for child in below]
     return "\n".join(lines)
+
+
+def login_of(*words: str) -> str | None:
+    """Whom ssh would log in as, or None where it refuses."""
+    done = subprocess.run(["ssh", "-F", "none", "-G", *words, "--", "h"], capture_output=True, check=False, timeout=10)
+    lines = done.stdout.decode(errors="surrogateescape").split("\n")
+    return next((line.removeprefix("user ") for line in lines if line.startswith("user ")), None)
+
+
+USERS = st.text(
+    st.sampled_from(["a", "é", " ", "-", "\\", '"', "'", "#", "=", "%", ";", "\t", "\n", "$", "[", "{"]), min_size=1
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    user=USERS | st.sampled_from(["root", "CORP\\ops", 'say "x"', "it's", "a\\", "a\\\\b", '"q"', "# no", "-x", "a -b"])
+)
+def test_a_user_is_whom_ansibles_ssh_logs_in_as_or_is_refused_by_name(user: str) -> None:
+    """Ansible hands `-o User="NAME"` to ssh, which reads quotes and backslashes in it in its own way."""
+    theirs = login_of("-o", f'User="{user}"')
+    ours, refused = None, None
+    try:
+        ours = connection_of("h", {"ansible_user": user}, AnsibleSettings(), folder=Path("/"), home=Path("/"))
+    except WrongValueError as error:
+        refused = error.variable
+    if ours is not None:
+        assert theirs == user == ours.user
+        assert login_of(*ssh_words(ours)) == user
+    else:
+        assert refused == "ansible_user"
+        assert theirs != user or login_of("-l", user) != user or not user.isprintable()
 
 
 # Each example costs Ansible a second or two, so eight inventories lie in one directory and nothing is shrunk.

@@ -268,6 +268,13 @@ CASES = (
     one("an unknown engine", "all: {hosts: {a: {aiops_engine: pbs}}}", 1, "must be 'slurm' or 'ssh', not 'pbs'", None),
     one("a wrong port", "all: {hosts: {a: {ansible_port: http}}}", 1, "`ansible_port` must be a port from 1", None),
     one(
+        "a user that ssh does not take",
+        "all: {hosts: {a: {ansible_user: 'say \"x\"'}}}",
+        1,
+        "`ansible_user`: ssh takes no user called 'say \"x\"'",
+        None,
+    ),
+    one(
         "a wrong flag", "all: {hosts: {a: {ansible_become: maybe}}}", 1, "`ansible_become` must be true or false", None
     ),
     one(
