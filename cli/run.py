@@ -8,7 +8,7 @@ import typer
 
 from aiops.layers.core.event import Event
 from aiops.layers.l0_nodes.nodeset import expand, fold
-from aiops.layers.l1_cluster.run import INTERRUPTED, RUNNING, Result, Run, Runs
+from aiops.layers.l1_cluster.run import INTERRUPTED, RUNNING, Reach, Result, Run, Runs
 
 from .app import App
 from .duration import spell
@@ -71,17 +71,19 @@ def show(
         if found.status == INTERRUPTED:
             results += [result for result in runs.cut_off(found.id) if result.node in nodes]
         told = [event for event in runs.events(found.id) if event.node in nodes]
+        reach = runs.reach(found.id) if found.status == INTERRUPTED else None
     failures = [event for event in told if event.kind == "task_failed"]
     if json:
         screen.document(
             {
                 **found.document(),
+                "came_to": reach.document() if reach else None,
                 "results": [result.document() for result in results],
                 "failures": [event.document() for event in failures],
             }
         )
         return
-    _head(screen, found)
+    _head(screen, found, reach)
     if results:
         screen.line("")
         screen.table(("phase", "nodes", "outcome", "took", "reason"), _folded(results))
@@ -95,6 +97,8 @@ def show(
         _failure(screen, event)
     if failures and on is None:
         screen.hint(f"everything of one node: `aiops run show {found.id} --node {failures[0].node}`")
+    if reach is not None:
+        screen.hint(f"type it again, it goes on where it was: `{found.command}`")
 
 
 @app.command()
@@ -144,7 +148,7 @@ def _line(event: Event) -> str:
     return "\t".join((stamp, event.node or "-", event.kind, " ".join(event.message.split()))).rstrip()
 
 
-def _head(screen: Screen, run: Run) -> None:
+def _head(screen: Screen, run: Run, reach: Reach | None) -> None:
     rows: list[tuple[str, Any]] = [
         ("run", run.id),
         ("cluster", run.cluster),
@@ -158,7 +162,16 @@ def _head(screen: Screen, run: Run) -> None:
     ]
     if run.reason:
         rows.append(("reason", run.reason))
+    if reach is not None:
+        rows.append(("came to", came_to(run, reach)))
     screen.table(("", ""), rows)
+
+
+def came_to(run: Run, reach: Reach) -> str:
+    """`phase base on gpu[01-02], 12s after it began`."""
+    place = f"phase {reach.phase}" if reach.phase else "the start"
+    nodes = f" on {fold(reach.nodes)}" if reach.nodes else ""
+    return f"{place}{nodes}, {spell((reach.at - run.started).total_seconds())} after it began"
 
 
 def _folded(results: Iterable[Result]) -> list[tuple[str, str, str, str | None, str | None]]:

@@ -35,7 +35,7 @@ def status(
     quiet: QuietOption = False,
 ) -> int:
     """Show phases, versions and node states; 3 when a node does not answer, 4 when a phase failed on one."""
-    from aiops.layers.l1_cluster.run import Runs
+    from aiops.layers.l1_cluster.run import INTERRUPTED, Runs
     from aiops.layers.l1_cluster.status import cluster_status
 
     aiops: App = context.obj
@@ -48,10 +48,11 @@ def status(
         last = next(iter(runs.newest(cluster=read.cluster, limit=1)), None)
         running = runs.running(read.cluster)
         machines = runs.machines(results)
+        reach = runs.reach(last.id) if last is not None and last.status == INTERRUPTED else None
     with aiops.fleet(read) as fleet:
         live = _look(aiops, screen, fleet, nodes)
         targets = _targets(read, fleet, live) if {one.phase for one in results} & _measuring() else None
-    found = cluster_status(read, nodes, results, last, live, running=running, machines=machines)
+    found = cluster_status(read, nodes, results, last, live, running=running, machines=machines, reach=reach)
     gone = unmanaged(aiops, read)
     if json:
         told = {"prometheus": _prometheus_document(targets), "unmanaged": list(gone)}
@@ -112,6 +113,10 @@ def _show(screen: Screen, found: "ClusterStatus", targets: "tuple[Target, ...] |
         screen.line(
             f"a deploy is running: run {run.id} by {run.owner.user}@{run.owner.host}, {screen.time(run.started)}"
         )
+    if found.last is not None and found.reach is not None:
+        from aiops.cli.run import came_to
+
+        screen.line(f"it was cut off: it came to {came_to(found.last, found.reach)}")
     screen.line("")
     screen.table(("nodes", "last deploy", "system", "kernel", "accelerators", "driver", "reason"), _node_rows(found))
     if found.results:
@@ -132,6 +137,8 @@ def _show(screen: Screen, found: "ClusterStatus", targets: "tuple[Target, ...] |
             failed.setdefault(node.run, []).append(node.node)
     for run_id, names in failed.items():
         screen.hint(f"why: `aiops run show {run_id} --node {fold(names)}`")
+    if found.last is not None and found.reach is not None:
+        screen.hint(f"type it again, it goes on where it was: `{found.last.command}`")
     new = found.states["new"]
     if new:
         screen.hint(f"{_count(new)} not deployed yet: `aiops cluster deploy`")

@@ -10,9 +10,9 @@ from aiops.layers.core.store import Store
 from aiops.layers.l0_nodes.nodeset import expand, fold
 
 from .journal import Journal
-from .run_record import DONE, FAILED, INTERRUPTED, RUNNING, Result, Run, result_of, run_of
+from .run_record import DONE, FAILED, INTERRUPTED, RUNNING, Reach, Result, Run, result_of, run_of
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "RUNNING", "Journal", "Result", "Run", "Runs"]
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "RUNNING", "Journal", "Reach", "Result", "Run", "Runs"]
 
 
 class Runs:
@@ -121,6 +121,14 @@ class Runs:
             elif event.kind == "node_finished" and event.node is not None:
                 begun.pop((event.data["phase"], event.node), None)
         return tuple(Result(run, phase, node, INTERRUPTED, None, None, at) for (phase, node), at in begun.items())
+
+    def reach(self, run: str) -> Reach:
+        """How far `run`, which was cut off, came."""
+        events = self.events(run)
+        begun = [event.data["phase"] for event in events if event.kind == "phase_started"]
+        phase = begun[-1] if begun else None
+        nodes = tuple(one.node for one in self.cut_off(run) if one.phase == phase)
+        return Reach(phase, nodes, events[-1].at)
 
     def latest_results(self, cluster: str) -> tuple[Result, ...]:
         """For each phase and node of `cluster`, the last result in any run."""

@@ -80,6 +80,25 @@ class Result:
         return {**asdict(self), "at": rfc3339(self.at)}
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a run came that was cut off.
+
+    Attributes:
+        phase: The phase it was in; None where it had begun none.
+        nodes: Those that the phase had not ended on.
+        at: Its last sign of life.
+    """
+
+    phase: str | None
+    nodes: tuple[str, ...]
+    at: datetime
+
+    def document(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {"phase": self.phase, "nodes": list(self.nodes), "at": rfc3339(self.at)}
+
+
 def run_of(row: Mapping[str, Any]) -> Run:
     """The run in a row of its table."""
     names = ("user", "host", "boot_id", "namespace", "pid", "process_start")

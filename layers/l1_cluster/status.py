@@ -10,7 +10,7 @@ from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
 
-from .run import Result, Run
+from .run import Reach, Result, Run
 
 _PREFLIGHT = "preflight"
 _VERIFY = "verify"
@@ -56,6 +56,7 @@ class ClusterStatus:
     Attributes:
         last: The newest run; None when there was none.
         running: Runs that go on now.
+        reach: How far the newest run came, where it was cut off.
     """
 
     cluster: str
@@ -63,6 +64,7 @@ class ClusterStatus:
     results: tuple[Result, ...]
     last: Run | None
     running: tuple[Run, ...] = ()
+    reach: Reach | None = None
 
     @property
     def states(self) -> Counter[str]:
@@ -77,6 +79,7 @@ class ClusterStatus:
             "phases": [result.document() for result in self.results],
             "last_run": self.last.document() if self.last else None,
             "running": [run.document() for run in self.running],
+            "came_to": self.reach.document() if self.reach else None,
             "simulated": any(node.simulated for node in self.nodes),
         }
 
@@ -90,6 +93,7 @@ def cluster_status(
     *,
     running: Iterable[Run] = (),
     machines: Mapping[tuple[str, str], str] | None = None,
+    reach: Reach | None = None,
 ) -> ClusterStatus:
     """Judge the state of `nodes`.
 
@@ -103,6 +107,7 @@ def cluster_status(
         running: Runs on this cluster that go on now.
         machines: The machine-id of a node in a run, by run and node (`Runs.machines`): what was done to a machine that
             another one has taken the place of is left out.
+        reach: How far the newest run came, where it was cut off.
     """
     names = {node.name for node in nodes}
     told = standing(result for result in results if result.node in names)
@@ -122,6 +127,7 @@ def cluster_status(
         kept,
         last,
         tuple(running),
+        reach,
     )
 
 

@@ -89,7 +89,12 @@ def test_what_was_cut_off_is_shown(shown: Shown, tmp_path: Path) -> None:
             stream.emit("phase_started", phase="base", nodes=["gpu01", "gpu02"])
             stream.emit("node_finished", node="gpu01", phase="base", outcome="ok", seconds=1.0)
             journal.end(130)
-    assert "base\tgpu02\tinterrupted\n" in shown("run", "show", "r-1")
+    screen = shown("run", "show", "r-1")
+    assert "base\tgpu02\tinterrupted\n" in screen
+    assert "came to\tphase base on gpu02, [SECONDS] after it began\n" in screen
+    assert screen.endswith("hint: type it again, it goes on where it was: `x`\n")
+    came_to = json.loads(answer(shown("run", "show", "r-1", "--json")))["came_to"]
+    assert (came_to["phase"], came_to["nodes"]) == ("base", ["gpu02"])
 
 
 def test_show(shown: Shown, deployed: Path) -> None:

@@ -70,6 +70,18 @@ def test_a_failed_phase(shown: Shown, tmp_path: Path) -> None:
     assert "hint: why: `aiops run show r-1121-193005-4f2 --node here`" in screen
 
 
+def test_a_deploy_that_was_cut_off_says_how_far_it_came_and_how_it_goes_on(shown: Shown, tmp_path: Path) -> None:
+    with Store.open(tmp_path / "home", {}) as store:
+        stream = EventStream("r-1", SystemClock())
+        owner = Owner("ann", "ctl1", "boot", "pid:[1]", 77, 5, stream.run)
+        with Journal.begin(store, stream, owner=owner, cluster="lab-a", command="x", exit_of=exit_of) as journal:
+            stream.emit("phase_started", phase="base", nodes=["here"])
+            journal.end(130)
+    screen = shown("cluster", "status", "--on", "here")
+    assert "it was cut off: it came to phase base on here, [SECONDS] after it began\n" in screen
+    assert "hint: type it again, it goes on where it was: `x`\n" in screen
+
+
 def test_a_deploy_that_is_running_is_said(shown: Shown, tmp_path: Path) -> None:
     with Store.open(tmp_path / "home", {}) as store:
         stream = EventStream("r-1", SystemClock())
