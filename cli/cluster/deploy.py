@@ -59,7 +59,10 @@ def deploy(
     quiet: QuietOption = False,
     verbose: VerboseOption = 0,
 ) -> int:
-    """Bring the nodes to what the phases want of them; a second run changes nothing."""
+    """Bring the nodes to what the phases want of them; a second run changes nothing.
+
+    The phases, in their order: repository, base, accelerator, aiops, export, time, storage, scheduler, monitoring.
+    """
     from aiops.layers.l1_cluster.rollout import Share
 
     from .deployment import Deployment

@@ -49,25 +49,37 @@ class Desired:
         return tuple(resources)
 
     def _of(self, want: Want, context: Mapping[str, Any]) -> Iterator[Resource]:
+        at = context
         try:
             if want.each is None:
                 items: list[Mapping[str, Any]] = [context]
             else:
                 values = self._templates.expression(want.each, context)
                 items = [{**context, "item": value} for value in _each(values)]
-            for one in items:
-                if want.when is None or self._templates.expression(want.when, one):
-                    yield self._resource(want, one)
+            for at in items:
+                if want.when is None or self._templates.expression(want.when, at):
+                    yield self._resource(want, at)
         except (TemplateTroubleError, _WrongValueError) as error:
             node: NodeContext = context["node"]
             raise InputError(
                 f"phase `{self.phase.name}` cannot be worked out for {node.name}",
                 code="phase.render",
                 problems=[
-                    Problem(f"{want.kind} `{want.name}`: {_place(error)}{error}", str(self.phase.file), want.line)
+                    Problem(
+                        f"{want.kind} `{self._name(want, at)}`: {_place(error)}{error}",
+                        str(self.phase.file),
+                        want.line,
+                    )
                 ],
                 hints=[f"see what is known of it: `aiops node facts {node.name}`"],
             ) from error
+
+    def _name(self, want: Want, context: Mapping[str, Any]) -> str:
+        """What a want is called for this context, for messages; its template where that cannot be rendered."""
+        try:
+            return str(self._templates.value(want.name, context))
+        except TemplateTroubleError:
+            return want.name
 
     def _resource(self, want: Want, context: Mapping[str, Any]) -> Resource:  # noqa: PLR0911 - one kind, one return
         def value(key: str, default: Any = None) -> Any:

@@ -142,8 +142,8 @@ def choose(phases: Sequence[Phase], only: str | None, start: str | None) -> tupl
     for name in [*wanted, *([start] if start else [])]:
         if name not in names:
             near = get_close_matches(name, names, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else known
-            raise InputError(f"there is no phase `{name}`", code="phase.unknown", hints=[hint])
+            hints = [*([f"did you mean `{near[0]}`?"] if near else []), known]
+            raise InputError(f"there is no phase `{name}`", code="phase.unknown", hints=hints)
     later = phases[names.index(start) :] if start else phases
     chosen = tuple(phase for phase in later if not wanted or phase.name in wanted)
     if not chosen:

@@ -18,6 +18,7 @@ from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.change import Change
 from aiops.layers.l1_cluster.doors import Deployed
 from aiops.layers.l1_cluster.ledger import Entry, Ledger
+from aiops.layers.l1_cluster.phase import read_phases, shipped_phases
 from aiops.layers.l1_cluster.plan import PhasePlan, Plan
 from aiops.layers.l1_cluster.rollout import Batch, Share, Stop
 
@@ -98,6 +99,20 @@ def test_the_words_of_a_wish_say_all_that_was_typed() -> None:
         "--forks 4 --phases own"
     )
     assert Wish(None).again.words(Path("x.yml")) == ("aiops", "cluster", "deploy", "x.yml", "--retry-failed")
+
+
+def test_the_help_names_the_phases_in_their_order(shown: Shown) -> None:
+    text = " ".join(shown("cluster", "deploy", "--help").split())
+    assert f"order: {', '.join(phase.name for phase in read_phases(shipped_phases()))}." in text
+
+
+def test_a_missing_head_is_told_before_a_missing_bundle(shown: Shown, tmp_path: Path) -> None:
+    (tmp_path / "inventory.yml").write_text("workers:\n  hosts: {a1: {ansible_host: 127.0.0.1}}\n")
+    screen = shown("cluster", "deploy", "--yes")
+    assert screen.startswith("exit: 2\n")
+    assert "no node plays the role `head`" in screen
+    assert "bundle" not in screen
+    assert shown("run", "list").endswith("nothing was run yet\n")
 
 
 def a_plan(*names: str) -> Plan:

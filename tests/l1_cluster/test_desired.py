@@ -203,3 +203,12 @@ def test_unit_names(name: str, unit: str) -> None:
 def test_mount_units_are_named_as_systemd_names_them(path: str) -> None:
     words = ["systemd-escape", "--path", "--suffix=mount", path]
     assert mount_unit_name(path) == subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_want_of_a_list_is_named_as_it_would_be_called(tmp_path: Path) -> None:
+    text = 'resources:\n  - package: \'{{ item.name }}\'\n    each: \'[{"name": "a"}, {"name": "b"}]\'\n'
+    broken = "    version: '{{ 1 // 0 if item.name == \"b\" else 1 }}'\n"
+    assert reason(tmp_path, text + broken).startswith("3: package `b`: ")
+    assert reason(tmp_path, "resources:\n  - package: '{{ item.name }}'\n    each: '[1]'\n").startswith(
+        "3: package `{{ item.name }}`: "
+    )

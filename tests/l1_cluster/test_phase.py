@@ -153,3 +153,11 @@ def test_choosing_no_phase_at_all_is_refused(tmp_path: Path, only: str | None, s
     with pytest.raises(InputError) as caught:
         choose(read_phases(tmp_path), only, start)
     assert caught.value.code == "phase.nothing"
+
+
+def test_a_wrong_phase_name_is_answered_with_all_names(tmp_path: Path) -> None:
+    phases = read_phases(shipped_phases())
+    with pytest.raises(InputError, match="there is no phase `bsae`") as caught:
+        choose(phases, "bsae", None)
+    assert caught.value.hints[0] == "did you mean `base`?"
+    assert all(phase.name in caught.value.hints[1] for phase in phases)
