@@ -19,11 +19,10 @@ from pathlib import Path
 
 from aiops.layers.core.errors import ConflictError
 from aiops.layers.core.plugin import Plugins
-from aiops.layers.l0_nodes.lab import Lab, LabSpec
+from aiops.layers.l0_nodes.lab import Lab, LabSpec, Simulated
 from aiops.layers.l0_nodes.lab.fault import DEVICE_KINDS, kinds
 from aiops.layers.l0_nodes.lab.image import build_image, machine_recipe
 from aiops.layers.l0_nodes.lab.network import NAMESPACES
-from aiops.layers.l0_nodes.lab.state import Simulated
 from aiops.layers.l0_nodes.vendor import vendors_of
 
 from .measurement import AIOPS, BrokenError, Figure, report
