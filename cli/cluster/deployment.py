@@ -96,6 +96,10 @@ class Deployment:
             if not self._wish.dry_run:
                 cut.add_note(f"see how far run {self._events.run} came: `aiops run show {self._events.run}`")
                 cut.add_note(f"type it again, it goes on where it was: `{self._command}`")
+            if self._progress.held:
+                from aiops.layers.l0_nodes.nodeset import fold
+
+                cut.add_note(f"until then no new work is given to {fold(self._progress.held)}, drained for a reboot")
             raise
 
     def _perform(self) -> int:

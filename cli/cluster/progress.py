@@ -25,6 +25,8 @@ class Progress:
         self._running: dict[str, None] = {}
         self._done = 0
         self._unreached: set[str] = set()
+        self.held: dict[str, None] = {}
+        """Nodes that the deploy has set draining and not given back."""
         self._lock = threading.Lock()
 
     def listen(self, event: Event) -> None:
@@ -54,6 +56,10 @@ class Progress:
     def _between(self, event: Event) -> None:
         """Show what comes between phases."""
         match event.kind:
+            case "node_draining" if event.node is not None:
+                self.held[event.node] = None
+            case "node_resumed" if event.node is not None:
+                self.held.pop(event.node, None)
             case "batch_started":
                 self._screen.note(f"batch {event.data['number']} of {event.data['of']}: {event.message}")
             case "drain_awaited" if self._step is not None:

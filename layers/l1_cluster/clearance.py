@@ -11,9 +11,10 @@ from datetime import timedelta
 from aiops.layers.core.clock import Clock, rfc3339
 from aiops.layers.core.errors import AiopsError
 from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l0_nodes.nodeset import fold
 
 from .draining import Draining, Hold, Standing
-from .reboot import RETURN_SECONDS, Candidate, Limits, Queue, Returning, advance, at_once, running
+from .reboot import RETURN_SECONDS, Candidate, Limits, Queue, Returning, advance, at_once, running, spell
 
 POLL_SECONDS = 2.0
 
@@ -76,6 +77,18 @@ class Reboots:
         """Those of `nodes` that must be cleared before they are rebooted: they may have work, or we hold them."""
         standings = self.draining.look(nodes)
         return [node for node in nodes if _serves(standings.get(node.name))]
+
+    def note(self, nodes: Sequence[Node]) -> str:
+        """What those who work on `nodes` are to know before these are rebooted; empty where nobody works there."""
+        serving = [node.name for node in self.serving(nodes)]
+        if not serving:
+            return ""
+        count, drained = self.limits.at_once, "is" if len(serving) == 1 else "are"
+        few = f", {count} at a time" if count < len(serving) else ""
+        return (
+            f"{fold(serving)} {drained} drained before the reboot{few}; "
+            f"what runs there has {spell(self._drain_seconds)} to end"
+        )
 
     def give_back(self, nodes: Sequence[Node]) -> dict[str, str]:
         """Give back `nodes`, all held by us; why one was not, by node."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .course import batches_of
+from .decision import wants_reboot
 from .likeness import in_words as alike
 from .plan import PhasePlan, Plan
 from .render import variables_of, write_by_hand
@@ -30,7 +31,13 @@ def forecast(under: Underway) -> Plan:
     nodes = tuple(node.name for node in under.request.nodes)
     unknown = tuple(name for name in nodes if name not in known)
     rollout = in_words(batches_of(under))
-    notes = (*([f"Rolled out in {rollout}"] if rollout else []), *alike(under.survey.likenesses))
+    rebooted = {node for one in phases for node, found in one.changes.items() if wants_reboot(found)}
+    drained = under.reboots.note([node for node in living if node.name in rebooted])
+    notes = (
+        *([f"Rolled out in {rollout}"] if rollout else []),
+        *([drained] if drained else []),
+        *alike(under.survey.likenesses),
+    )
     return Plan(tuple(phases), nodes, unknown, notes)
 
 

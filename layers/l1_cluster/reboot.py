@@ -178,7 +178,7 @@ def _verdict(candidate: Candidate, standing: Standing | None, limits: Limits, no
     if standing.state == "in_service":
         return "it was given work again by somebody else while it drained; it was not rebooted"
     work = running(standing.work) or "what ran on it has not ended yet"
-    return f"it was not drained in {_spell(limits.drain_seconds)}: {work}; it stays draining and was not rebooted"
+    return f"it was not drained in {spell(limits.drain_seconds)}: {work}; it stays draining and was not rebooted"
 
 
 def running(words: Sequence[str]) -> str:
@@ -189,5 +189,6 @@ def running(words: Sequence[str]) -> str:
     return f"it runs {', '.join(words[:_NAMED])}{more}"
 
 
-def _spell(seconds: float) -> str:
+def spell(seconds: float) -> str:
+    """`60 min`, `42 s`."""
     return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"  # noqa: PLR2004 - seconds of a minute

@@ -93,6 +93,16 @@ def test_a_job_is_waited_for_and_named(world: World, busy: Busy) -> None:
     assert busy.reasons == {}
 
 
+def test_a_plan_says_that_nodes_are_drained_first(world: World, busy: Busy) -> None:
+    (note,) = world.deploy(ONE, dry_run=True).plan.notes
+    assert note == "w[1-2] are drained before the reboot, 1 at a time; what runs there has 60 min to end"
+    (note,) = world.deploy(ONE, dry_run=True, on="w1").plan.notes
+    assert note == "w1 is drained before the reboot; what runs there has 60 min to end"
+    assert busy.acts == []
+    busy.down |= {"w1", "w2"}
+    assert world.deploy(ONE, dry_run=True).plan.notes == ()
+
+
 def test_nodes_with_no_work_go_first(world: World, busy: Busy) -> None:
     busy.run("w1", "job 42 of alice", 300.0)
     world.deploy(ONE)
