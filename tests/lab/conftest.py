@@ -8,12 +8,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.host_state import LISTING
 
 from aiops.layers.core.home import ensure_folder
 from aiops.layers.core.plugin import Plugins
@@ -139,6 +140,8 @@ class Cluster:
     lab: Lab
     home: Path
     first: Ended
+    before: Mapping[str, str] = field(default_factory=dict)
+    """What was on each host before, see `host_state.LISTING`."""
 
     @property
     def inventory(self) -> Path:
@@ -195,10 +198,11 @@ def deployed(make_lab: MakeLab, lab_home: Path, bundle: Path) -> Cluster:
     assert bundle.exists()
     lab = make_lab(LabSpec("cluster", nodes=2, accelerator=Simulated("nvidia", 4), disk_mib=6144))
     cluster = Cluster(lab, lab_home, Ended(0, "", ""))
+    before = {node: cluster.shell(node, LISTING, timeout=120) for node in ("head", "gpu01", "gpu02")}
     first = cluster.deploy()
     assert first.code == 0, f"the first deploy failed: {first.stderr}{first.stdout[-3000:]}"
     lab.snapshot("deployed")
-    return Cluster(lab, lab_home, first)
+    return Cluster(lab, lab_home, first, before)
 
 
 @pytest.fixture
