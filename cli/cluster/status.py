@@ -109,14 +109,7 @@ def _show(screen: Screen, found: "ClusterStatus", targets: "tuple[Target, ...] |
     last = found.last
     when = f"last run {last.id}, {last.status}, {screen.time(last.started)}" if last else "nothing was deployed yet"
     screen.line(f"{found.cluster} · {_count(len(found.nodes))}{simulated} · {when}")
-    for run in found.running:
-        screen.line(
-            f"a deploy is running: run {run.id} by {run.owner.user}@{run.owner.host}, {screen.time(run.started)}"
-        )
-    if found.last is not None and found.reach is not None:
-        from aiops.cli.run import came_to
-
-        screen.line(f"it was cut off: it came to {came_to(found.last, found.reach)}")
+    _show_runs(screen, found)
     screen.line("")
     screen.table(("nodes", "last deploy", "system", "kernel", "accelerators", "driver", "reason"), _node_rows(found))
     if found.results:
@@ -131,6 +124,22 @@ def _show(screen: Screen, found: "ClusterStatus", targets: "tuple[Target, ...] |
         screen.line(f"Prometheus: {sum(target.up is True for target in targets)}/{len(targets)} targets up")
         for target in down:
             screen.line(f"  {target.job} {target.node or target.instance}: {target.reason or 'down'}")
+    _hints(screen, found)
+
+
+def _show_runs(screen: Screen, found: "ClusterStatus") -> None:
+    """Runs that go on, and how far the newest came that was cut off."""
+    from aiops.cli.run import came_to
+
+    for run in found.running:
+        screen.line(
+            f"a deploy is running: run {run.id} by {run.owner.user}@{run.owner.host}, {screen.time(run.started)}"
+        )
+    if found.last is not None and found.reach is not None:
+        screen.line(f"it was cut off: it came to {came_to(found.last, found.reach)}")
+
+
+def _hints(screen: Screen, found: "ClusterStatus") -> None:
     failed: dict[str, list[str]] = {}
     for node in found.nodes:
         if node.run is not None:
