@@ -47,7 +47,7 @@ def tail_of(result: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     parts = [str(result.get(key) or "") for key in ("stdout", "module_stdout", "stderr", "module_stderr")]
     if not any(map(_tells, parts)):
-        parts = [str(result.get("msg") or "")]  # elsewhere it repeats them
+        parts = [str(result.get("msg") or "").removeprefix("Task failed: ")]  # elsewhere it repeats them
     lines = [line.rstrip() for part in parts for line in part.splitlines() if _tells(line)]
     return tuple(short(line) for line in lines[-_TAIL_LINES:])
 
