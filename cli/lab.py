@@ -110,6 +110,7 @@ def down(
     try:
         lab = _open(aiops, screen, name)
         lab.down()
+        _forget(aiops, lab)
     except NotFoundError as gone:
         screen.note(f"{gone.message}: nothing to remove")
         if json:
@@ -236,6 +237,14 @@ def kinds(context: typer.Context, *, json: JsonOption = False, quiet: QuietOptio
         screen.document([{"kind": kind.name, "effect": kind.sentence} for kind in all_kinds()])
         return
     screen.table(("kind", "effect"), [(kind.name, kind.sentence) for kind in all_kinds()])
+
+
+def _forget(aiops: App, lab: "Lab") -> None:
+    """Forget what was deployed on a lab's hosts: the next lab of that name is another cluster."""
+    from aiops.layers.l1_cluster.identity import forget
+
+    head = lab.hosts[0]
+    forget(aiops.home / "clusters" / lab.state.name, head.name, head.address)
 
 
 def _open(aiops: App, screen: Screen, name: str | None) -> "Lab":

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from aiops.layers.core.errors import ConflictError
@@ -102,6 +103,19 @@ class Identity:
         with suppress(OSError, ValueError, TypeError):
             return Known(**json.loads(self._path.read_text("utf-8")))
         return None
+
+
+def forget(folder: Path, head: str, address: str) -> None:
+    """Forget the cluster in `folder` (AIOPS_HOME/clusters/NAME), whose nodes are no more; logs of its runs stay.
+
+    Another one of that name, met on another head, stays known.
+    """
+    with suppress(OSError, ValueError, TypeError):
+        known = Known(**json.loads((folder / FILE).read_text("utf-8")))
+        if (known.head, known.address) == (head, address):
+            for name in ("members.json", FILE):
+                (folder / name).unlink(missing_ok=True)
+            rmtree(folder / "records", ignore_errors=True)
 
 
 def _address(head: Node) -> str:
