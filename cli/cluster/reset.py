@@ -1,7 +1,7 @@
 """`aiops cluster reset`: undo what deploys did, for the whole cluster or some nodes of it."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from aiops.layers.l0_nodes.fleet import Fleet
     from aiops.layers.l0_nodes.inventory import Inventory
     from aiops.layers.l1_cluster.lock import Lock
-    from aiops.layers.l1_cluster.reset import Doors, Ended, Undone
+    from aiops.layers.l1_cluster.reset import Doors, Ended
     from aiops.layers.l1_cluster.run import Journal
 
 ConfirmOption = Annotated[
@@ -168,9 +168,12 @@ class _Reset:
             yield journal
 
     def _doors(self, fleet: "Fleet") -> "Doors":
+        from aiops.layers.l1_cluster.draining import workloads_of
         from aiops.layers.l1_cluster.reset import Doors
 
-        return Doors(fleet, lambda: self._acquire(fleet), self._confirm, self._members, self._aiops.clock)
+        aiops = self._aiops
+        workloads = workloads_of(aiops.plugins, self._inventory, fleet)
+        return Doors(fleet, lambda: self._acquire(fleet), self._confirm, self._members, aiops.clock, workloads)
 
     def _acquire(self, fleet: "Fleet") -> "Lock":
         from aiops.layers.l1_cluster.gate import FleetGate
@@ -190,9 +193,9 @@ class _Reset:
                 hints=[*error.hints, f"if it is gone for good, take it out of {self._inventory.path} and try again"],
             ) from error
 
-    def _confirm(self, planned: "Mapping[str, Undone]") -> bool:
+    def _confirm(self, lines: Sequence[str]) -> bool:
         self._screen.note("")
-        for line in _lines(planned):
+        for line in lines:
             self._screen.note(self._screen.wrapped(f"  {line}", 4, aside=True))
         if self._wish.confirm is not None:
             return True
@@ -214,6 +217,7 @@ class _Reset:
             "outcome": outcome,
             "planned": {name: undone.document() for name, undone in ended.planned.items()},
             "undone": {name: undone.document() for name, undone in ended.undone.items()},
+            "work": {name: list(work) for name, work in ended.work.items()},
             "failures": [entry.document() for entry in ended.ledger.failures],
             **({} if error is None else {"error": error_document(error, self._screen.pasteable)}),
         }
@@ -236,9 +240,11 @@ class _Reset:
         return FailedError(message, code="reset.failed", hints=hints, problems=problems)
 
     def _answer(self, ended: "Ended") -> None:
+        from aiops.layers.l1_cluster.reset import summary
+
         screen = self._screen
         if self._wish.dry_run:
-            for line in _lines(ended.planned):
+            for line in summary(ended):
                 screen.line(screen.wrapped(line, 4))
         error = self._error(ended)
         if ended.declined:
@@ -263,12 +269,6 @@ class _Reset:
         reboots = _folded((one.reboot, name) for name, one in ended.undone.items() if one.reboot and name not in failed)
         for why, names in reboots.items():
             screen.hint(f"what is loaded stays until a reboot of {fold(names)} ({why})")
-
-
-def _lines(planned: "Mapping[str, Undone]") -> tuple[str, ...]:
-    from aiops.layers.l1_cluster.reset import summary
-
-    return summary(planned)
 
 
 def _folded(pairs: "Iterator[tuple[Any, str]]") -> dict[Any, list[str]]:

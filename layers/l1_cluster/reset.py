@@ -6,7 +6,7 @@ the cluster's lock, goes last. A node that fails stops no other. Whatever is cut
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ from aiops.layers.l0_nodes.nodeset import fold
 from aiops.layers.l0_nodes.transport import Transport
 
 from .doors import HeldLock
+from .draining import Workload
 from .keeper import FOLDER
 from .ledger import Entry, Ledger, Outcome
 from .member import Members
@@ -134,15 +135,17 @@ class Doors:
 
     Attributes:
         lock: Takes the cluster lock.
-        confirm: Asked once, with what each node would undo; False: nothing is done.
+        confirm: Asked once, with what would be undone in lines; False: nothing is done.
         members: Who is remembered; a node that was reset is forgotten.
+        workloads: Who may run work on the nodes: what runs there ends, and is named before.
     """
 
     fleet: Fleet
     lock: Callable[[], AbstractContextManager[HeldLock]]
-    confirm: Callable[[Mapping[str, Undone]], bool]
+    confirm: Callable[[Sequence[str]], bool]
     members: Members
     clock: Clock
+    workloads: tuple[Workload, ...] = ()
 
 
 @dataclass(slots=True)
@@ -152,12 +155,14 @@ class Ended:
     Attributes:
         planned: What each node that answers would undo.
         undone: What each has; empty after a dry run.
+        work: What runs on nodes that are to be reset, and would end.
         declined: It was shown and refused; nothing was done.
     """
 
     ledger: Ledger
     planned: dict[str, Undone] = field(default_factory=dict)
     undone: dict[str, Undone] = field(default_factory=dict)
+    work: dict[str, tuple[str, ...]] = field(default_factory=dict)
     declined: bool = False
 
 
@@ -179,7 +184,7 @@ def reset(request: Request, doors: Doors, events: EventStream) -> Ended:
     ended = Ended(Ledger())
     with doors.lock() as lock:
         _look(request, doors, events, ended)
-        if any(one.known for one in ended.planned.values()) and not doors.confirm(ended.planned):
+        if any(one.known for one in ended.planned.values()) and not doors.confirm(summary(ended)):
             ended.declined = True
             return ended
         with _step(RESET, "Undo what was deployed", request.nodes, (doors, events, ended)) as since:
@@ -205,12 +210,13 @@ def waves(request: Request) -> list[list[Node]]:
     return [found[number] for number in sorted(found)]
 
 
-def summary(planned: Mapping[str, Undone]) -> tuple[str, ...]:
-    """What would be undone, equal nodes folded, what stays below it. Pure."""
+def summary(ended: Ended) -> tuple[str, ...]:
+    """What would be undone, equal nodes folded, what stays below it, then what runs there and would end. Pure."""
     nodes: dict[tuple[str, ...], list[str]] = {}
-    for name, undone in planned.items():
+    for name, undone in ended.planned.items():
         nodes.setdefault(_told(undone), []).append(name)
-    return tuple(f"{fold(names)}: {line}" for lines, names in nodes.items() for line in lines)
+    lines = [f"{fold(names)}: {line}" for lines, names in nodes.items() for line in lines]
+    return (*lines, *(f"{name}: this ends there: {', '.join(work)}" for name, work in ended.work.items()))
 
 
 def _told(undone: Undone) -> tuple[str, ...]:
@@ -246,6 +252,13 @@ def _look(request: Request, doors: Doors, events: EventStream, ended: Ended) -> 
             reason = outcome.error.message if outcome.error is not None else ""
             _enter(ended, events, Entry(CONNECT, name, "failed" if reason else "ok", since(), reason))
         deployed = [name for name, undone in ended.planned.items() if undone.known]
+        known = [node for node in request.nodes if node.name in deployed]
+        for workload in doors.workloads if known else ():
+            standings = workload.standings(known)
+            for name, standing in standings.items():
+                unknown = (f"not known: {standing.reason}",) if standing.state == "unknown" else ()
+                if standing.work or unknown:
+                    ended.work[name] = (*ended.work.get(name, ()), *standing.work, *unknown)
         step.summary = f"{len(deployed)} remember{'s' * (len(deployed) == 1)} a deploy"
 
 

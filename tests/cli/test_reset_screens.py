@@ -3,6 +3,7 @@
 import io
 import socket
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from aiops.cli.cluster.membership import tell_unmanaged
 from aiops.cli.screen import Screen
 from aiops.layers.l0_nodes.node import Connection, Node
 from aiops.layers.l1_cluster.member import Members
+from aiops.layers.l1_cluster.owner import Owner
 
 Shown = Callable[..., str]
 
@@ -80,6 +82,20 @@ def test_nobody_left_is_not_told() -> None:
     errors = io.StringIO()
     tell_unmanaged(Screen(io.StringIO(), errors), Path("i.yml"), ())
     assert errors.getvalue() == ""
+
+
+def test_a_reset_while_another_deploys_is_a_conflict(shown: Shown, inventory: Path, tmp_path: Path) -> None:
+    from aiops.layers.l1_cluster.keeper import FolderKeeper
+    from aiops.layers.l1_cluster.remote import lock
+
+    folder = tmp_path / "home" / "clusters" / "blue" / "lock"
+    owner = {**asdict(Owner.here("r-1")), "run": "r-other", "user": "eve"}
+    lock.serve(str(folder), {"verb": "acquire", "token": "x", "owner": owner, "dead": None})
+    assert FolderKeeper(folder).ask({"verb": "show"})["holder"]["owner"]["user"] == "eve"
+    screen = shown("cluster", "reset", "--confirm", "blue", str(inventory))
+    assert screen.startswith("exit: 5\n")
+    assert "is held by" in screen
+    assert "eve" in screen
 
 
 def test_a_typed_name_must_be_the_clusters(shown: Shown, inventory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

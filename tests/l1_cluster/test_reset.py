@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +22,8 @@ from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Become, Connection, Node
 from aiops.layers.l0_nodes.transport import Transport
+from aiops.layers.l1_cluster.draining import Standing
+from aiops.layers.l1_cluster.ledger import Ledger
 from aiops.layers.l1_cluster.member import Members, choose
 from aiops.layers.l1_cluster.remote import memory
 from aiops.layers.l1_cluster.reset import Doors, Ended, Request, Undo, Undone, look, reset, summary, waves
@@ -34,6 +36,24 @@ DONE = [{"key": "file:/etc/x", "action": "delete", "found": "file", "expected": 
 
 def node(name: str) -> Node:
     return Node(name, ("all_of_them",), frozenset(ROLES[name]), Connection(address=f"10.0.0.{len(name)}", port=2222))
+
+
+class Working:
+    """Who runs work on some nodes."""
+
+    name = "Slurm"
+
+    def __init__(self, work: dict[str, tuple[str, ...]]) -> None:
+        self._work = work
+
+    def standings(self, nodes: Sequence[Node]) -> dict[str, Standing]:
+        return {one.name: Standing("in_service", work=self._work.get(one.name, ())) for one in nodes}
+
+    def drain(self, nodes: Sequence[Node], reason: str) -> None:
+        raise AssertionError(f"{len(nodes)} nodes drained: {reason}")
+
+    def resume(self, nodes: Sequence[Node]) -> None:
+        raise AssertionError(f"{len(nodes)} nodes resumed")
 
 
 class World:
@@ -51,7 +71,8 @@ class World:
         self.dying: set[str] = set()
         self.confirmed = True
         self.loses_lock = False
-        self.shown: list[dict[str, Undone]] = []
+        self.shown: list[tuple[str, ...]] = []
+        self.working: dict[str, tuple[str, ...]] = {}
         self.events: list[Event] = []
         self.lost = threading.Event()
         self.forgot_lock = 0
@@ -85,8 +106,8 @@ class World:
     def lock(self) -> Iterator["World"]:
         yield self
 
-    def confirm(self, planned: Any) -> bool:
-        self.shown.append(dict(planned))
+    def confirm(self, lines: Sequence[str]) -> bool:
+        self.shown.append(tuple(lines))
         if self.loses_lock:
             self.lost.set()
         return self.confirmed
@@ -98,7 +119,8 @@ class World:
         events = EventStream("r-1", SystemClock())
         events.subscribe(self.events.append)
         with Fleet(self.connect, width=1) as fleet:
-            doors = Doors(fleet, self.lock, self.confirm, self.members, SystemClock())
+            workloads = (Working(self.working),)
+            doors = Doors(fleet, self.lock, self.confirm, self.members, SystemClock(), workloads)
             return (look if dry else reset)(request, doors, events)
 
     @property
@@ -161,6 +183,14 @@ def test_what_could_not_be_undone_is_a_failure_with_its_reason(world: World) -> 
     assert [event.data["key"] for event in world.events if event.kind == "resource_changed"] == ["file:/etc/x"]
 
 
+def test_what_runs_on_a_node_and_ends_is_named_before(world: World) -> None:
+    world.working = {"w1": ("job 42 of alice",)}
+    ended = world.do("w1", dry=True)
+    assert summary(ended) == ("w1: delete /etc/x", "w1: this ends there: job 42 of alice")
+    world.do("w1")
+    assert world.shown == [summary(ended)]
+
+
 def test_declined_means_that_nothing_was_done(world: World) -> None:
     world.confirmed = False
     ended = world.do()
@@ -175,7 +205,7 @@ def test_a_node_that_was_never_deployed_to_is_said_to_be_so_and_asks_nobody(worl
     assert world.shown == []
     assert ended.ledger.ok
     assert set(outcomes(ended).values()) == {"ok"}
-    assert summary(ended.planned) == ("head,w[1-2]: nothing of aiops is there",)
+    assert summary(ended) == ("head,w[1-2]: nothing of aiops is there",)
 
 
 def test_a_lost_lock_stops_before_the_next_wave(world: World) -> None:
@@ -189,7 +219,8 @@ def test_equal_nodes_are_told_in_one_line() -> None:
     undo = tuple(Undo(f"file:/etc/{number}", "delete", "file", "absent") for number in range(4))
     purge = Undo("packages", "purge", "2 packages: a b", "absent")
     one = Undone(True, (purge, *undo), (("/shared", "there are files in it"),))
-    assert summary({"gpu01": one, "gpu02": one, "head": Undone(True)}) == (
+    ended = Ended(Ledger(), {"gpu01": one, "gpu02": one, "head": Undone(True)})
+    assert summary(ended) == (
         "gpu[01-02]: purge 2 packages, delete 4 files",
         "gpu[01-02]: keep /shared: there are files in it",
         "head: nothing is left to undo",
