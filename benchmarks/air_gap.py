@@ -84,7 +84,8 @@ def kill_a_build(home: Path, seconds: float, chance: random.Random) -> bool:
     """
     words = ("cluster", "bundle", "build", "-q", "--simulated", "nvidia", *chance.choice(((), ("--package", MORE))))
     print("$ kill -9 of a build", file=sys.stderr, flush=True)
-    process = subprocess.Popen((AIOPS, *words), env={**os.environ, "AIOPS_HOME": str(home)}, start_new_session=True)
+    environment = {**os.environ, "AIOPS_HOME": str(home)}
+    process = subprocess.Popen((AIOPS, *words), env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         process.wait(timeout=seconds * chance.uniform(0.05, 1))
         running = False
@@ -209,8 +210,8 @@ def problems_of(bundle: Path, keys: Any) -> set[str | None]:
 
 def deploy(made: Rig, out: WayOut, *words: str) -> dict[str, Any]:
     """A deploy from the controller's own network: its answer."""
-    command = (AIOPS, "cluster", "deploy", made.inventory, "--yes", "--json", *words)
-    answer: dict[str, Any] = json.loads(run(*out.as_controller, *command, expect=(0, 1)).stdout)
+    command = (*out.as_controller, str(AIOPS), "cluster", "deploy", made.inventory, "--yes", "--json", *words)
+    answer: dict[str, Any] = json.loads(run(*command, expect=(0, 1)).stdout)
     return answer
 
 

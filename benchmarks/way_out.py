@@ -23,7 +23,6 @@ OUTSIDE = "203.0.113.9"
 NAME_SERVER = "nameserver 203.0.113.53"
 RESOLVER = f"rm -f /etc/resolv.conf && echo {NAME_SERVER} > /etc/resolv.conf"
 """Typed on a host: it asks a name server outside for every name that it does not know itself."""
-_TABLE = "aiops_way_out"
 _LAST = 200
 """The controller's place in the lab's /24, beyond those of any host."""
 
@@ -49,6 +48,7 @@ class WayOut:
 
     lab: Lab
     namespace: str
+    table: str
 
     @property
     def as_controller(self) -> tuple[str, ...]:
@@ -57,14 +57,14 @@ class WayOut:
 
     def counted(self) -> Counted:
         """What was sent since the beginning."""
-        document = json.loads(_run("nft", "-j", "list", "table", "inet", _TABLE))["nftables"]
+        document = json.loads(_run("nft", "-j", "list", "table", "inet", self.table))["nftables"]
         counters = {one["counter"]["name"]: one["counter"]["packets"] for one in document if "counter" in one}
         members: list[Any] = next((one["set"].get("elem", []) for one in document if "set" in one), [])
         seen = []
         for member in members:
             source, target, port = (member["elem"]["val"] if "elem" in member else member)["concat"]
             seen.append(f"{source} -> {target} port {port}")
-        return Counted(counters["packets"], counters["lookups"], tuple(sorted(seen)))
+        return Counted(counters["outward"], counters["asking"], tuple(sorted(seen)))
 
     def control(self) -> dict[str, Counted]:
         """Send one packet out of each host and the controller, and ask each for a name; what was counted of each."""
@@ -94,11 +94,11 @@ def way_out(lab: Lab) -> Iterator[WayOut]:
     """Open a watched way out of a lab that is up; closed and forgotten at the end."""
     state = lab.state
     network = IPv4Network(state.subnet)
-    namespace, link = f"aiops-{state.id}-ctl", f"al{state.id}-c"
+    namespace, link, table = f"aiops-{state.id}-ctl", f"al{state.id}-c", f"aiops_way_out_{state.id}"
     address = f"{network.network_address + _LAST}/{network.prefixlen}"
-    _quietly("nft", "delete", "table", "inet", _TABLE)
+    _quietly("nft", "delete", "table", "inet", table)
     _quietly("ip", "netns", "delete", namespace)
-    _run("nft", "-f", "-", stdin=_ruleset(state.bridge, network))
+    _run("nft", "-f", "-", stdin=_ruleset(table, state.bridge, network))
     try:
         _run("ip", "netns", "add", namespace)
         settings = Path("/etc/netns", namespace)
@@ -111,31 +111,31 @@ def way_out(lab: Lab) -> Iterator[WayOut]:
             _run("ip", "-n", namespace, *line.split())
         for host in state.hosts:
             _run("ip", "-n", host.namespace, "route", "replace", "default", "via", state.gateway)
-        yield WayOut(lab, namespace)
+        yield WayOut(lab, namespace, table)
     finally:
         for host in state.hosts:
             _quietly("ip", "-n", host.namespace, "route", "delete", "default")
         _quietly("ip", "link", "delete", link)
         _quietly("ip", "netns", "delete", namespace)
-        _quietly("nft", "delete", "table", "inet", _TABLE)
+        _quietly("nft", "delete", "table", "inet", table)
         shutil.rmtree(Path("/etc/netns", namespace), ignore_errors=True)
 
 
-def _ruleset(bridge: str, network: IPv4Network) -> str:
+def _ruleset(table: str, bridge: str, network: IPv4Network) -> str:
     """Counts as soon as this machine sees a packet; broadcast and link-local traffic leaves no cluster."""
     local = f"{{ {network}, 224.0.0.0/4, 255.255.255.255, 0.0.0.0 }}"
     near = "{ fe80::/10, ff00::/8 }"
     note = "add @seen { ip saddr . ip daddr . th dport }"
     return f"""\
-table inet {_TABLE} {{
-  counter packets {{ }}
-  counter lookups {{ }}
+table inet {table} {{
+  counter outward {{ }}
+  counter asking {{ }}
   set seen {{ type ipv4_addr . ipv4_addr . inet_service; flags dynamic; size 65535; }}
   chain sight {{
     type filter hook prerouting priority -400; policy accept;
-    iifname "{bridge}" ip daddr != {local} counter name packets
-    iifname "{bridge}" ip6 daddr != {near} counter name packets
-    iifname "{bridge}" meta l4proto {{ tcp, udp }} th dport 53 counter name lookups
+    iifname "{bridge}" ip daddr != {local} counter name outward
+    iifname "{bridge}" ip6 daddr != {near} counter name outward
+    iifname "{bridge}" meta l4proto {{ tcp, udp }} th dport 53 counter name asking
     iifname "{bridge}" ip daddr != {local} meta l4proto {{ tcp, udp }} {note}
   }}
 }}
