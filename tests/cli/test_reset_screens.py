@@ -78,6 +78,23 @@ def test_nodes_that_left_are_told_with_a_command_that_can_be_pasted(
     assert "gpu09" in document
 
 
+def test_a_node_that_is_gone_for_good_is_forgotten(shown: Shown, inventory: Path, tmp_path: Path) -> None:
+    members = Members.of(tmp_path / "home" / "clusters" / "blue")
+    members.keep([Node("a1"), Node("gpu08"), Node("gpu09")])
+    for words, told in (
+        ((), "`--forget` needs `--on`"),
+        (("--on", "a1"), "a1 did not leave the inventory"),
+        (("--on", "gpu07"), "gpu07 did not leave the inventory"),
+    ):
+        screen = shown("cluster", "reset", "--forget", *words, str(inventory))
+        assert screen.startswith("exit: 2\n")
+        assert told in screen
+        assert "hint: nodes that left are gpu[08-09]" in screen
+    screen = shown("cluster", "reset", "--forget", "--on", "gpu09", str(inventory))
+    assert screen.startswith("exit: 0\n")
+    assert [one.name for one in members.all()] == ["a1", "gpu08"]
+
+
 def test_nobody_left_is_not_told() -> None:
     errors = io.StringIO()
     tell_unmanaged(Screen(io.StringIO(), errors), Path("i.yml"), ())
