@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from benchmarks.way_out import RESOLVER, Counted, way_out
 
 from aiops.layers.l0_nodes.lab import LabSpec, Simulated
 
@@ -51,15 +53,80 @@ def two_drivers(lab_home: Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What left the cluster: in a control before the first deploy, during it, and in a control after it."""
+
+    before: dict[str, Counted]
+    meanwhile: Counted
+    after: dict[str, Counted]
+
+
 @pytest.fixture(scope="module")
-def cluster(make_lab: MakeLab, lab_home: Path, two_drivers: Path) -> Cluster:
-    """A head and one worker with GPUs on the bus, deployed with the older driver."""
+def bare(make_lab: MakeLab, lab_home: Path, two_drivers: Path) -> Cluster:
+    """A head and one worker with GPUs on the bus, nothing deployed."""
     lab = make_lab(LabSpec("offline", nodes=1, accelerator=Simulated("nvidia", 2), disk_mib=2048))
     cluster = Cluster(lab, lab_home, Ended(0, "", ""))
     _want(cluster, two_drivers, OLD)
-    done = cluster.deploy("--only", "repository,accelerator")
-    assert done.code == 0, done.stderr + done.stdout[-3000:]
     return cluster
+
+
+@pytest.fixture(scope="module")
+def sent(bare: Cluster) -> Sent:
+    """The first deploy, with the older driver; hosts and controller have a way out that is watched."""
+    with way_out(bare.lab) as out:
+        for host in ("head", "gpu01"):
+            bare.shell(host, RESOLVER)
+        before = out.control()
+        begun = out.counted()
+        words = (*out.as_controller, str(AIOPS), "cluster", "deploy", "--yes", "--only", "repository,accelerator")
+        done = subprocess.run(
+            words,
+            env=bare.environment(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout[-3000:]
+        ended = out.counted()
+        assert set(out.routes()) == {"head", "gpu01"}  # also after the reboot that the driver wants
+        after = out.control()
+    packets, lookups = ended.packets - begun.packets, ended.lookups - begun.lookups
+    return Sent(before, Counted(packets, lookups, tuple(sorted(set(ended.seen) - set(begun.seen)))), after)
+
+
+@pytest.fixture(scope="module")
+def cluster(bare: Cluster, sent: Sent) -> Cluster:
+    """The same, deployed."""
+    assert sent.before
+    return bare
+
+
+def test_a_first_deploy_sends_nothing_out_of_the_cluster(sent: Sent) -> None:
+    assert sent.meanwhile == Counted(0, 0, ())
+    for control in (sent.before, sent.after):  # the counters would have seen it, of each and all the time
+        assert set(control) == {"head", "gpu01", "controller"}
+        assert all(one.packets >= 2 and one.lookups >= 1 for one in control.values()), control
+
+
+def test_a_byte_that_was_changed_on_the_head_is_found_and_only_its_file_is_sent_again(cluster: Cluster) -> None:
+    pool = "/srv/aiops/bundle/apt/pool/bookworm"
+    deb = cluster.shell("head", f"cd {pool} && ls jq_*.deb")
+    digest = cluster.shell("head", f"sha256sum {pool}/{deb}")
+    cluster.shell("head", f"printf X | dd of={pool}/{deb} bs=1 seek=99 conv=notrunc status=none; touch {pool}/extra")
+    plan = cluster.aiops("cluster", "plan", "--json", "--only", "repository")
+    (change,) = plan.document["plan"]["phases"][0]["changes"]["head"]
+    assert change["key"] == "tree:/srv/aiops/bundle"
+    assert f"1 changed (apt/pool/bookworm/{deb})" in change["found"]
+    assert "1 not ours (apt/pool/bookworm/extra)" in change["found"]
+    before = int(cluster.shell("head", "cat /sys/class/net/eth0/statistics/rx_bytes"))
+    assert cluster.deploy("--only", "repository").code == 0
+    received = int(cluster.shell("head", "cat /sys/class/net/eth0/statistics/rx_bytes")) - before
+    assert received < 4 * 2**20
+    assert cluster.shell("head", f"sha256sum {pool}/{deb}") == digest
+    assert cluster.shell("head", "ls /srv/aiops") == "bundle"
 
 
 def test_a_host_without_a_way_out_installs_from_the_head(cluster: Cluster) -> None:
