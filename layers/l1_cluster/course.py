@@ -10,6 +10,7 @@ from aiops.layers.l0_nodes.nodeset import fold
 
 from .doors import HeldLock
 from .ledger import Entry
+from .loss import Loss
 from .rollout import Batch, Stop, batches, too_many
 from .turn import Turn
 from .underway import Underway
@@ -98,6 +99,8 @@ class Course:
                 reason, item = "", ""
                 if name in errors:
                     reason = errors[name].message
+                    boot_id, at = survey.facts[name].boot_id, under.doors.clock.monotonic()
+                    under.losses[name] = Loss(name, VERIFY, boot_id, silent=True, rebooting=False, at=at)
                 else:
                     tried = [phase for phase in self._phases if (phase, name) not in untried]
                     left = [(phase, one) for phase in tried for one in survey.differences(phase, name)]

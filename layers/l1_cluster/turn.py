@@ -7,12 +7,13 @@ turn may take several (reboots in batches come as later rounds); `_play` is wher
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aiops.layers.core.errors import AiopsError, InputError, UnreachableError
+from aiops.layers.core.errors import AiopsError, UnreachableError
 from aiops.layers.l0_nodes.node import Node
 
+from .candidates import workable
 from .change import Change
 from .clearance import Clearance
-from .decision import needed_roles, on_the_way, reboot_reason, shortfall, wants_reboot
+from .decision import on_the_way, reboot_reason, shortfall, wants_reboot
 from .doors import HeldLock
 from .gate import STALE, refused
 from .ledger import Entry, Outcome
@@ -76,7 +77,7 @@ class Turn:
         phase = self._phase.name
         part = [node for node in nodes if self._phase.covers(node.roles)]
         with self._under.step(phase, self._phase.title, [node.name for node in part]) as since:
-            living = self._workable(self._unblocked(part))
+            living = workable(self._under, self._phase, part)
             again = self._survey.unasked(phase, living)
             if again:
                 self._under.fail(phase, self._survey.observe(again, self._remaining))
@@ -274,34 +275,3 @@ class Turn:
             clock.sleep(_SETTLE_STEP)
             errors |= survey.observe(waiting, self._remaining)
         return errors
-
-    def _unblocked(self, part: Sequence[Node]) -> list[Node]:
-        """The nodes that can go on; the others are written down as blocked."""
-        request = self._under.request
-        missing = ""
-        for role in needed_roles(self._phase, request.phases):
-            nodes = [node.name for node in request.inventory.role(role)]
-            failure = self._ledger.all_failed(nodes)
-            if failure is not None:
-                missing = f"it needs {role}: {failure.node} failed in phase `{failure.phase}`"
-        living = []
-        for node in part:
-            failure = self._ledger.failure(node.name)
-            reason = f"it failed in phase `{failure.phase}`" if failure is not None else missing
-            if reason:
-                self._under.enter(Entry(self._phase.name, node.name, "blocked", 0.0, reason))
-            else:
-                living.append(node)
-        return living
-
-    def _workable(self, nodes: Sequence[Node]) -> list[Node]:
-        """The nodes whose newest facts the phase can be worked out with; the others have failed."""
-        workable = []
-        for node in nodes:
-            try:
-                self._survey.resources(self._phase.name, node.name)
-            except InputError as error:
-                self._under.fail(self._phase.name, {node.name: error})
-            else:
-                workable.append(node)
-        return workable

@@ -213,3 +213,17 @@ def test_a_phase_that_was_not_tried_is_not_said_to_be_undone(world: World) -> No
     assert (entry.node, entry.phase) == ("head", "scheduler")
     assert entry.reason == "it needs workers: w1 failed in phase `connect`"
     assert not done.ledger.ok
+
+
+def test_a_node_that_is_lost_before_the_last_look_is_asked_again_too(world: World) -> None:
+    def lose(moment: str) -> None:
+        if moment == "probe" and ("scheduler", ("head", *WORKERS)) in world.applied:
+            looks.append(moment)
+            world.hosts["w2"].dead = len(looks) == 2
+            world.hosts["w2"].boots += len(looks) == 2
+
+    looks: list[str] = []
+    world.on = lose
+    (failure,) = world.deploy(BASE, SCHEDULER).ledger.failures
+    assert failure.phase == VERIFY
+    assert failure.reason == "it was rebooted during phase `verify`, and not by aiops; it answers again"
