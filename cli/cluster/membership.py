@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiops.cli.screen import Screen
+from aiops.layers.core.errors import InputError
 from aiops.layers.l0_nodes.nodeset import fold
 
 if TYPE_CHECKING:
@@ -40,3 +41,29 @@ def tell_unmanaged(screen: Screen, inventory: Path, names: tuple[str, ...], *, a
     (screen.line if answer else screen.note)(line)
     command = shlex.join(["aiops", "cluster", "reset", str(inventory), "--on", fold(names)])
     screen.hint(f"undo it there: `{command}`")
+
+
+def forget_members(aiops: "App", screen: Screen, inventory: "Inventory", on: str | None) -> int:
+    """Forget members that left the inventory; nothing is done to them.
+
+    Raises:
+        InputError: None is named, or one is no such member.
+    """
+    from aiops.layers.l0_nodes.nodeset import expand
+    from aiops.layers.l1_cluster.member import Members
+
+    members = Members.of(aiops.home / "clusters" / inventory.cluster)
+    gone = [node.name for node in members.gone_from(inventory)]
+    names = expand(on) if on else ()
+    wrong = [name for name in names if name not in gone]
+    if wrong or not names:
+        raise InputError(
+            f"{fold(wrong)} did not leave the inventory" if wrong else "`--forget` needs `--on` with the nodes",
+            code="reset.forget",
+            hints=[f"nodes that left are {fold(gone)}" if gone else "no node has left it"],
+        )
+    members.forget(names)
+    if screen.json:
+        screen.document({"forgotten": list(names)})
+    screen.note(f"{fold(names)} {'is' if len(names) == 1 else 'are'} forgotten; nothing was done there")
+    return 0

@@ -26,6 +26,7 @@ from aiops.layers.core.errors import FailedError, InputError, Problem, Unreachab
 from aiops.layers.l0_nodes.nodeset import fold
 
 from .deploy import ForksOption
+from .membership import forget_members
 from .progress import Progress
 from .succession import succeed
 
@@ -64,36 +65,10 @@ def reset(
     screen = aiops.screen(json=json, quiet=quiet)
     read = aiops.inventory(chosen_inventory(inventory, inventory_option))
     if forget:
-        return _forget(aiops, screen, read, on)
+        return forget_members(aiops, screen, read, on)
     if not dry_run:
         _require_name(screen, read.cluster, confirm, yes=yes)
     return _Reset(aiops, screen, read, Wish(on, confirm, forks, dry_run)).perform()
-
-
-def _forget(aiops: App, screen: Screen, inventory: "Inventory", on: str | None) -> int:
-    """Forget members that left the inventory; nothing is done to them.
-
-    Raises:
-        InputError: None is named, or one is no such member.
-    """
-    from aiops.layers.l0_nodes.nodeset import expand
-    from aiops.layers.l1_cluster.member import Members
-
-    members = Members.of(aiops.home / "clusters" / inventory.cluster)
-    gone = [node.name for node in members.gone_from(inventory)]
-    names = expand(on) if on else ()
-    wrong = [name for name in names if name not in gone]
-    if wrong or not names:
-        raise InputError(
-            f"{fold(wrong)} did not leave the inventory" if wrong else "`--forget` needs `--on` with the nodes",
-            code="reset.forget",
-            hints=[f"nodes that left are {fold(gone)}" if gone else "no node has left it"],
-        )
-    members.forget(names)
-    if screen.json:
-        screen.document({"forgotten": list(names)})
-    screen.note(f"{fold(names)} {'is' if len(names) == 1 else 'are'} forgotten; nothing was done there")
-    return Exit.DONE
 
 
 def _require_name(screen: Screen, cluster: str, confirm: str | None, *, yes: bool) -> None:

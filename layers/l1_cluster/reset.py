@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
 
 from aiops.layers.core.clock import Clock
 from aiops.layers.core.errors import AiopsError, ConflictError, FailedError
@@ -25,89 +24,19 @@ from .keeper import FOLDER
 from .ledger import Entry, Ledger, Outcome
 from .member import Members
 from .remote.fence import STALE_STATUS
-from .remote.memory import pack
+from .remote.notebook import pack
 from .script import command, program, script
 from .status import RESET
 from .step import Beginning, Step
+from .undone import Undo, Undone
 
 CONNECT = "connect"
-MODULES = ("sight", "repack", "memory", "paths", "purge", "evidence", "units", "accounts", "reset")
+MODULES = ("sight", "notebook", "repack", "memory", "paths", "purge", "evidence", "units", "accounts", "reset")
 NODE_SECONDS = 1800.0
 """How long one node may take; removing many packages from a slow disk takes minutes."""
 
 LOOK_SECONDS = 120.0
 _FORGET_SECONDS = 30.0
-_NAMED = 3
-_PAST = {
-    "stop": "stopped and disabled",
-    "delete": "deleted",
-    "restore": "put back",
-    "purge": "purged",
-    "install": "installed again",
-    "hold": "held again",
-    "unhold": "released",
-    "remove": "removed",
-    "alter": "given back its numbers",
-    "set": "set back",
-    "clean": "cleaned",
-    "create": "made again",
-}
-_NOUNS = {"file": "files", "service": "services", "sysctl": "kernel settings", "user": "users", "group": "groups"}
-
-
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """One thing that is undone.
-
-    Attributes:
-        key: The resource's, as in the deploy that changed it; `packages` for all that are purged at once.
-        action: What is done about it.
-        found: How it is, in a few words.
-        expected: How it will be.
-    """
-
-    key: str
-    action: str
-    found: str
-    expected: str
-
-    @property
-    def words(self) -> str:
-        """For the screen: `delete /etc/slurm/slurm.conf`, `purge 43 packages`."""
-        return f"{self.action} {self.found.partition(':')[0] if self.key == 'packages' else self.key.partition(':')[2]}"
-
-    @property
-    def done(self) -> str:
-        """That it was: `file:/etc/hosts was as aiops made it, put back`."""
-        return f"{self.key} was {self.found}, {_PAST.get(self.action, f'{self.action}ed')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Undone:
-    """What one node has undone, or would.
-
-    Attributes:
-        known: Whether aiops ever changed anything there, by the node's own memory.
-        kept: What stays and why.
-        failed: What could not be undone and why.
-        reboot: Why it was rebooted for the deploy, and is to be again; None where it was not.
-    """
-
-    known: bool
-    done: tuple[Undo, ...] = ()
-    kept: tuple[tuple[str, str], ...] = ()
-    failed: tuple[tuple[str, str], ...] = ()
-    reboot: str | None = None
-
-    def document(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return {
-            "known": self.known,
-            "undone": [{name: getattr(one, name) for name in one.__slots__} for one in self.done],
-            "kept": [{"what": what, "why": why} for what, why in self.kept],
-            "failed": [{"key": key, "reason": reason} for key, reason in self.failed],
-            "reboot": self.reboot,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,25 +143,9 @@ def summary(ended: Ended) -> tuple[str, ...]:
     """What would be undone, equal nodes folded, what stays below it, then what runs there and would end. Pure."""
     nodes: dict[tuple[str, ...], list[str]] = {}
     for name, undone in ended.planned.items():
-        nodes.setdefault(_told(undone), []).append(name)
+        nodes.setdefault(undone.lines, []).append(name)
     lines = [f"{fold(names)}: {line}" for lines, names in nodes.items() for line in lines]
     return (*lines, *(f"{name}: this ends there: {', '.join(work)}" for name, work in ended.work.items()))
-
-
-def _told(undone: Undone) -> tuple[str, ...]:
-    if not undone.known:
-        return ("nothing of aiops is there", *(f"keep {what}: {why}" for what, why in undone.kept))
-    groups: dict[tuple[str, str], list[Undo]] = {}
-    for one in undone.done:
-        groups.setdefault((one.action, one.key.partition(":")[0]), []).append(one)
-    words = []
-    for (action, kind), members in groups.items():
-        if len(members) <= _NAMED or kind not in _NOUNS:
-            words += [one.words for one in members]
-        else:
-            words.append(f"{action} {len(members)} {_NOUNS[kind]}")
-    kept = [f"keep {what}: {why}" for what, why in undone.kept]
-    return (", ".join(words) or "nothing is left to undo", *kept)
 
 
 _Telling = tuple[EventStream, Ended, Callable[[], float]]

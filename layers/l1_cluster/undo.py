@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .observation import sysctl_file
-from .remote import memory
+from .remote.notebook import pack
 from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, Tree, User
 from .script import program
 from .unit import unit_name
 
-MODULES = ("sight", "repack", "memory")
+MODULES = ("sight", "notebook", "repack", "memory")
 
 
 def request_of(differing: Iterable[Resource], installed: Iterable[str]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def memory_program(token: str, request: Mapping[str, Any]) -> str:
         token: Names the step, the same until all of it is done; empty where it is run by hand.
         request: See `request_of`.
     """
-    return program(MODULES, f"main({memory.pack({**request, 'token': token})!r})")
+    return program(MODULES, f"main({pack({**request, 'token': token})!r})")
 
 
 def _path(one: File | Tree) -> dict[str, Any]:

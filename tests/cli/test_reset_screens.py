@@ -117,7 +117,7 @@ def test_a_reset_while_another_deploys_is_a_conflict(shown: Shown, inventory: Pa
 
 def test_a_typed_name_must_be_the_clusters(shown: Shown, inventory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from aiops.layers.l1_cluster import reset
-    from aiops.layers.l1_cluster.reset import Undo, Undone
+    from aiops.layers.l1_cluster.undone import Undo, Undone
 
     def planned(*_: object) -> Undone:
         return Undone(True, (Undo("file:/etc/x", "delete", "file", "absent"),))

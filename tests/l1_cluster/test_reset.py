@@ -25,10 +25,11 @@ from aiops.layers.l0_nodes.transport import Transport
 from aiops.layers.l1_cluster.draining import Standing
 from aiops.layers.l1_cluster.ledger import Ledger
 from aiops.layers.l1_cluster.member import Members, choose
-from aiops.layers.l1_cluster.remote import memory
-from aiops.layers.l1_cluster.reset import Doors, Ended, Request, Undo, Undone, look, reset, summary, waves
+from aiops.layers.l1_cluster.remote import notebook
+from aiops.layers.l1_cluster.reset import Doors, Ended, Request, look, reset, summary, waves
 from aiops.layers.l1_cluster.run import Result
 from aiops.layers.l1_cluster.status import standing
+from aiops.layers.l1_cluster.undone import Undo, Undone
 
 ROLES = {"head": {"head"}, "w1": {"workers"}, "w2": {"workers"}, "s1": {"storage"}, "both": {"workers", "storage"}}
 DONE = [{"key": "file:/etc/x", "action": "delete", "found": "file", "expected": "absent"}]
@@ -86,7 +87,7 @@ class World:
         if "'forget'" in source:
             self.forgot_lock += 1
             return 0, b"", b""
-        request = memory.unpack(source.rpartition("main('")[2].partition("')")[0])
+        request = notebook.unpack(source.rpartition("main('")[2].partition("')")[0])
         acts = not request["dry"]
         assert ("fence: epoch" in source) == acts, "what changes a node asks the fence first"
         if name in self.dead or (acts and name in self.dying):

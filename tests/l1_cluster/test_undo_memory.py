@@ -14,7 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aiops.layers.l1_cluster.remote import accounts, evidence, files, memory, paths, purge, reset, sight, units
+from aiops.layers.l1_cluster.remote import (
+    accounts,
+    evidence,
+    files,
+    memory,
+    notebook,
+    paths,
+    purge,
+    reset,
+    sight,
+    units,
+)
 
 # What a user may call a file; the tree is small, so that the same paths come again and again.
 NAMES = st.sampled_from(["a", "b c", "-rf", "'quoted\"", "ünï", "new\tline", "$(x)", "%s"])
@@ -62,7 +73,7 @@ def first_sight(known: dict[str, Any], folder: str) -> None:
     import zlib
 
     known["accounts"] = {"/etc/passwd": [], "/etc/group": []}
-    memory.write(folder, "places.json", zlib.compress(json.dumps({"whole": True, "places": {}}).encode()))
+    notebook.write(folder, "places.json", zlib.compress(json.dumps({"whole": True, "places": {}}).encode()))
 
 
 def tree(root: Path) -> dict[str, tuple[object, ...]]:
@@ -237,7 +248,7 @@ def test_the_first_sight_wins(fresh: Callable[[], tuple[Path, Path]]) -> None:
     (root / "a").write_text("original")
     for content in (b"one", b"two", b"three"):
         deploy(root, folder, [("a", ("file", content, 0o600))], 0)
-    known = memory.read(str(folder))["seen"][f"file:{root}/a"]
+    known = notebook.read(str(folder))["seen"][f"file:{root}/a"]
     assert (folder / known["kept"]).read_text() == "original"
     assert known["wrote"] == [hashlib.sha256(content).hexdigest() for content in (b"one", b"two", b"three")]
 
@@ -325,7 +336,7 @@ def test_a_window_claims_what_came_for_us_and_not_what_others_brought(monkeypatc
     def there(*names: str) -> dict[str, dict[str, str]]:
         return {name: {"Status": "install ok installed", "Version": "1"} for name in names}
 
-    known = {**memory.empty(), "wanted": ["ours"], "window": {"token": "", "packages": {"before": "0.9"}}}
+    known = {**notebook.empty(), "wanted": ["ours"], "window": {"token": "", "packages": {"before": "0.9"}}}
     monkeypatch.setattr(memory, "automatic", lambda: ["dependency"])
     memory.close_window(known, there("before", "ours", "dependency", "theirs"))
     assert known["brought"] == ["dependency", "ours"]

@@ -11,7 +11,7 @@ import re
 import sys
 from typing import Any, Dict, Iterator, List
 
-from . import accounts, evidence, memory, paths, purge, units
+from . import accounts, evidence, memory, notebook, paths, purge, units
 from .paths import Step
 from .sight import TroubleError, installed, is_there, mounted, run, setting
 
@@ -36,7 +36,7 @@ class Reset:
     def __init__(self, request: Dict[str, Any], folder: str) -> None:
         self.request = request
         self.folder = folder
-        self.memory = memory.read(folder)
+        self.memory = notebook.read(folder)
         self.done = []  # type: List[Dict[str, str]]
         self.kept = []  # type: List[Dict[str, str]]
         self.failed = []  # type: List[Dict[str, str]]
@@ -72,7 +72,7 @@ class Reset:
             leaving.remove("aiops")
         self.memory["evidence"] = evidence.gather(self.memory, leaving, packages)
         if not self.dry:
-            memory.keep(self.folder, self.memory)
+            notebook.keep(self.folder, self.memory)
         mounts = [key[len("mount:") :] for key, state in seen.items() if key.startswith("mount:") and not state["was"]]
         self._stop(mounts)
         if self.failed:
@@ -218,7 +218,7 @@ def reset(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
         left = [path for path in (*OWN, PROGRAM) if os.path.lexists(path)]
         kept = [{"what": path, "why": "nothing is remembered of how the node was before"} for path in left]
         return {"known": False, "done": [], "kept": kept, "failed": [], "reboot": None}
-    descriptor = memory.guard(folder)
+    descriptor = notebook.guard(folder)
     try:
         work = Reset(request, folder)
         work.run()
@@ -228,11 +228,11 @@ def reset(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
     return dict(told, known=True, reboot=work.memory["reboot"])
 
 
-def main(packed: str, folder: str = memory.FOLDER) -> None:
+def main(packed: str, folder: str = notebook.FOLDER) -> None:
     """Undo and print what became of it, as JSON; end with 1 where nothing could be begun."""
     os.umask(0o022)
     try:
-        answer = reset(memory.unpack(packed), folder)
+        answer = reset(notebook.unpack(packed), folder)
     except (OSError, TroubleError) as error:
         sys.exit("reset: %s" % reason_of(error))
     print(json.dumps(answer))
