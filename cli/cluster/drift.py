@@ -151,8 +151,8 @@ def _show(screen: Screen, inventory: "Inventory", report: "Report", commands: "C
     if mends:
         screen.line("")
         screen.line("repair")
-        for nodes, words in mends:
-            screen.line(f"  {fold(nodes)}: {words}")
+        for subject, words in mends:
+            screen.line(f"  {subject}: {words}")
     _remark(screen, report)
 
 

@@ -114,15 +114,15 @@ def judge(evidence: Evidence, commands: Commands) -> Report:
     )
 
 
-def repairs(drifts: Iterable[Drift], commands: Commands) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Nodes and what repairs them: one deploy for all that phases want of the same nodes, then the rest."""
+def repairs(drifts: Iterable[Drift], commands: Commands) -> Iterator[tuple[str, str]]:
+    """What is repaired, and how: one deploy for all that phases want of the same nodes, then the rest one by one."""
     phases: dict[str, list[str]] = {}
     others = []
     for one in drifts:
         if one.verdict != "drift":
             continue
         if one.phase is None:
-            others.append((one.nodes, one.repair))
+            others.append((f"{fold(one.nodes)}, {one.what}", one.repair))
             continue
         for node in one.nodes:
             wanted = phases.setdefault(node, [])
@@ -132,8 +132,8 @@ def repairs(drifts: Iterable[Drift], commands: Commands) -> Iterator[tuple[tuple
     for node, names in phases.items():
         together.setdefault(tuple(names), []).append(node)
     for wanted_phases, nodes in together.items():
-        yield tuple(nodes), f"`{commands.deploy(wanted_phases, nodes)}`"
-    yield from dict.fromkeys(others)
+        yield fold(nodes), f"`{commands.deploy(wanted_phases, nodes)}`"
+    yield from others
 
 
 def _undesired(evidence: Evidence) -> Iterator[Drift]:

@@ -106,8 +106,8 @@ def test_what_a_phase_wants_is_told_with_the_deploy_that_brings_it() -> None:
     ]
     assert report.drifts[0].repair == ("`aiops cluster deploy /etc/aiops/inventory.yml --only base --on 'gpu[02,05]'`")
     assert list(repairs(report.drifts, COMMANDS)) == [
-        (("gpu02",), "`aiops cluster deploy /etc/aiops/inventory.yml --only base,time --on gpu02`"),
-        (("gpu05",), "`aiops cluster deploy /etc/aiops/inventory.yml --only base --on gpu05`"),
+        ("gpu02", "`aiops cluster deploy /etc/aiops/inventory.yml --only base,time --on gpu02`"),
+        ("gpu05", "`aiops cluster deploy /etc/aiops/inventory.yml --only base --on gpu05`"),
     ]
 
 
