@@ -3,17 +3,17 @@
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aiops.cli.exit import exit_of
 from aiops.cli.screen import error_document
 from aiops.cli.signals import TerminatedError
-from aiops.layers.core.errors import FailedError, InputError, UnreachableError
+from aiops.layers.core.errors import FailedError, UnreachableError
 
 from .membership import tell_unmanaged, unmanaged
 from .progress import Progress
-from .report import exit_code, failure_of, first_reason, plan_lines
+from .report import covered, exit_code, failure_of, first_reason, plan_lines
+from .retry import failed_among
 from .succession import succeed
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from aiops.cli.screen import Screen
     from aiops.layers.l0_nodes.facts import Facts
     from aiops.layers.l0_nodes.fleet import Fleet
-    from aiops.layers.l0_nodes.node import Node
     from aiops.layers.l1_cluster.bundle.offer import Offer
     from aiops.layers.l1_cluster.doors import Deployed, Doors
     from aiops.layers.l1_cluster.gate import Gate
@@ -56,37 +55,13 @@ class Deployment:
         require(self._inventory, {phase.name: phase.needs for phase in self._phases})
         self._nodes = self._inventory.select(wish.on)
         if wish.retry_failed:
-            self._nodes = self._failed([phase.name for phase in phases])
+            self._nodes = failed_among(aiops, self._inventory, self._nodes, [phase.name for phase in phases], wish)
         self._folder = aiops.home / "clusters" / self._inventory.cluster
         self._events = EventStream(run_id(aiops.clock.now()), aiops.clock)
         self._progress = Progress(screen)
         self._events.subscribe(self._progress.listen)
         self._logs = self._folder / "logs" / self._events.run
         self._command = shlex.join(wish.words(self._inventory.path))
-
-    def _failed(self, phases: "Sequence[str]") -> "tuple[Node, ...]":
-        """Those of the chosen nodes that earlier runs have left unfinished in any of `phases`.
-
-        Raises:
-            InputError: There is none.
-        """
-        from aiops.layers.l0_nodes.nodeset import fold
-        from aiops.layers.l1_cluster.retry import failed_nodes
-        from aiops.layers.l1_cluster.run import Runs
-
-        with self._aiops.store() as store:
-            failed = failed_nodes(Runs(store), self._inventory.cluster, phases)
-        chosen = tuple(node for node in self._nodes if node.name in failed)
-        if chosen:
-            return chosen
-        elsewhere = [node.name for node in self._inventory.nodes if node.name in failed]
-        whole = shlex.join(replace(self._wish, retry_failed=False).words(self._inventory.path))
-        raise InputError(
-            f"nothing is to be retried on {fold([node.name for node in self._nodes])}: "
-            f"no run from this machine has left a node there unfinished",
-            code="deploy.nothing_failed",
-            hints=[f"unfinished are {fold(elsewhere)}"] if elsewhere else [f"deploy to all: `{whole}`"],
-        )
 
     def perform(self) -> int:
         """Plan or deploy, show it, and give the exit code."""
@@ -309,17 +284,7 @@ class Deployment:
         elif not wish.dry_run:
             count = len(done.ledger.changed_nodes)
             what = f"{count} of {len(done.plan.nodes)} nodes changed" if count else "nothing had to change"
-            screen.note(f"{self._covered()} as wanted; {what}")
-
-    def _covered(self) -> str:
-        """What the deploy was about, with its verb: the cluster, or the phases and nodes of it that were chosen."""
-        from aiops.layers.l0_nodes.nodeset import fold
-
-        cluster = self._inventory.cluster
-        names = ", ".join(phase.name for phase in self._phases)
-        phases = [] if self._whole else [f"phase{'s' * (len(self._phases) > 1)} {names}"]
-        part = len(self._nodes) < len(self._inventory.nodes)
-        nodes = [fold([node.name for node in self._nodes])] if part else []
-        covered = " on ".join([*phases, *nodes]) + f" of {cluster}" if phases or nodes else cluster
-        several = len(self._phases) > 1 if phases else part and len(self._nodes) > 1
-        return f"{covered} {'are' if several else 'is'}"
+            cluster, whole = self._inventory.cluster, len(self._nodes) == len(self._inventory.nodes)
+            phases = [] if self._whole else [phase.name for phase in self._phases]
+            nodes = [] if whole else [node.name for node in self._nodes]
+            screen.note(f"{covered(cluster, phases, nodes)} as wanted; {what}")

@@ -92,3 +92,19 @@ def first_reason(done: "Deployed") -> str:
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     first = f"{failures[0].node} failed in phase `{failures[0].phase}`: {failures[0].reason}{more}"
     return f"{done.stop}; {first}" if done.stop is not None else first
+
+
+def covered(cluster: str, phases: Sequence[str], nodes: Sequence[str]) -> str:
+    """What a deploy was about, with its verb: `phase base on gpu01 of lab-a is`.
+
+    Args:
+        cluster: Its name.
+        phases: The chosen phases; empty where all were.
+        nodes: The chosen nodes; empty where all were.
+    """
+    from aiops.layers.l0_nodes.nodeset import fold
+
+    parts = [f"phase{'s' * (len(phases) > 1)} {', '.join(phases)}"] if phases else []
+    parts += [fold(nodes)] if nodes else []
+    words = f"{' on '.join(parts)} of {cluster}" if parts else cluster
+    return f"{words} {'are' if len(phases or nodes) > 1 else 'is'}"

@@ -3,12 +3,10 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from aiops.cli.cluster.deployment import Deployment
+from aiops.cli.cluster.report import covered
 
 Shown = Callable[..., str]
 INVENTORY = """
@@ -70,18 +68,15 @@ def test_no_phase_is_chosen(shown: Shown, phases: Path, tmp_path: Path, chosen: 
 
 
 @pytest.mark.parametrize(
-    ("whole", "phases_chosen", "nodes", "words"),
+    ("phases_chosen", "nodes", "words"),
     [
-        (True, ["base", "time"], ["gpu01", "gpu02", "head"], "eyes is"),
-        (False, ["base"], ["gpu01"], "phase base on gpu01 of eyes is"),
-        (False, ["base", "time"], ["gpu01", "gpu02", "head"], "phases base, time of eyes are"),
-        (True, ["base", "time"], ["gpu01", "gpu02"], "gpu[01-02] of eyes are"),
+        ([], [], "eyes is"),
+        (["base"], ["gpu01"], "phase base on gpu01 of eyes is"),
+        (["base"], ["gpu01", "gpu02"], "phase base on gpu[01-02] of eyes is"),
+        (["base", "time"], [], "phases base, time of eyes are"),
+        ([], ["gpu01"], "gpu01 of eyes is"),
+        ([], ["gpu01", "gpu02"], "gpu[01-02] of eyes are"),
     ],
 )
-def test_what_was_covered_is_said(whole: bool, phases_chosen: list[str], nodes: list[str], words: str) -> None:
-    deployment: Any = object.__new__(Deployment)
-    deployment._whole = whole
-    deployment._phases = [SimpleNamespace(name=name) for name in phases_chosen]
-    deployment._nodes = [SimpleNamespace(name=name) for name in nodes]
-    deployment._inventory = SimpleNamespace(cluster="eyes", nodes=range(3))
-    assert deployment._covered() == words
+def test_what_was_covered_is_said(phases_chosen: list[str], nodes: list[str], words: str) -> None:
+    assert covered("eyes", phases_chosen, nodes) == words
