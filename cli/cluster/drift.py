@@ -94,6 +94,7 @@ def _inspect(
     """Look at the nodes; what was found, and whether some of them are simulated."""
     from aiops.layers.l1_cluster.drift import judge
     from aiops.layers.l1_cluster.file_difference import with_lines
+    from aiops.layers.l1_cluster.identity import Identity
     from aiops.layers.l1_cluster.inspection import Inspection, KeptSecrets
     from aiops.layers.l1_cluster.prober import FleetProber
     from aiops.layers.l1_cluster.recollection import Recollection
@@ -111,7 +112,8 @@ def _inspect(
         head = fleet.transport(inventory.head) if inventory.head else None
         secrets = KeptSecrets(Secrets.of(head, inventory.cluster, folder / "secrets"))
         prober = FleetProber(fleet, aiops.vendors(), aiops.clock)
-        memory = Recollection(folder / "records")
+        # What is remembered under this name of another cluster is none of this one's.
+        memory = None if Identity(folder, inventory.head).moved else Recollection(folder / "records")
         bundle = offer_of(aiops, inventory.nodes) if scope.phases else None
         survey = Survey(inventory, scope.phases, prober, secrets, bundle=bundle, memory=memory)
 
