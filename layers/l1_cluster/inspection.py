@@ -126,8 +126,6 @@ class Inspection:
             del errors[node.name]
         self._learn([node for node in again if node.name in known], errors)
         self._observe([node for node in again if node.name not in errors], names, (), errors)
-        if isinstance(next((errors[node.name] for node in again if node.name in errors), None), InputError):
-            return errors
         changed = [node for node in self.scope.nodes if node.name not in errors and self._wants_more(node, errors)]
         if changed:
             errors.update(self.survey.observe(changed, names))
