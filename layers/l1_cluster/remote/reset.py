@@ -15,7 +15,15 @@ from . import accounts, evidence, memory, notebook, paths, purge, units
 from .paths import Step
 from .sight import TroubleError, installed, is_there, mounted, run, setting
 
-OWN = ("/etc/aiops/apt", "/etc/aiops/apt.conf", "/usr/local/lib/aiops", "/srv/aiops", "/var/cache/aiops", "/run/aiops")
+OWN = (
+    "/etc/aiops/apt",
+    "/etc/aiops/apt.conf",
+    "/usr/local/lib/aiops",
+    "/srv/aiops",
+    "/var/cache/aiops",
+    "/run/aiops",
+    "/run/systemd/system/slurmd.service.d/aiops.conf",  # of phase scheduler, until the next boot
+)
 """What is ours whatever is in it; an operator's files may be in /etc/aiops, a controller's in /var/lib/aiops."""
 
 PROGRAM = "/opt/aiops"
@@ -143,7 +151,10 @@ class Reset:
 
     def _leftovers(self, mounts: List[str]) -> Iterator[Step]:
         for path in evidence.leftovers(self.memory, self.folder, mounts + mounted()):
-            if not any((path + "/").startswith(own + "/") for own in (*OWN, PROGRAM, STATE)):
+            number = evidence.person(path, self.memory)
+            if number:
+                self.keep(path, "there are files of user %s in it" % number)
+            elif not any((path + "/").startswith(own + "/") for own in (*OWN, PROGRAM, STATE)):
                 yield Step("file:" + path, "delete", "left over", "absent", lambda path=path: paths.delete(path))
         for path, rights in evidence.lost(self.memory, self.folder):
             make = lambda path=path, rights=rights: paths.make(path, rights)  # noqa: E731
