@@ -351,8 +351,39 @@ def test_only_what_was_not_there_and_is_named_is_left_over() -> None:
     assert evidence.outermost_new("/var/lib/dpkg", before) == ""
     assert evidence.outermost_new("/var/lib/systemd/helper/x", before) == "/var/lib/systemd/helper"
     assert evidence.outermost_new("/var/lib/../../home", before) == ""
-    for path in ("/home/somebody", "/usr/bin/x", "/var", "/", "/etc", "/boot/x"):
+    for path in ("/home/somebody", "/usr/bin/x", "/var", "/", "/etc", "/boot/x", "/srv/data", "/var/data", "/opt/x"):
         assert evidence.outermost_new(path, before) == ""
+
+
+def test_nothing_of_a_user_is_left_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, state = tmp_path / "lib" / "shared", tmp_path / "lib" / "slurm"
+    for path in (shared, state):
+        path.mkdir(parents=True)
+        (path / "file").write_text("")
+    monkeypatch.undo()
+    monkeypatch.setattr(evidence, "places", lambda _: {"whole": True, "places": {str(tmp_path / "lib"): None}})
+    monkeypatch.setattr(evidence, "LEAST_DEPTH", {str(tmp_path): len(tmp_path.parts) + 1})
+    monkeypatch.setattr(evidence, "owned", lambda _: set())
+    named = [f"{shared}/x", f"{state}/job"]
+    known: dict[str, Any] = {"seen": {}, "evidence": {"places": named, "numbers": ["64030"]}}
+
+    assert evidence.leftovers(known, "", []) == [str(shared), str(state)]
+    known["seen"] = {f"file:{shared}": {}}  # a folder that a phase has made, the source of the shared directory say
+    assert evidence.leftovers(known, "", []) == [str(state)]
+    assert evidence.leftovers(known, "", ["/", str(tmp_path)]) == [str(state)]
+    assert evidence.leftovers(known, "", [str(state / "mounted")]) == []
+    assert evidence.leftovers({**known, "seen": {f"mount:{tmp_path}/lib": {}}}, "", []) == []
+
+    if os.getuid() == 0:
+        os.chown(state / "file", 64030, 0)
+        assert evidence.person(str(state), known) == ""
+        os.chown(state / "file", 1200, 0)
+        assert evidence.person(str(state), known) == "1200"
+
+
+def test_what_is_exported_or_mounted_names_nothing_of_ours(tmp_path: Path) -> None:
+    for name in ("exports.d/a.exports", "shared.mount", "slurm.conf"):
+        assert bool(evidence._SHARES.fullmatch(f"/etc/{name}")) == (name != "slurm.conf")
 
 
 def test_units_go_back_to_what_they_were() -> None:

@@ -14,14 +14,16 @@ from .repack import info, listed
 from .sight import DPKG, account
 
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
-LEAST_DEPTH = {"/etc": 2, "/var": 3, "/opt": 2, "/srv": 2, "/usr": 4}
-"""What may be removed lies at least so deep: /etc/slurm, /var/lib/slurm."""
+LEAST_DEPTH = {"/etc": 2, "/var/lib": 3, "/var/log": 3, "/var/spool": 3, "/var/cache": 3}
+"""What may be removed lies in one of these, at least so deep: /etc/slurm, /var/lib/slurm."""
 
-_PATH = re.compile(r"/(?:etc|var|opt|srv|usr/local)/[A-Za-z0-9._/+@-]+")
+_PATH = re.compile(r"/(?:etc|var)/[A-Za-z0-9._/+@-]+")
+_SHARES = re.compile(r"(/etc/exports.*|.*\.mount)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _FOLDERS = re.compile(r"^(State|Cache|Logs|Configuration)Directory=(.+)$", re.MULTILINE)
 _PARENTS = {"State": "/var/lib/", "Cache": "/var/cache/", "Logs": "/var/log/", "Configuration": "/etc/"}
 _FIRST_USER = 1000
+_NOBODY = 65534
 _TEXT_BYTES = 1000000
 
 
@@ -29,7 +31,7 @@ def gather(memory: Dict[str, Any], leaving: Iterable[str], packages: Dict[str, D
     """Add what is found now to the evidence in `memory`, for once packages are gone it cannot be found any more.
 
     Returns:
-        `{users, groups, places}`.
+        `{users, groups, numbers, places}`; `numbers` are those of the users that nobody logs in as.
     """
     texts, paths = [], set()  # type: List[str], Set[str]
     for name in leaving:
@@ -40,7 +42,8 @@ def gather(memory: Dict[str, Any], leaving: Iterable[str], packages: Dict[str, D
         texts += [text(path) for path in files if re.search(r"/(systemd/system|sysusers\.d|tmpfiles\.d)/[^/]+$", path)]
     said = "\n".join(texts)
     for key in memory["seen"]:
-        if key.startswith("file:"):
+        # what is mounted or exported is data of users, wherever it lies
+        if key.startswith("file:") and not _SHARES.fullmatch(key[len("file:") :]):
             said += "\n" + text(key[len("file:") :])
     paths.update(_PATH.findall(said))
     for kind, folders in _FOLDERS.findall(said):
@@ -51,6 +54,11 @@ def gather(memory: Dict[str, Any], leaving: Iterable[str], packages: Dict[str, D
         "groups": [name for name in fresh(memory, "/etc/group") if name in named and system("/etc/group", name)],
     }
     paths.update(account("/etc/passwd", name).split(":")[5] for name in found["users"])
+    made = [
+        key[len("user:") :] for key, state in memory["seen"].items() if key.startswith("user:") and not state["was"]
+    ]
+    lines = [account("/etc/passwd", name) for name in [*found["users"], *made]]
+    found["numbers"] = [line.split(":")[2] for line in lines if line and line.endswith(("/nologin", "/false"))]
     found["places"] = sorted(path.rstrip("/.") for path in paths)
     known = memory.get("evidence", {})
     return {kind: sorted(set(names).union(known.get(kind, ()))) for kind, names in found.items()}
@@ -81,7 +89,7 @@ def system(path: str, name: str) -> bool:
 
 
 def leftovers(memory: Dict[str, Any], folder: str, mounts: Iterable[str]) -> List[str]:
-    """The outermost paths that are ours by the evidence, belong to no package, and have nothing mounted in them."""
+    """The outermost paths that are ours by the evidence, belong to no package, and have none of `mounts` in them."""
     known = places(folder)
     if not known["whole"]:
         return []
@@ -92,8 +100,28 @@ def leftovers(memory: Dict[str, Any], folder: str, mounts: Iterable[str]) -> Lis
         if outermost and os.path.lexists(outermost):
             found.add(outermost)
     for place in mounts:
-        found = {path for path in found if not (place + "/").startswith(path + "/")}
+        found = {path for path in found if not within(place, path)}
+    for key in memory["seen"]:  # folders of ours are looked at one by one
+        kind, _, place = key.partition(":")
+        if kind == "mount" or (kind == "file" and os.path.isdir(place)):
+            found = {path for path in found if not (within(place, path) or within(path, place))}
     return sorted(found - owned(found))
+
+
+def within(inner: str, outer: str) -> bool:
+    """Whether a path is another one, or lies in it."""
+    return (inner + "/").startswith(outer + "/")
+
+
+def person(path: str, memory: Dict[str, Any]) -> str:
+    """The number of a person who has something at `path` or in it; empty where nobody has."""
+    ours = set(memory["evidence"]["numbers"])
+    for folder, folders, names in os.walk(path):
+        for name in [".", *folders, *names]:
+            number = os.lstat(os.path.join(folder, name)).st_uid
+            if number >= _FIRST_USER and number != _NOBODY and str(number) not in ours:
+                return str(number)
+    return ""
 
 
 def places(folder: str) -> Dict[str, Any]:

@@ -91,7 +91,7 @@ class Reset:
         self._tell_staying(staying, leaving, packages)
         self.take(accounts.accounts(self))
         self.take(self._settings(seen))
-        self.take(self._leftovers(mounts))
+        self.take(self._leftovers())
         self.take(paths.folders(self, own=(*OWN, PROGRAM, STATE)))
         self.take(units.bring_back(seen, self.dry))
         self.take(self._own())
@@ -149,8 +149,8 @@ class Reset:
                     name = path[len("/proc/sys/") :].replace("/", ".")
                     yield Step("sysctl:" + name, "set", found, state["was"], write)
 
-    def _leftovers(self, mounts: List[str]) -> Iterator[Step]:
-        for path in evidence.leftovers(self.memory, self.folder, mounts + mounted()):
+    def _leftovers(self) -> Iterator[Step]:
+        for path in evidence.leftovers(self.memory, self.folder, mounted()):
             number = evidence.person(path, self.memory)
             if number:
                 self.keep(path, "there are files of user %s in it" % number)
