@@ -13,7 +13,7 @@ from aiops.cli.exit import exit_of
 from aiops.layers.core.event import EventStream
 from aiops.layers.core.store import Store
 from aiops.layers.l1_cluster.owner import Owner
-from aiops.layers.l1_cluster.retry import failed_nodes, unfinished
+from aiops.layers.l1_cluster.retry import failed_nodes, not_come_to, unfinished
 from aiops.layers.l1_cluster.run import Journal, Result, Runs
 
 START = datetime(2026, 11, 21, 19, 30, tzinfo=UTC)
@@ -73,6 +73,14 @@ def test_the_newest_word_of_each_phase_counts_in_whatever_order_they_come(
     assert unfinished(results, PHASES) == expected
 
 
+def test_a_node_that_a_cut_off_run_did_not_come_to_is_unfinished_until_something_is_done_there() -> None:
+    at = START + timedelta(minutes=2)
+    older = [result(1, "base", "n1", "ok"), result(1, "base", "n2", "ok"), result(2, "verify", "n3", "ok")]
+    assert not_come_to("r-0002", at, ["n1", "n2", "n3"], older) == {"n1", "n2"}
+    newer = [*older, result(3, "base", "n2", "changed"), result(3, "connect", "n1", "ok")]
+    assert not_come_to("r-0002", at, ["n1", "n2", "n3"], newer) == {"n1"}
+
+
 class Ticking:
     """A clock that goes on by one second with each look."""
 
@@ -96,12 +104,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def a_run(
-    store: Store, minute: int, done: dict[str, str], *, begun: tuple[str, ...] = (), cluster: str = "lab-a"
-) -> None:
-    """A run of phase `base`; what is begun and not done was cut off."""
+def begin(store: Store, minute: int, cluster: str = "lab-a") -> Journal:
     run = f"r-{minute:04d}"
-    journal = Journal.begin(
+    return Journal.begin(
         store,
         EventStream(run, Ticking(minute)),
         owner=Owner.here(run),
@@ -109,6 +114,13 @@ def a_run(
         command="aiops cluster deploy",
         exit_of=exit_of,
     )
+
+
+def a_run(
+    store: Store, minute: int, done: dict[str, str], *, begun: tuple[str, ...] = (), cluster: str = "lab-a"
+) -> None:
+    """A run of phase `base`; what is begun and not done was cut off."""
+    journal = begin(store, minute, cluster)
     journal.stream.emit("phase_started", phase="base", nodes=[*done, *begun])
     for node, outcome in done.items():
         journal.stream.emit("node_finished", node=node, phase="base", outcome=outcome)
@@ -122,6 +134,16 @@ def test_journals_of_one_cluster_are_read(store: Store) -> None:
     assert failed_nodes(Runs(store), "lab-a", PHASES) == {"n2"}
     a_run(store, 3, {"n2": "changed"}, begun=("n3",))
     assert failed_nodes(Runs(store), "lab-a", PHASES) == {"n3"}
-    a_run(store, 4, {"n3": "ok"})
+    journal = begin(store, 4)
+    journal.stream.emit("plan_made", nodes=["n1", "n2", "n3"])
+    journal.end(143)
+    assert failed_nodes(Runs(store), "lab-a", PHASES) == {"n3"}  # it was cut off while it asked
+    journal = begin(store, 5)
+    journal.stream.emit("plan_made", nodes=["n1", "n2", "n3"])
+    journal.stream.emit("phase_started", phase="base", nodes=["n3"])
+    journal.stream.emit("node_finished", node="n3", phase="base", outcome="ok")
+    journal.end(143)
+    assert failed_nodes(Runs(store), "lab-a", PHASES) == {"n1", "n2", "n3"}
+    a_run(store, 6, {"n1": "ok", "n2": "changed", "n3": "ok"})
     assert failed_nodes(Runs(store), "lab-a", PHASES) == set()
     assert failed_nodes(Runs(store), "other", PHASES) == {"n1"}
