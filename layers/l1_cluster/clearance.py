@@ -167,6 +167,15 @@ class Clearance:
             else:
                 self._reboots.clock.sleep(POLL_SECONDS)
 
+    def abandon(self) -> list[str]:
+        """Give up all nodes that were not handed over yet, unchanged as they are; those we drained serve again."""
+        given_up = [one.node for one in self._queue.candidates]
+        held = [one.node for one in self._queue.candidates if Hold.of(self._standings.get(one.node)) or one.held]
+        self._queue = replace(self._queue, candidates=())
+        if held:
+            self._release(held)
+        return given_up
+
     def finished(self, node: str, failure: str, *, rebooted: bool) -> None:
         """Say what became of a node that was handed over: `failure` is empty where it is as wanted."""
         standing = self._standings.get(node)

@@ -58,7 +58,7 @@ class Course:
         touched = False
         for index, phase in enumerate(under.request.phases):
             self._lock.guard()
-            touched |= Turn(under, phase, self._phases[index:], self._lock).take(nodes)
+            touched |= Turn(under, phase, self._phases[index:], self._lock, stop=self._too_many).take(nodes)
             if self._too_many():
                 return phase.name
         living = [node for node in nodes if under.ledger.failure(node.name) is None]

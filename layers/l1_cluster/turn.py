@@ -4,7 +4,7 @@ The seams: `_round` is one run of Ansible over some nodes with the look that jud
 turn may take several (reboots in batches come as later rounds); `_play` is where the work of nodes is given to Ansible.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aiops.layers.core.errors import AiopsError, UnreachableError
@@ -52,7 +52,9 @@ class Verdict:
 class Turn:
     """One phase, and what is needed to do it."""
 
-    def __init__(self, under: Underway, phase: Phase, remaining: Sequence[str], lock: HeldLock) -> None:
+    def __init__(
+        self, under: Underway, phase: Phase, remaining: Sequence[str], lock: HeldLock, *, stop: Callable[[], bool]
+    ) -> None:
         """Prepare it.
 
         Args:
@@ -60,7 +62,9 @@ class Turn:
             phase: The phase.
             remaining: The phases that are still to come, this one first.
             lock: The cluster's lock, held.
+            stop: Whether so many nodes have failed that no more may be begun.
         """
+        self._stop = stop
         self._under = under
         self._survey = under.survey
         self._ledger = under.ledger
@@ -110,6 +114,10 @@ class Turn:
             nodes, rest = [*rest, *(node for node in due if node.name in cleared.go)], []
             for name, verdict in (self._change(nodes, before, since, remaining) if nodes else {}).items():
                 clearance.finished(name, verdict.reason, rebooted=name in self._under.rebooted)
+            if self._stop():
+                for name in clearance.abandon():
+                    reason = "too many nodes had failed before it was drained for its reboot"
+                    self._under.enter(Entry(self._phase.name, name, "blocked", since(), reason))
 
     def _change(
         self, targets: Sequence[Node], before: Differences, since: Since, remaining: Sequence[str] | None = None

@@ -31,11 +31,16 @@ class Slurm:
         self._head = head
 
     def standings(self, nodes: Sequence[Node]) -> Mapping[str, Standing]:
-        """Where `nodes` stand, those that Slurm has; all unknown while it does not answer."""
+        """Where `nodes` stand, those that Slurm has; all unknown while it does not answer.
+
+        A head that is no worker is not: what must be mended before Slurm answers again must not wait for its answer.
+        """
         try:
             return {name: standing for name, (_, standing) in self._look(nodes).items()}
         except AiopsError as error:
-            return {node.name: Standing("unknown", error.message) for node in nodes}
+            here = self._head.node.name
+            served = [node.name for node in nodes if node.name != here or "workers" in node.roles]
+            return dict.fromkeys(served, Standing("unknown", error.message))
 
     def drain(self, nodes: Sequence[Node], reason: str) -> None:
         """Set those of `nodes` draining that are in service, or drain for a reason of ours."""

@@ -241,6 +241,21 @@ def test_so_many_at_once_as_was_asked_for(world: World, busy: Busy) -> None:
     assert busy.reasons == {}
 
 
+def test_a_rollout_that_goes_wrong_drains_no_more(tmp_path: Path) -> None:
+    workers = [f"w{number}" for number in range(1, 7)]
+    world = World(tmp_path, names=("head", *workers))
+    busy = Busy(world, *workers)
+    busy.work["w6"] = ["job 42 of alice"]
+    for name in workers:
+        world.failing["driver", name] = "Unable to locate package"
+    done = world.deploy(ONE, AFTER, max_fail=Share(1))
+    assert done.stop is not None
+    assert [one.node for one in done.ledger.failures] == ["w1", "w2"]
+    assert set(busy.reasons) == {"w1", "w2"}
+    assert outcomes(done)["driver"] == {"w1": "failed", "w2": "failed", **dict.fromkeys(workers[2:], "blocked")}
+    assert boots(world) == dict.fromkeys(world.hosts, 0)
+
+
 @pytest.mark.parametrize("number", range(1, 14))
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ConflictError("lost", code="lock.lost")])
 def test_cut_off_anywhere_the_same_deploy_goes_on_and_gives_all_back(

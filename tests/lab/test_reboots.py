@@ -11,6 +11,7 @@ from .conftest import AIOPS, Cluster
 pytestmark = pytest.mark.lab
 
 WORKERS = ("gpu01", "gpu02")
+ONLY = ("--only", "accelerator")
 GO = "/shared/go"
 MARKER = "mkdir -p /run/aiops && touch /run/aiops/reboot-needed"
 
@@ -50,7 +51,7 @@ def test_a_job_is_waited_for_and_every_node_comes_back(cluster_lab: Cluster, tmp
     before = boots(cluster_lab)
 
     # The job does not end in time: its node is named with it, is not rebooted and holds up nobody.
-    ended = cluster_lab.deploy(impatient(cluster_lab, tmp_path))
+    ended = cluster_lab.deploy(impatient(cluster_lab, tmp_path), *ONLY)
     assert ended.code == 1
     (failure,) = ended.document["failures"]
     assert (failure["node"], failure["phase"], failure["item"]) == ("gpu01", "accelerator", "reboot")
@@ -64,7 +65,7 @@ def test_a_job_is_waited_for_and_every_node_comes_back(cluster_lab: Cluster, tmp
 
     # The next deploy waits for the job, and for nothing else.
     with subprocess.Popen(
-        [str(AIOPS), "cluster", "deploy", "--yes", "--json"],
+        [str(AIOPS), "cluster", "deploy", "--yes", "--json", *ONLY],
         env=cluster_lab.environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -90,4 +91,4 @@ def test_a_job_is_waited_for_and_every_node_comes_back(cluster_lab: Cluster, tmp
     assert final["gpu01"] != before["gpu01"]
     assert final["gpu02"] == after["gpu02"]
     until("all are idle again", cluster_lab, "sinfo -h -N -o %t | sort -u", "idle")
-    assert cluster_lab.deploy().document["plan"]["summary"].startswith("nothing to change")
+    assert cluster_lab.deploy(*ONLY).document["plan"]["summary"].startswith("nothing to change")

@@ -169,6 +169,10 @@ def test_why_nothing_is_known_is_told() -> None:
     with pytest.raises(FailedError) as caught:
         Slurm(slurm.head).resume([Node("w1")])
     assert "slurmctld" in caught.value.hints[0]
+    head = Node("head", roles=frozenset({"head"}))
+    assert set(Slurm(slurm.head).standings([head, Node("w1")])) == {"w1"}
+    working = Node("head", roles=frozenset({"head", "workers"}))
+    assert set(Slurm(slurm.head).standings([working, Node("w1")])) == {"head", "w1"}
     slurm.head.close()
     assert Slurm(slurm.head).standings([Node("w1")])["w1"].state == "unknown"
 
