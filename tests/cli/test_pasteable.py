@@ -19,7 +19,8 @@ Shown = Callable[..., str]
         ("`aiops cluster lock show`", "`aiops cluster lock show -i 'my lab.yml'`"),
         ("`aiops node list -i other.yml`", "`aiops node list -i other.yml`"),
         ("`aiops cluster deploy other.yml`", "`aiops cluster deploy other.yml`"),
-        ("`aiops run show r-1`, `aiops cluster bundle build`", "`aiops run show r-1`, `aiops cluster bundle build`"),
+        ("`aiops run show r-1`, `aiops cluster bundle verify`", "`aiops run show r-1`, `aiops cluster bundle verify`"),
+        ("`aiops cluster bundle build`", "`aiops cluster bundle build -i 'my lab.yml'`"),
     ],
 )
 def test_commands_of_an_inventory_are_told_which(hint: str, expected: str) -> None:
