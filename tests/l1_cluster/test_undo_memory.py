@@ -55,7 +55,7 @@ def no_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "first_sight", first_sight)
     monkeypatch.setattr(reset, "installed", dict)
     monkeypatch.setattr(units, "run", lambda *_: "")
-    for name in ("OWN", "ANSIBLE"):
+    for name in ("OWN", "ANSIBLE", "SHARED"):
         monkeypatch.setattr(reset, name, ())
     monkeypatch.setattr(reset, "PROGRAM", str(tmp_path / "nowhere"))
     monkeypatch.setattr(reset, "STATE", str(tmp_path / "state"))

@@ -19,12 +19,17 @@ OWN = (
     "/etc/aiops/apt",
     "/etc/aiops/apt.conf",
     "/usr/local/lib/aiops",
-    "/srv/aiops",
+    "/srv/aiops/bundle",
+    "/srv/aiops/incoming",
+    "/srv/aiops/old",
     "/var/cache/aiops",
     "/run/aiops",
     "/run/systemd/system/slurmd.service.d/aiops.conf",  # of phase scheduler, until the next boot
 )
 """What is ours whatever is in it; an operator's files may be in /etc/aiops, a controller's in /var/lib/aiops."""
+
+SHARED = ("/etc/aiops", "/srv/aiops")
+"""Folders of ours in which others may have something."""
 
 PROGRAM = "/opt/aiops"
 ANSIBLE = ("/root/.ansible/tmp", "/root/.ansible")
@@ -171,12 +176,12 @@ class Reset:
                 self.keep(path, "it was there before the first deploy that is remembered")
             else:
                 yield Step("file:" + path, "delete", "ours", "absent", lambda path=path: paths.delete(path))
-        if os.path.isdir("/etc/aiops"):
-            left = sorted(set(os.listdir("/etc/aiops")) - {os.path.basename(path) for path in OWN})
+        for folder in [path for path in SHARED if os.path.isdir(path)]:
+            left = sorted(name for name in os.listdir(folder) if os.path.join(folder, name) not in OWN)
             if left:
-                self.keep("/etc/aiops", "%s in it is not ours" % ", ".join(left))
-            else:
-                yield Step("file:/etc/aiops", "delete", "empty", "absent", lambda: paths.prune("/etc/aiops"))
+                self.keep(folder, "%s in it is not ours" % ", ".join(left[:3]))
+            elif folder not in before:
+                yield Step("file:" + folder, "delete", "empty", "absent", lambda folder=folder: paths.prune(folder))
         for path in () if self.dry else ANSIBLE:
             if path not in before:
                 paths.prune(path)
