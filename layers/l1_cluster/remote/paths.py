@@ -41,7 +41,7 @@ def files(work: Any, own: Tuple[str, ...]) -> Iterator[Any]:
         elif state["was"] in ("file", "link") and not same(path, state, work.folder):
             restore = lambda path=path, state=state: put_back(work, path, state)  # noqa: E731
             yield Step("file:" + path, "restore", NOW, WAS, restore)
-        elif state.get("whole") and (now != "folder" or unpacking(state, work.folder)):
+        elif state.get("whole") and lacking(path, state, work.folder):
             restore = lambda path=path, state=state: put_folder_back(path, state, work.folder)  # noqa: E731
             yield Step("file:" + path, "restore", now, WAS, restore)
         elif state["was"] == "other" and now != "other":
@@ -161,13 +161,18 @@ def put_back(work: Any, path: str, state: Dict[str, Any]) -> None:
     sync(os.path.dirname(path))
 
 
-def unpacking(state: Dict[str, Any], folder: str) -> bool:
-    """Whether a folder was being put back when somebody was killed."""
-    return os.path.exists(os.path.join(folder, state["kept"] + ".unpacking"))
+def lacking(path: str, state: Dict[str, Any], folder: str) -> List[str]:
+    """What of a folder that was to be deleted is not there; all of it where somebody was killed putting it back."""
+    with tarfile.open(os.path.join(folder, state["kept"])) as archive:
+        names = archive.getnames()
+    if os.path.exists(os.path.join(folder, state["kept"] + ".unpacking")) or kind(path) != "folder":
+        return names
+    return [name for name in names if not os.path.lexists(os.path.join(path, name))]
 
 
 def put_folder_back(path: str, state: Dict[str, Any], folder: str) -> None:
     """Put back a folder that was deleted, with what was in it."""
+    names = set(lacking(path, state, folder))
     note = os.path.join(folder, state["kept"] + ".unpacking")
     os.close(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     if kind(path) not in ("folder", "absent"):
@@ -175,7 +180,7 @@ def put_folder_back(path: str, state: Dict[str, Any], folder: str) -> None:
     os.makedirs(path, exist_ok=True)
     with tarfile.open(os.path.join(folder, state["kept"])) as archive:
         archive.extraction_filter = lambda member, _: member  # owners too: it is of our own making
-        archive.extractall(path)  # noqa: S202 - likewise
+        archive.extractall(path, [one for one in archive if one.name in names])  # noqa: S202 - likewise
     give_rights(path, state)
     os.unlink(note)
 

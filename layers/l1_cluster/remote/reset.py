@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from typing import Any, Dict, Iterator, List
+from typing import Any, Container, Dict, Iterable, Iterator, List
 
 from . import accounts, evidence, memory, notebook, paths, purge, units
 from .paths import Step
@@ -182,9 +182,8 @@ class Reset:
                 self.keep(folder, "%s in it is not ours" % ", ".join(left[:3]))
             elif folder not in before:
                 yield Step("file:" + folder, "delete", "empty", "absent", lambda folder=folder: paths.prune(folder))
-        for path in () if self.dry else ANSIBLE:
-            if path not in before:
-                paths.prune(path)
+        if not self.dry:
+            prune_new(ANSIBLE, before)
         secrets = os.path.join(STATE, "clusters", self.request["whole"], "secrets")
         if self.request["whole"] and os.path.isdir(secrets):
             yield Step("file:" + secrets, "delete", "ours", "absent", lambda: paths.delete(secrets))
@@ -208,6 +207,13 @@ class Reset:
         if left:
             self.keep(STATE, "a controller's own state is in it (%s)" % ", ".join(left[:3]))
         paths.prune(STATE)
+
+
+def prune_new(folders: Iterable[str], before: Container[str]) -> None:
+    """Remove those of `folders` that are empty and were not there before."""
+    for path in folders:
+        if path not in before:
+            paths.prune(path)
 
 
 def forget_fence() -> None:
