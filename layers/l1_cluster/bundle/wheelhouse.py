@@ -6,6 +6,7 @@ not fetched again.
 
 import json
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,7 @@ from .wheels import MACHINES, closure_gaps
 _TIMEOUT = 900.0
 _GLIBC = {"bookworm": 36, "trixie": 41, "jammy": 35, "noble": 39}
 _ROUNDS = 4
+_SCRATCH = "fetch-"
 _UNREACHABLE = re.compile(r"Failed to establish a new connection|NameResolutionError|Read timed out|ProxyError")
 
 
@@ -58,10 +60,13 @@ class Fetched:
 
 
 class Wheelhouse:
-    """Wheels in a folder, `DIGEST/NAME.whl`."""
+    """Wheels in a folder, `DIGEST/NAME.whl`; nobody else uses the folder meanwhile."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        """Open it, and remove what killed builds have left there."""
+        self._folder = ensure_folder(folder)
+        for leftover in folder.glob(f"{_SCRATCH}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def fetch(self, target: Target, wanted: Sequence[str]) -> Fetched:
         """`wanted` and all they depend on, for the target's Python.
@@ -77,7 +82,8 @@ class Wheelhouse:
         gaps = tuple(wanted)
         new, size = 0, 0
         for _round in range(_ROUNDS):
-            chosen |= {wheel.name.lower(): wheel for wheel in resolve(target, gaps)}
+            with self._scratch() as scratch:
+                chosen |= {wheel.name.lower(): wheel for wheel in resolve(target, gaps, Path(scratch))}
             absent = [wheel for wheel in chosen.values() if not self._is_here(wheel)]
             self._download(target, absent)
             new, size = new + len(absent), size + sum(self._path(wheel).stat().st_size for wheel in absent)
@@ -97,7 +103,7 @@ class Wheelhouse:
     def _download(self, target: Target, wheels: Sequence[Wheel]) -> None:
         if not wheels:
             return
-        with tempfile.TemporaryDirectory(dir=ensure_folder(self._folder), prefix="fetch-") as name:
+        with self._scratch() as name:
             words = [f"{wheel.address}#sha256={wheel.sha256}" for wheel in wheels]
             ended = _pip("download", target, "--no-deps", "--dest", name, *words)
             if ended.exit_status != 0:
@@ -108,20 +114,22 @@ class Wheelhouse:
                     raise _missing(target, [f"{wheel.file} is not what the index promises"])
                 path.rename(ensure_folder(self._folder / wheel.sha256) / wheel.file)
 
+    def _scratch(self) -> "tempfile.TemporaryDirectory[str]":
+        return tempfile.TemporaryDirectory(dir=self._folder, prefix=_SCRATCH)
 
-def resolve(target: Target, wanted: Iterable[str]) -> tuple[Wheel, ...]:
-    """What pip would install of `wanted` and all they depend on; nothing is installed.
+
+def resolve(target: Target, wanted: Iterable[str], scratch: Path) -> tuple[Wheel, ...]:
+    """What pip would install of `wanted` and all they depend on; nothing is installed. `scratch` is an empty folder.
 
     Raises:
         UnreachableError, FailedError: As for `Wheelhouse.fetch`.
     """
-    with tempfile.TemporaryDirectory(prefix="aiops-wheels-") as name:
-        report = Path(name, "report.json")
-        words = ("--dry-run", "--ignore-installed", "--target", f"{name}/none", "--report", str(report))
-        ended = _pip("install", target, *words, *wanted)
-        if ended.exit_status != 0:
-            raise _refusal(target, ended)
-        return parse_report(report.read_bytes(), target)
+    report = scratch / "report.json"
+    words = ("--dry-run", "--ignore-installed", "--target", str(scratch / "none"), "--report", str(report))
+    ended = _pip("install", target, *words, *wanted)
+    if ended.exit_status != 0:
+        raise _refusal(target, ended)
+    return parse_report(report.read_bytes(), target)
 
 
 def parse_report(content: bytes, target: Target) -> tuple[Wheel, ...]:
