@@ -15,11 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from aiops.layers.core.errors import ConflictError
 
 from .cluster_rig import SIMULATED, Rig, rig
 from .measurement import AIOPS, BrokenError, Figure, aiops, report
@@ -28,6 +31,7 @@ NAME = "soak-kill"
 ENDED_SECONDS = 10.0
 """By then, what a killed deploy had started is gone."""
 
+SLOW_BOOT_SECONDS = 30.0
 CUT_SECONDS = 120.0
 CONVERGE_SECONDS = 900.0
 _LOOK_SECONDS = 0.05
@@ -130,7 +134,7 @@ def cut(made: Rig, point: Point, moment: float, known: str | None) -> bool:
     """Start a deploy, cut it off as `point` says, and judge what is left; False when it was over too early."""
     deploy = Deploy(made.inventory)
     at_reboot = point.when == "reboot"
-    if not (deploy.wait_for(lambda: a_host_is_off(made)) if at_reboot else deploy.wait_until(moment)):
+    if not (deploy.wait_for(lambda: off(made) is not None) if at_reboot else deploy.wait_until(moment)):
         deploy.end()
         return False
     if point.how == "power-loss of head":
@@ -144,6 +148,8 @@ def cut(made: Rig, point: Point, moment: float, known: str | None) -> bool:
         status, said = deploy.end()
         if status != (-signal.SIGKILL if point.how == "kill" else 130):
             point.trouble.append(f"it ended with {status}: {said[-400:]}")
+    if at_reboot:
+        boot_slowly(made, off(made) or "gpu01")
     until = time.monotonic() + ENDED_SECONDS
     while (left := deploy.left()) and time.monotonic() < until:
         time.sleep(_LOOK_SECONDS)
@@ -159,14 +165,25 @@ def cut(made: Rig, point: Point, moment: float, known: str | None) -> bool:
     return True
 
 
-def a_host_is_off(made: Rig) -> bool:
-    """Whether some host takes no connection: on its way through a reboot."""
+def off(made: Rig) -> str | None:
+    """A host that takes no connection: on its way through a reboot."""
     for host in made.lab.hosts:
         try:
             socket.create_connection((str(host.address), 22), timeout=1.0).close()
         except OSError:
-            return True
-    return False
+            return host.name
+    return None
+
+
+def boot_slowly(made: Rig, host: str) -> None:
+    """Keep a host that reboots from answering as long as a small server would; hosts of the lab boot in a second."""
+    while True:
+        try:
+            made.lab.fault(host, "network-cut")
+            break
+        except ConflictError:  # it is off at this very moment
+            time.sleep(_LOOK_SECONDS)
+    threading.Timer(SLOW_BOOT_SECONDS, made.lab.heal, (host, "network-cut")).start()
 
 
 def converge(made: Rig, point: Point) -> None:
