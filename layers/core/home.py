@@ -4,8 +4,8 @@
 AIOPS_HOME/            0700   default ~/.local/share/aiops, /var/lib/aiops for root
   aiops.db                    the store
   cache/                      what can be made again: inventories, lab images, bundles
-  clusters/NAME/              per cluster: logs/, records/, identity.json (which cluster the name stands for); secrets/
-                              (0700) and lock/ of one that is kept here, for want of a head
+  clusters/NAME/              per cluster: logs/, records/, members.json (how nodes are reached), identity.json (which
+                              cluster the name stands for); secrets/ (0700) and lock/ of one that has no head
   labs/NAME/                  per lab
   reports/                    reports of our own defects
 ```
