@@ -12,7 +12,7 @@ from aiops.layers.l1_cluster.owner import Owner
 Shown = Callable[..., str]
 INVENTORY = """
 workers:
-  vars: {aiops_cluster: lab-a}
+  vars: {aiops_cluster: lab-a, aiops_repository: system}
   hosts:
     gpu01: {ansible_connection: local}
 """
@@ -90,3 +90,12 @@ def test_the_inventory_is_named_once_either_way(shown: Shown, tmp_path: Path) ->
         for words in (("-i", "other.yml"), ("other.yml",)):
             assert "clusters/lab-a/lock` is free" in shown("cluster", *command, *words)
         assert shown("cluster", *command, "other.yml", "-i", "third.yml").startswith("exit: 2\n")
+
+
+def test_a_deploy_beside_another_is_told_who_holds_the_lock_and_changes_nothing(shown: Shown, held: Lock) -> None:
+    screen = shown("cluster", "deploy", "--only", "base", "--yes")
+    assert screen.startswith("exit: 5\n")
+    assert "is held by ann on ctl1 (run r-1121-193005-4f2, pid 77) since [TIME], renewed " in screen
+    assert "`aiops cluster lock release`" in screen
+    assert json.loads(answer(shown("run", "list", "--json")))[0]["exit"] == 5
+    held.guard()
