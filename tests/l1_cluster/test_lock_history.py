@@ -1,12 +1,15 @@
 """What the keeper of a lock remembers: the tenures before, and which cluster it is."""
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aiops.layers.core.errors import ConflictError
 from aiops.layers.l0_nodes.node import Connection, Node
@@ -239,3 +242,42 @@ def test_a_spoilt_memory_is_made_anew(site: Site, tmp_path: Path) -> None:
     (tmp_path / "home/clusters/lab-a" / FILE).write_text("[")
     site.deploy("lab-a", head())
     assert json.loads((tmp_path / "home/clusters/lab-a" / FILE).read_text())["id"] == site.id_of(head())
+
+
+ACTS = st.lists(
+    st.tuples(
+        st.sampled_from(["deploy", "deploy", "deploy", "reinstall"]),
+        st.sampled_from(["home", "home-of-bob"]),
+        st.sampled_from(["lab-a", "lab-b"]),
+        st.sampled_from(["10.0.0.1", "10.9.0.1", ""]),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ACTS)
+def test_states_of_two_clusters_never_mix(acts: list[tuple[str, str, str, str]]) -> None:
+    """Whatever is deployed from wherever under whichever name: a name in a home stands for one head, for good."""
+    with tempfile.TemporaryDirectory() as folder:
+        site = Site(Path(folder))
+        stands_for: dict[tuple[str, str], str] = {}
+        for act, home, cluster, address in acts:
+            if act == "reinstall":
+                if (site.folder / "heads" / f"head-{address}").exists():
+                    site.reinstall(head(address=address))
+                continue
+            before = tree(site.folder / home / "clusters" / cluster)
+            try:
+                site.deploy(cluster, head(address=address) if address else None, home=home)
+            except ConflictError:
+                assert tree(site.folder / home / "clusters" / cluster) == before
+                continue
+            # A cluster may get its first head; nothing else may change what a name stands for.
+            known = stands_for.get((home, cluster), "")
+            assert known in {address, ""}
+            stands_for[home, cluster] = address
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*.json")}
