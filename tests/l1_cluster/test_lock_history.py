@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aiops.layers.core.errors import ConflictError
 from aiops.layers.l0_nodes.node import Connection, Node
-from aiops.layers.l1_cluster.identity import FILE, Identity
+from aiops.layers.l1_cluster.identity import FILE, Identity, forget
 from aiops.layers.l1_cluster.lock import ClusterLock, FolderKeeper
 from aiops.layers.l1_cluster.owner import Owner
 from aiops.layers.l1_cluster.past import Past
@@ -242,6 +242,13 @@ def test_a_spoilt_memory_is_made_anew(site: Site, tmp_path: Path) -> None:
     (tmp_path / "home/clusters/lab-a" / FILE).write_text("[")
     site.deploy("lab-a", head())
     assert json.loads((tmp_path / "home/clusters/lab-a" / FILE).read_text())["id"] == site.id_of(head())
+
+
+def test_what_a_name_stands_for_can_be_forgotten(site: Site, tmp_path: Path) -> None:
+    site.deploy("lab-a", head())
+    forget(tmp_path / "home/clusters/lab-a")
+    forget(tmp_path / "home/clusters/never-met")
+    site.deploy("lab-a", head(address="10.9.0.1"))
 
 
 ACTS = st.lists(
