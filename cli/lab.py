@@ -68,7 +68,6 @@ def up(
 ) -> None:
     """Boot a head and N workers; print the path of their inventory."""
     from aiops.layers.l0_nodes.lab import Lab, LabSpec
-    from aiops.layers.l1_cluster.identity import forget
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
@@ -89,7 +88,6 @@ def up(
         groups=tuple(worker_group(text) for text in group or ()),
     )
     lab = Lab.up(spec, home=aiops.home, vendors=_vendors(aiops), events=_events(aiops, screen))
-    forget(aiops.home / "clusters" / lab.state.name)  # another lab of that name may have been a cluster before
     if json:
         screen.document(_document(lab))
         return

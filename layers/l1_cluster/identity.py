@@ -118,11 +118,6 @@ def forget(folder: Path, head: str, address: str) -> None:
             rmtree(folder / "records", ignore_errors=True)
 
 
-def forget(folder: Path) -> None:
-    """Let the next cluster that is met under the name of `folder` be the one it stands for."""
-    (folder / FILE).unlink(missing_ok=True)
-
-
 def _address(head: Node) -> str:
     connection = head.connection
     address = connection.address or head.name

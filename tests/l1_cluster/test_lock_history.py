@@ -246,8 +246,11 @@ def test_a_spoilt_memory_is_made_anew(site: Site, tmp_path: Path) -> None:
 
 def test_what_a_name_stands_for_can_be_forgotten(site: Site, tmp_path: Path) -> None:
     site.deploy("lab-a", head())
-    forget(tmp_path / "home/clusters/lab-a")
-    forget(tmp_path / "home/clusters/never-met")
+    forget(tmp_path / "home/clusters/never-met", "head", "10.0.0.1")
+    forget(tmp_path / "home/clusters/lab-a", "head", "10.9.0.1")
+    with pytest.raises(ConflictError):
+        site.deploy("lab-a", head(address="10.9.0.1"))
+    forget(tmp_path / "home/clusters/lab-a", "head", "10.0.0.1")
     site.deploy("lab-a", head(address="10.9.0.1"))
 
 
