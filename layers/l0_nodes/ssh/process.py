@@ -61,6 +61,12 @@ class Process:
         except (paramiko.SSHException, OSError, EOFError) as error:
             if isinstance(error, AiopsError):
                 raise
+            if session.is_active() and not isinstance(error, paramiko.ChannelException):
+                raise UnreachableError(
+                    f"{self._node.name}: its kernel keeps the connection and nothing answers on it "
+                    f"(frozen, or far too busy): {error}",
+                    code="ssh.silent",
+                ) from error
             raise UnreachableError(
                 f"{self._node.name}: the connection broke: {error or 'closed by the other end'}", code="ssh.lost"
             ) from error
