@@ -1,6 +1,7 @@
 """Each rule of who may know whom is kept, and is a rule: a forbidden import, planted in a copy, breaks it."""
 
 import ast
+import importlib
 import os
 import shutil
 import subprocess
@@ -93,12 +94,60 @@ def test_a_forbidden_import_breaks_its_contract(tmp_path: Path, contract: str) -
 REMOTE = sorted((ROOT / "layers").glob("*/remote/*.py"))
 
 
-@pytest.mark.parametrize("path", REMOTE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_runs_on_nodes_needs_only_the_standard_library(path: Path) -> None:
-    imported = set()
+def imported_by(path: Path) -> tuple[set[str], set[str]]:
+    """What a module imports: packages by name (`.` for anything of ours that is no sibling), and its siblings."""
+    packages: set[str] = set()
+    siblings: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            imported |= {name.name.partition(".")[0] for name in node.names}
+            packages |= {name.name.partition(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom):
-            imported.add((node.module or "").partition(".")[0] if node.level == 0 else ".")
-    assert imported - sys.stdlib_module_names == set()
+            names = {node.module} if node.module else {name.name for name in node.names}
+            if node.level == 0:
+                packages.add((node.module or "").partition(".")[0])
+            elif node.level == 1 and all(path.with_name(f"{name}.py").is_file() for name in names):
+                siblings |= {str(name) for name in names}
+            else:
+                packages.add(".")
+    return packages, siblings
+
+
+@pytest.mark.parametrize("path", REMOTE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_runs_on_nodes_needs_only_the_standard_library(path: Path) -> None:
+    assert imported_by(path)[0] - sys.stdlib_module_names == set()
+
+
+@pytest.mark.parametrize(
+    "line", ["from ..lock import Lock", "from .nosuch import a", "from .. import lock", "import yaml"]
+)
+def test_anything_else_that_runs_on_nodes_would_be_seen(tmp_path: Path, line: str) -> None:
+    planted = tmp_path / "planted.py"
+    planted.write_text(f"{line}\n")
+    assert imported_by(planted)[0] - sys.stdlib_module_names
+
+
+def sent() -> list[tuple[str, ...]]:
+    """The modules of each program that is sent to a node, as `script` and `program` are given them."""
+    found: list[tuple[str, ...]] = []
+    for path in sorted((ROOT / "layers/l1_cluster").glob("*.py")):
+        for call in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)):
+            called = getattr(call.func, "id", "")
+            words = call.args[1 if called == "script_command" else 0 :]
+            if called not in {"script", "script_command", "program"} or path.name == "script.py":
+                continue
+            if called == "program" and isinstance(words[0], ast.Name):
+                module = importlib.import_module(f"aiops.layers.l1_cluster.{path.stem}")
+                found.append(getattr(module, words[0].id))
+            else:
+                value = ast.literal_eval(words[0])
+                found.append((value,) if isinstance(value, str) else value)
+    return found
+
+
+def test_a_program_is_sent_with_every_sibling_that_it_imports_before_it() -> None:
+    folder = ROOT / "layers/l1_cluster/remote"
+    programs = sent()
+    assert {len(modules) > 1 for modules in programs} == {False, True}
+    for modules in programs:
+        for place, name in enumerate(modules):
+            assert imported_by(folder / f"{name}.py")[1] <= set(modules[:place]), (modules, name)
