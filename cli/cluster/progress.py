@@ -64,8 +64,8 @@ class Progress:
                 self._screen.note(f"batch {event.data['number']} of {event.data['of']}: {event.message}")
             case "drain_awaited" if self._step is not None:
                 self._step.summary = _awaited(event.data)
-            case "nodes_asked_again":
-                self._screen.note(f"  asking {event.data['folded']} again, to tell why the work there was cut off")
+            case "nodes_asked_again" if event.data["silent"]:
+                self._screen.note(f"  asking {event.data['silent']} again, to tell why the work there was cut off")
             case "preflight_finished":
                 self._preflight(event.data["nodes"], set(event.data["refused"]) - self._unreached)
                 self._findings(event.data["findings"])

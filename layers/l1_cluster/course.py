@@ -114,14 +114,15 @@ class Course:
         assert limit is not None  # noqa: S101 - without a limit nothing is too much
         begun = {one for part in self._batches[: batch.number] for one in part.names} | set(names)
         place = self._phases.index(phase) + 1 if phase in self._phases else len(self._phases)
-        living = {node.name for node in under.living}
+        rest = under.request.phases[place:]
+        living = {node.name for node in under.living if any(one.covers(node.roles) for one in rest)}
         stop = Stop(
             phase,
             batch,
             len(self._failed()),
             len(self._nodes),
             limit,
-            halted=tuple(name for name in batch.names if name in living) if phase != VERIFY else (),
+            halted=tuple(name for name in batch.names if name in living),
             left=tuple(node.name for node in under.request.nodes if node.name not in begun),
         )
         under.events.emit("rollout_stopped", str(stop), **stop.document())

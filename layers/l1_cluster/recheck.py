@@ -20,8 +20,8 @@ def recheck(under: Underway) -> None:
     losses = under.losses
     if not losses:
         return
-    names = list(losses)
-    under.events.emit("nodes_asked_again", "ask again those that failed on the way", nodes=names, folded=fold(names))
+    silent = fold(name for name, loss in losses.items() if loss.silent)
+    under.events.emit("nodes_asked_again", "ask again those that failed on the way", nodes=list(losses), silent=silent)
     clock = under.doors.clock
     answers = _ask(under, losses)
     while waiting := {

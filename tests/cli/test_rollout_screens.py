@@ -214,7 +214,8 @@ def test_batches_have_headings_and_lost_nodes_are_asked_again() -> None:
             events.emit("node_finished", node=name, phase="base", outcome=outcome)
         lost = int(number == 2)
         events.emit("phase_finished", phase="base", nodes=len(names), changed=1, failed=lost, ok=0, blocked=0)
-    events.emit("nodes_asked_again", nodes=["gpu02"], folded="gpu02")
+    events.emit("nodes_asked_again", nodes=["gpu02"], silent="gpu02")
+    events.emit("nodes_asked_again", nodes=["gpu01"], silent="")
     events.emit("node_finished", node="gpu02", phase="base", outcome="failed")
     assert [line.split("   ")[0].rstrip() for line in errors.getvalue().splitlines()] == [
         "batch 1 of 2: head",

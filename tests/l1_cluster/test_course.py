@@ -82,6 +82,14 @@ def test_it_stops_without_batches_too_and_names_who_was_halted(world: World) -> 
     assert [phase for phase, _ in world.applied] == ["base"]
 
 
+def test_nobody_is_halted_in_the_last_phase(world: World) -> None:
+    world.failing["base", "w3"] = "no space left on device"
+    done = world.deploy(BASE, max_fail=Share(0))
+    assert done.stop is not None
+    assert done.stop.halted == done.stop.left == ()
+    assert done.ledger.blocked == ()
+
+
 def test_as_many_as_allowed_stop_nothing(world: World) -> None:
     world.failing["base", "w3"] = "no space left on device"
     done = world.deploy(BASE, SCHEDULER, batch=Share(2), max_fail=Share(1))
@@ -227,3 +235,27 @@ def test_a_node_that_is_lost_before_the_last_look_is_asked_again_too(world: Worl
     (failure,) = world.deploy(BASE, SCHEDULER).ledger.failures
     assert failure.phase == VERIFY
     assert failure.reason == "it was rebooted during phase `verify`, and not by aiops; it answers again"
+
+
+LISTING = """
+phase: listing
+resources:
+  - file: /etc/nodes
+    content: "{% for node in cluster.nodes %}{{ node.name }} {{ node.facts.memory_mib }} {{ node.facts.os_id }},{% endfor %}"
+"""
+
+
+def test_a_node_that_had_never_answered_changes_no_file_on_others_once_it_does(world: World) -> None:
+    world.hosts["w2"].dead = True
+    done = world.deploy(LISTING)
+    assert done.plan.notes == ("w2 has never answered: files that list all nodes take it to be like head,w[1,3-8]",)
+    world.hosts["w2"].dead = False
+    assert world.deploy(on="w2").plan.changed_nodes == ("w2",)
+    assert not world.deploy().plan.changed_phases
+
+
+def test_batches_of_chosen_nodes(world: World) -> None:
+    assert world.deploy(BASE, on="w[2-4]", batch=Share(50, percent=True)).ledger.ok
+    assert world.applied == [("base", ("w2",)), ("base", ("w3",)), ("base", ("w4",))]
+    assert world.deploy(BASE, SCHEDULER, on="w[1-3]", batch=Share(2)).ledger.ok
+    assert world.applied[3:] == [("base", ("w1",)), ("scheduler", ("w1", "w2")), ("scheduler", ("w3",))]
