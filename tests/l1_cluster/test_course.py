@@ -241,7 +241,7 @@ LISTING = """
 phase: listing
 resources:
   - file: /etc/nodes
-    content: "{% for node in cluster.nodes %}{{ node.name }} {{ node.facts.memory_mib }} {{ node.facts.os_id }},{% endfor %}"
+    content: "{% for node in cluster.nodes %}{{ node.name }} {{ node.facts.memory_mib }} {% endfor %}"
 """
 
 
