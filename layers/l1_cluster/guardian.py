@@ -24,6 +24,9 @@ PAUSED_SECONDS = 45.0
 """Stopped for so long, aiops loses its workers: less than a lock lives unrenewed (60 s), less the 10 s between two
 renewals."""
 
+PAUSED = "paused"
+"""A file in the private directory: that this has happened."""
+
 _LOOK_SECONDS = 1.0
 _LINGER_SECONDS = 1.0
 _LINGER_STEP = 0.05
@@ -102,8 +105,8 @@ def watch(private: Path, process: int, descriptor: int) -> None:
             paused = None
         elif paused is None:
             paused = now
-        elif now - paused >= PAUSED_SECONDS:
-            end_ansible(private)
+        elif now - paused >= PAUSED_SECONDS and end_ansible(private):
+            (private / PAUSED).touch(mode=0o600)
     if not os.read(descriptor, 1):
         # It was killed. What it was just starting is seen a moment later.
         until = time.monotonic() + _LINGER_SECONDS

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiops.layers.core.errors import FailedError
 
-from .guardian import MARK, end_ansible, kill_marked
+from .guardian import MARK, PAUSED, end_ansible, kill_marked
 from .reason import reason_of, short, tail_of
 
 TASK_SECONDS = 2000
@@ -167,10 +167,18 @@ class Playbook:
             kill_marked(mark)
             trouble = f"Ansible said nothing for {idle:.0f} s and was ended"
         elif runner.rc != 0 and not reader.failures:
-            trouble = _last_error(log) or f"Ansible ended with status {runner.rc}"
+            trouble = self._paused() or _last_error(log) or f"Ansible ended with status {runner.rc}"
         if reader.failures:
             kill_marked(mark)  # what a task that ran out of time has left behind
         return Played(reader.failures, trouble, log)
+
+    def _paused(self) -> str | None:
+        """That the guardian has ended Ansible because we stood still; None where it has not."""
+        try:
+            (self.private / PAUSED).unlink()
+        except FileNotFoundError:
+            return None
+        return "aiops was stopped for too long to keep the cluster's lock, so Ansible was ended"
 
     def close(self) -> None:
         """End what Ansible keeps alive between phases: ssh's shared connections."""

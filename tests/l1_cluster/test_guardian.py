@@ -94,6 +94,13 @@ def test_a_paused_deploy_loses_its_workers_before_its_lock_can_be_taken_over(
     assert guardian.PAUSED_SECONDS + RENEW_SECONDS < STALE_SECONDS
     monkeypatch.setattr(guardian, "PAUSED_SECONDS", 0.1)
     monkeypatch.setattr(guardian, "_LOOK_SECONDS", 0.02)
+    looks, look = [], guardian._stopped
+
+    def counted(process: int) -> bool:
+        looks.append(process)
+        return look(process)
+
+    monkeypatch.setattr(guardian, "_stopped", counted)
     private = tmp_path / "private"
     private.mkdir()
     mark = {**os.environ, "AWX_ISOLATED_DATA_DIR": f"{private}/artifacts/base"}
@@ -103,11 +110,12 @@ def test_a_paused_deploy_loses_its_workers_before_its_lock_can_be_taken_over(
 
         watching = threading.Thread(target=guardian.watch, args=(private, deploy.pid, reading))
         watching.start()
-        time.sleep(0.3)
+        until(lambda: len(looks) >= 10)  # for longer than a paused one keeps its workers
+        assert set(looks) == {deploy.pid}
         assert worker.poll() is None, "a deploy that runs keeps its workers"
         deploy.send_signal(signal.SIGSTOP)
         assert worker.wait(10) == -signal.SIGKILL
-        assert private.is_dir(), "it may wake and say so"
+        until((private / guardian.PAUSED).exists)  # it may wake, and says so then
         os.write(writing, b".")
         watching.join(10)
         deploy.kill()

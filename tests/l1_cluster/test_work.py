@@ -21,7 +21,7 @@ from aiops.layers.l0_nodes.node import Connection, Node
 from aiops.layers.l1_cluster.change import difference
 from aiops.layers.l1_cluster.context import cluster_context
 from aiops.layers.l1_cluster.gate import interpreter, refused
-from aiops.layers.l1_cluster.guardian import kill_marked
+from aiops.layers.l1_cluster.guardian import PAUSED, kill_marked
 from aiops.layers.l1_cluster.observation import FileState, Observation, PackageState, UnitState, restart_marker
 from aiops.layers.l1_cluster.phase import read_phases, shipped_phases
 from aiops.layers.l1_cluster.playbook import IDLE_SECONDS, Playbook, TaskFailure
@@ -433,6 +433,17 @@ def test_a_cancelled_playbook_ends_with_all_it_has_started(playbook: Playbook, t
     assert time.monotonic() < deadline
     assert played.trouble == "Ansible was ended on the way"
     assert not sleeping()
+
+
+def test_an_owner_that_slept_says_why_ansible_has_ended(playbook: Playbook, tmp_path: Path) -> None:
+    (tmp_path / "broken.yml").write_text("- hosts: all\n  tasks: [{no_such_module: {}}]\n")
+    broken = Playbook(
+        playbook.private, playbook.inventory, playbook.environment, tmp_path, playbook=tmp_path / "broken.yml"
+    )
+    hosts = hosts_of(broken, {"n1": work_of("x", [], [])})
+    (playbook.private / PAUSED).touch()
+    assert "stopped for too long" in str(broken.apply("x", hosts).trouble)
+    assert "no_such_module" in str(broken.apply("y", hosts).trouble)
 
 
 def test_what_is_killed_while_it_puts_files_leaves_no_content_behind(playbook: Playbook, tmp_path: Path) -> None:
