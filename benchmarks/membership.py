@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from .cluster_rig import SIMULATED, Rig, rig
-from .measurement import Figure, Ran, aiops, report
+from .measurement import BrokenError, Figure, Ran, aiops, report
 
 NAME = "bench-members"
 VOLATILE = {
@@ -56,6 +56,9 @@ LISTS = (
 )
 """The files that list the nodes of the cluster."""
 
+LEAST_LINES = 10000
+"""A host has more files than that; fewer mean that it was not looked at."""
+
 Listing = Mapping[str, frozenset[str]]
 """By node, a line for each path, package, account and unit."""
 
@@ -72,7 +75,11 @@ def listing(made: Rig, leave: Iterable[str], nodes: Iterable[str] | None = None)
     )
     on = ["--on", ",".join(nodes)] if nodes is not None else []
     words = ["node", "exec", "-i", made.inventory, *on, "--json", "--timeout", "300", "--", "sh", "-c", line]
-    return {one["node"]: frozenset(one["stdout"].splitlines()) for one in json.loads(aiops(*words).stdout)["results"]}
+    found = {one["node"]: frozenset(one["stdout"].splitlines()) for one in json.loads(aiops(*words).stdout)["results"]}
+    thin = [node for node, lines in found.items() if len(lines) < LEAST_LINES]
+    if thin or not found:
+        raise BrokenError(f"what is on {', '.join(thin) or 'the hosts'} could not be listed")
+    return found
 
 
 def paths_of(lines: Iterable[str]) -> set[str]:
