@@ -164,7 +164,7 @@ class Clearance:
             if first or cleared.go or cleared.refused:
                 first = False
                 yield cleared
-            else:
+            elif self._queue.candidates or self._queue.returning:
                 self._reboots.clock.sleep(POLL_SECONDS)
 
     def abandon(self) -> list[str]:
