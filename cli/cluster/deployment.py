@@ -219,7 +219,7 @@ class Deployment:
         """The bundle that the chosen nodes install from, opened and, for a deploy, read whole; None where none does."""
         from .offer import offer_of
 
-        offer = offer_of(self._aiops, self._nodes)
+        offer = offer_of(self._aiops, self._inventory, self._nodes)
         if offer is not None and not self._wish.dry_run:
             offer.bundle.require_whole()
         return offer

@@ -114,7 +114,7 @@ def _inspect(
         prober = FleetProber(fleet, aiops.vendors(), aiops.clock)
         # What is remembered under this name of another cluster is none of this one's.
         memory = None if Identity(folder, inventory.head).moved else Recollection(folder / "records")
-        bundle = offer_of(aiops, inventory.nodes) if scope.phases else None
+        bundle = offer_of(aiops, inventory, inventory.nodes) if scope.phases else None
         survey = Survey(inventory, scope.phases, prober, secrets, bundle=bundle, memory=memory)
 
         def told(node: str, failed: bool) -> None:

@@ -115,3 +115,16 @@ def test_an_inventory_that_is_not_there(shown: Shown) -> None:
     screen = shown("cluster", "bundle", "build", "-i", "nope.yml")
     assert screen.startswith("exit: 2\n")
     assert "error: there is no inventory nope.yml\n" in screen
+
+
+def test_two_bundles_in_one_cluster_are_refused_whichever_nodes_are_chosen(shown: Shown, tmp_path: Path) -> None:
+    (tmp_path / "inventory.yml").write_text(
+        "head: {hosts: {head: {ansible_host: 127.0.0.1, ansible_port: 1, aiops_bundle: /a}}}\n"
+        "workers: {hosts: {w1: {ansible_host: 127.0.0.1, ansible_port: 2, aiops_bundle: /b}}}\n"
+    )
+    commands = (("plan", "--on", "w1"), ("deploy", "--on", "head", "--yes"), ("drift",), ("bundle", "build"))
+    for words in commands:
+        screen = shown("cluster", *words)
+        assert screen.startswith("exit: 2\n"), words
+        assert "names 2 bundles, and its head serves one\n" in screen
+        assert "`aiops_bundle: /b`, for w1\n" in screen

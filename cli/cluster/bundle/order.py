@@ -46,10 +46,10 @@ def order_of(
         vendor: Whether packages of accelerator vendors are wanted in any case.
 
     Raises:
-        InputError: The inventory has mistakes, or the one named is not there.
+        InputError: The inventory has mistakes or names several bundles, or the one named is not there.
     """
     from aiops.layers.l0_nodes.nodeset import fold
-    from aiops.layers.l0_nodes.variables import variables_of
+    from aiops.layers.l1_cluster.bundle.choice import named_bundle
     from aiops.layers.l1_cluster.bundle.needs import needs_of
 
     try:
@@ -69,11 +69,11 @@ def order_of(
         screen.note(
             f"nothing is known of the release of {fold(needs.assumed)}; built for {shown} (`--for` names others)"
         )
-    bundles = [one.aiops_bundle for one in map(variables_of, inventory.nodes) if one.aiops_bundle]
+    bundle = named_bundle(inventory)
     return Order(
         needs.wanted,
         tuple(f"{one}:{driver}" if driver else one for one, driver in needs.dummies),
-        aiops.working_folder / bundles[0] if bundles else aiops.home / "bundle",
+        aiops.working_folder / bundle if bundle else aiops.home / "bundle",
     )
 
 
