@@ -79,7 +79,11 @@ def main(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if app is None:
-        app = App(os.environ)
+        try:
+            app = App(os.environ)
+        except FileNotFoundError:  # nothing relative means anything, for Ansible and ssh neither
+            sys.stderr.write("error: the folder you are in was deleted\n\nhint: go to another one: `cd`\n")
+            return Exit.USAGE
         unwind_on_termination()
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a process's own are text wrappers

@@ -271,3 +271,12 @@ def test_a_closed_pipe_ends_quietly() -> None:
     assert process.returncode == 0
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_in_a_folder_that_was_deleted_it_says_so(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    words = ["sh", "-c", f'rmdir "{gone}" && exec "$0" "$@" cluster status', sys.executable, "-m", "aiops"]
+    done = subprocess.run(words, cwd=gone, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: the folder you are in was deleted\n\nhint: go to another one: `cd`\n"
