@@ -87,7 +87,7 @@ def kill_a_build(home: Path, seconds: float, chance: random.Random) -> bool:
     environment = {**os.environ, "AIOPS_HOME": str(home)}
     process = subprocess.Popen((AIOPS, *words), env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        process.wait(timeout=seconds * chance.uniform(0.05, 1))
+        process.wait(timeout=seconds * chance.uniform(0.02, 0.5))
         running = False
     except subprocess.TimeoutExpired:
         running = True
