@@ -12,10 +12,11 @@ from .observation import restart_marker
 from .remote.files import pack
 from .remote.tree import incoming_of, pack_digests
 from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, Tree, User
-from .script import script
+from .script import program, script
 from .undo import memory_program, request_of
 from .unit import mount_unit_name, unit_name
 
+TREE_MODULES = ("content", "tree")
 _NO_LOGIN = ("/nologin", "/false")
 
 
@@ -147,13 +148,14 @@ def _services(
 
 
 def _tree(tree: Tree) -> dict[str, str]:
-    """What the phase that fills it needs: the programs that say what is lacking, and put it in place."""
+    """What the phase that fills it needs: the programs that say what is lacking, take a parcel, and put it in place."""
     arguments = f"{tree.path!r}, {pack_digests(tree.digests)!r}"
     return {
         "path": tree.path,
         "incoming": incoming_of(tree.path),
-        "lacking": script("tree", f"lacking({arguments})"),
-        "fill": script("tree", f"fill({arguments})"),
+        "lacking": program(TREE_MODULES, f"lacking({arguments})"),
+        "take": program(TREE_MODULES, f"take({tree.path!r})"),
+        "fill": program(TREE_MODULES, f"fill({arguments})"),
     }
 
 

@@ -1,11 +1,14 @@
 """Whatever is done to a bundle, it is found and named; and what cannot be trusted is never sent, nor served."""
 
+import io
 import os
 import random
 import shutil
+import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,10 +17,12 @@ from hypothesis import strategies as st
 from tests.support.small_bundle import small_bundle
 
 from aiops.layers.core.errors import FailedError
+from aiops.layers.l1_cluster.bundle import parcel
 from aiops.layers.l1_cluster.bundle.bundle import MANIFEST, SIGNATURE, SUMS, Bundle
 from aiops.layers.l1_cluster.bundle.manifest import Manifest, sums_text
-from aiops.layers.l1_cluster.bundle.parcel import ChangedError, pack
+from aiops.layers.l1_cluster.bundle.parcel import ChangedError, Piece, pack, places_of
 from aiops.layers.l1_cluster.bundle.signing import PublicKey, trusted_keys
+from aiops.layers.l1_cluster.remote.tree import member_name
 
 pytestmark = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="its packages are made with dpkg-deb")
 
@@ -148,22 +153,27 @@ def test_a_manifest_never_leads_out_of_its_folder(bundle: Bundle, path: str) -> 
 
 
 def test_a_parcel_holds_what_was_asked_for_and_nothing_else(bundle: Bundle, tmp_path: Path) -> None:
-    wanted = [bundle.digests[MANIFEST], bundle.manifest.artefacts[0].sha256]
-    parcel = pack(bundle.path, wanted, tmp_path)
-    with tarfile.open(parcel) as archive:
-        assert archive.getnames() == sorted(wanted)
+    first = bundle.manifest.artefacts[0]
+    pieces = [Piece(bundle.digests[MANIFEST], 2, 3, 9), Piece(first.sha256, 0, first.size, first.size)]
+    places = places_of(bundle.path, {piece.digest: 0 for piece in pieces})
+    with tarfile.open(pack(places, pieces, tmp_path)) as archive:
+        names = [member_name(piece.digest, piece.offset, piece.size) for piece in pieces]
+        assert archive.getnames() == names
+        content = archive.extractfile(names[0])
+        assert content is not None
+        assert content.read() == (bundle.path / MANIFEST).read_bytes()[2:5]
 
 
 def test_a_file_that_changed_since_it_was_verified_is_not_sent(bundle: Bundle, tmp_path: Path) -> None:
     deb = next(one for one in bundle.manifest.artefacts if one.kind == "deb")
     with flipped(bundle.path / deb.path, 100, 3), pytest.raises(ChangedError, match="changed meanwhile"):
-        pack(bundle.path, [deb.sha256], tmp_path)
+        pack(places_of(bundle.path, {deb.sha256: 0}), [Piece(deb.sha256, 0, deb.size, deb.size)], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_bundle_that_was_replaced_meanwhile_is_not_sent(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(ChangedError, match="has no file"):
-        pack(bundle.path, ["0" * 64], tmp_path)
+        places_of(bundle.path, {"0" * 64: 0})
 
 
 def test_a_parcel_that_a_killed_deploy_left_goes_after_a_day(bundle: Bundle, tmp_path: Path) -> None:
@@ -171,6 +181,28 @@ def test_a_parcel_that_a_killed_deploy_left_goes_after_a_day(bundle: Bundle, tmp
     for path in (old, young):
         path.write_bytes(b"")
     os.utime(old, (0, 0))
-    pack(bundle.path, [], tmp_path)
+    pack({}, [], tmp_path)
     assert not old.exists()
     assert young.exists()
+
+
+def test_the_program_counts_parcels_and_writes_one(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `send.yml` and `parcel.yml` call it."""
+    monkeypatch.setattr(parcel, "divide", partial(parcel.divide, limit=100))
+    sizes = {one.sha256: one.size for one in bundle.manifest.artefacts}
+    lacking = "".join(f"{digest} 0\n" for digest in sizes)
+
+    def run(*number: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["parcel", str(bundle.path), str(tmp_path), *number])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(lacking))
+        code = parcel.main()
+        said = capsys.readouterr()
+        return said.out.strip() if code == 0 else said.err.strip()
+
+    count = int(run())
+    assert count == -(-sum(sizes.values()) // 100)
+    with tarfile.open(run(str(count - 1))) as archive:
+        assert [one.name.partition(".")[0] for one in archive][-1] == max(sizes)
+    assert "changed meanwhile" in run(str(count))

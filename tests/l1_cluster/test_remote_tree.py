@@ -1,11 +1,12 @@
-"""What puts a bundle in place on the head: only what is lacking is sent; a kill leaves the old or the new."""
+"""What puts a bundle in place on the head: only what is lacking is sent, in pieces; a kill leaves old or new."""
 
 import hashlib
 import io
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiops.layers.l1_cluster.bundle.parcel import divide, pack, places_of
 from aiops.layers.l1_cluster.remote import tree
 
 Content = Mapping[str, bytes]
@@ -39,32 +41,50 @@ def read(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def lacking(folder: Path, content: Content, capsys: pytest.CaptureFixture[str]) -> set[str]:
+def lacking(folder: Path, content: Content, capsys: pytest.CaptureFixture[str]) -> dict[str, int]:
+    """What is lacking, with how many bytes of it have come."""
     capsys.readouterr()
     tree.lacking(str(folder), packed(content))
-    return set(capsys.readouterr().out.split())
+    lines = (line.split() for line in capsys.readouterr().out.splitlines())
+    return {name: int(come) for name, come in lines}
 
 
-def send(folder: Path, content: Content, digests: set[str]) -> None:
-    """What `send.yml` does between asking and filling."""
-    with tarfile.open(Path(tree.incoming_of(str(folder))) / tree.PARCEL, "w") as archive:
-        for data in content.values():
-            if digest(data) in digests:
-                member = tarfile.TarInfo(digest(data))
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
+def parcel_of(folder: Path, pieces: Iterable[tuple[str, bytes]]) -> Path:
+    """A parcel that has come, of members with these names."""
+    path = Path(tree.incoming_of(str(folder))) / tree.PARCEL
+    with tarfile.open(path, "w") as archive:
+        for name, data in pieces:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def send(folder: Path, content: Content, digests: Collection[str]) -> None:
+    """What `parcel.yml` does between asking and filling."""
+    wanted = {digest(data): data for data in content.values() if digest(data) in digests}
+    parcel_of(folder, ((tree.member_name(name, 0, len(data)), data) for name, data in wanted.items()))
+    tree.take(str(folder))
+
+
+def fill(folder: Path, content: Content) -> None:
+    tree.fill(str(folder), packed(content), str(records_of(folder)))
+
+
+def records_of(folder: Path) -> Path:
+    return folder.parent.with_name(f"{folder.parent.name}-records")
 
 
 def test_only_what_is_lacking_is_sent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "bundle"
-    assert lacking(folder, OLD, capsys) == {digest(data) for data in OLD.values()}
+    assert set(lacking(folder, OLD, capsys)) == {digest(data) for data in OLD.values()}
     send(folder, OLD, {digest(data) for data in OLD.values()})
-    tree.fill(str(folder), packed(OLD))
+    fill(folder, OLD)
     assert read(folder) == OLD
     needed = lacking(folder, NEW, capsys)
-    assert needed == {digest(b"new"), digest(b"added")}
+    assert needed == {digest(b"new"): 0, digest(b"added"): 0}
     send(folder, NEW, needed)
-    tree.fill(str(folder), packed(NEW))
+    fill(folder, NEW)
     assert read(folder) == NEW
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     assert (folder / "apt/b").stat().st_mode & 0o777 == 0o644
@@ -77,33 +97,101 @@ def test_what_was_changed_on_the_head_is_sent_again_and_what_was_added_goes(
     folder = tmp_path / "bundle"
     write(folder, {**OLD, "apt/b": b"OLD", "extra": b"?"})
     (folder / "link").symlink_to("/etc/passwd")
-    assert lacking(folder, OLD, capsys) == {digest(b"old")}
+    assert lacking(folder, OLD, capsys) == {digest(b"old"): 0}
     send(folder, OLD, {digest(b"old")})
-    tree.fill(str(folder), packed(OLD))
+    fill(folder, OLD)
     assert read(folder) == OLD
     assert not (folder / "link").is_symlink()
 
 
-@pytest.mark.parametrize("damage", ["flipped", "renamed", "cut", "absent"])
+@pytest.mark.parametrize("damage", ["flipped", "renamed", "cut", "absent", "strange"])
 def test_what_was_damaged_on_the_way_changes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
     folder = tmp_path / "bundle"
     write(folder, OLD)
-    needed = lacking(folder, NEW, capsys)
-    parcel = tmp_path / tree.INCOMING / tree.PARCEL
-    sent: Content = {**NEW, "apt/b": b"neW"} if damage == "flipped" else NEW
-    send(folder, sent, needed | {digest(data) for data in sent.values()} if damage == "flipped" else needed)
-    if damage == "renamed":
-        parcel.write_bytes(parcel.read_bytes().replace(digest(b"new").encode(), digest(b"no").encode()))
-    elif damage == "cut":
-        parcel.write_bytes(parcel.read_bytes()[:700])
+    lacking(folder, NEW, capsys)
+    name = tree.member_name(digest(b"new"), 0, 3)
+    names = {"renamed": tree.member_name(digest(b"no"), 0, 3), "strange": "../../etc/passwd"}
+    parcel = parcel_of(folder, [(names.get(damage, name), b"neW" if damage == "flipped" else b"new")])
+    if damage == "cut":
+        parcel.write_bytes(parcel.read_bytes()[:513])
     elif damage == "absent":
         parcel.unlink()
     with pytest.raises(SystemExit) as caught:
-        tree.fill(str(folder), packed(NEW))
-    assert str(folder) in str(caught.value)
+        tree.take(str(folder))
+    assert str(folder.parent) in str(caught.value)
+    with pytest.raises(SystemExit) as caught:
+        fill(folder, NEW)
+    assert "2 files were not sent: apt/b" in str(caught.value)
     assert read(folder) == OLD
+    again = lacking(folder, NEW, capsys)
+    assert again == {digest(b"new"): 0, digest(b"added"): 0}
+    send(folder, NEW, {digest(b"new")})
+    assert set(lacking(folder, NEW, capsys)) == {digest(b"added")}
+
+
+def test_each_parcel_is_unpacked_at_once_and_what_has_come_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line breaks after each parcel: the whole of it arrives all the same, and nothing is sent twice."""
+    content = {"large": bytes(range(256)) * 4, "empty": b"", "small": b"x"}
+    home, folder = tmp_path / "home", tmp_path / "srv" / "bundle"
+    folder.parent.mkdir()
+    home.mkdir()
+    write(home, content)
+    sums = "".join(f"{digest(data)}  {path}\n" for path, data in content.items())
+    (home / "SHA256SUMS").write_text(sums)
+    carried = 0
+    for _ in range(100):
+        come = lacking(folder, content, capsys)
+        if not come:
+            break
+        places = places_of(home, come)
+        pieces = divide({name: path.stat().st_size for name, path in places.items()}, come, limit=100)[0]
+        parcel = pack(places, pieces, tmp_path / "parcels")
+        shutil.move(parcel, Path(tree.incoming_of(str(folder))) / tree.PARCEL)
+        tree.take(str(folder))
+        assert sum(piece.length for piece in pieces) <= 100
+        carried += sum(piece.length for piece in pieces)
+    assert carried == 1025
+    fill(folder, content)
+    assert read(folder) == content
+
+
+@given(
+    sizes=st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 50), max_size=6),
+    limit=st.integers(1, 40),
+    data=st.data(),
+)
+def test_parcels_hold_all_that_is_lacking_once_and_none_is_too_large(
+    sizes: dict[str, int], limit: int, data: st.DataObject
+) -> None:
+    come = {name: data.draw(st.integers(0, size + 1), label=name) for name, size in sizes.items()}
+    parcels = divide(sizes, come, limit)
+    assert all(sum(piece.length for piece in parcel) <= limit for parcel in parcels)
+    for name, size in sizes.items():
+        pieces = [piece for parcel in parcels for piece in parcel if piece.digest == name]
+        assert pieces[0].offset == (come[name] if come[name] <= size else 0)
+        for one, after in pairwise(pieces):
+            assert one.offset + one.length == after.offset
+        assert pieces[-1].offset + pieces[-1].length == size
+        assert {piece.size for piece in pieces} == {size}
+    assert sum(len(parcel) - 1 for parcel in parcels) <= len(sizes)
+
+
+def test_a_piece_without_what_comes_before_it_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "bundle"
+    lacking(folder, NEW, capsys)
+    parcel_of(folder, [(tree.member_name(digest(b"new"), 2, 3), b"w")])
+    with pytest.raises(SystemExit, match="a piece is missing"):
+        tree.take(str(folder))
+    parcel_of(folder, [(tree.member_name(digest(b"new"), 0, 3), b"ne")])
+    tree.take(str(folder))
+    assert lacking(folder, NEW, capsys)[digest(b"new")] == 2
+    parcel_of(folder, [(tree.member_name(digest(b"new"), 1, 3), b"ew")])  # more than it went on from: said twice
+    tree.take(str(folder))
+    assert digest(b"new") not in lacking(folder, NEW, capsys)
 
 
 class Killed(BaseException):
@@ -155,7 +243,7 @@ def test_killed_anywhere_it_leaves_the_old_or_the_new_and_goes_on(
         send(folder, NEW, needed)
         killer[0] = step
         try:
-            tree.fill(str(folder), packed(NEW))
+            fill(folder, NEW)
         except Killed:
             ended = False
         else:
@@ -165,9 +253,9 @@ def test_killed_anywhere_it_leaves_the_old_or_the_new_and_goes_on(
         assert now in (OLD, NEW), step
         states.add((ended, now == NEW))
         again = lacking(folder, NEW, capsys)
-        assert again <= needed  # nothing that has arrived whole is asked for twice, and the rest still is
+        assert again.keys() <= needed.keys()  # nothing that has arrived whole is asked for twice, and the rest still is
         send(folder, NEW, again)
-        tree.fill(str(folder), packed(NEW))
+        fill(folder, NEW)
         assert read(folder) == NEW
         assert [path.name for path in root.iterdir()] == ["bundle"]
         if ended:
@@ -204,5 +292,5 @@ def test_whatever_was_there_becomes_what_is_listed(
     write(folder, before)
     (folder.parent / tree.INCOMING).mkdir()
     send(folder, after, {digest(data) for data in after.values()} - {digest(data) for data in before.values()})
-    tree.fill(str(folder), packed(after))
+    fill(folder, after)
     assert read(folder) == dict(after)

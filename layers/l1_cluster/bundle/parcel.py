@@ -1,8 +1,10 @@
-"""A parcel: what a head lacks of a bundle, as one file. Its members are named by their digests.
+"""Parcels: what a head lacks of a bundle, in files of bounded size that are unpacked there one by one.
 
-Run by the phase `repository` on the machine that deploys, with the digests on stdin:
+However slow the line is, each parcel arrives in the time that Ansible gives a task, and what has arrived is kept. Run
+by the phase `repository` on the machine that deploys; on stdin what `remote.tree.lacking` has said:
 
-    python -m aiops.layers.l1_cluster.bundle.parcel BUNDLE FOLDER
+    python -m aiops.layers.l1_cluster.bundle.parcel BUNDLE FOLDER           how many there are
+    python -m aiops.layers.l1_cluster.bundle.parcel BUNDLE FOLDER NUMBER    writes that one (from 0), and says where
 """
 
 import hashlib
@@ -12,14 +14,19 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from aiops.layers.core.home import ensure_folder
+from aiops.layers.l1_cluster.remote.tree import member_name
 
 from .bundle import SUMS
 from .manifest import sha256_of
+
+PARCEL_BYTES = 256 * 1024 * 1024
+"""At most so much of files is in one: a line of 1.1 Mbit/s carries it within the 2,000 s of a task."""
 
 _SUFFIX = ".parcel"
 _KEPT_SECONDS = 86_400.0
@@ -30,29 +37,75 @@ class ChangedError(Exception):
     """A file of the bundle is not what was asked for."""
 
 
-def pack(bundle: Path, wanted: Collection[str], folder: Path) -> Path:
-    """Write the files of `bundle` that have the digests `wanted` into a new parcel in `folder`.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes of a file: `length` from `offset` on; `size` is that of all of it."""
 
-    Every byte is hashed on its way into the parcel.
+    digest: str
+    offset: int
+    length: int
+    size: int
+
+
+def divide(sizes: Mapping[str, int], come: Mapping[str, int], limit: int = PARCEL_BYTES) -> list[list[Piece]]:
+    """What each parcel holds. Pure, so that every run of this program divides alike.
+
+    Args:
+        sizes: The bytes of each file that is lacking, by digest.
+        come: How many of them have come.
+        limit: The most bytes of files in one parcel.
+    """
+    parcels: list[list[Piece]] = []
+    room = 0
+    for digest in sorted(sizes):
+        size = sizes[digest]
+        offset = come[digest] if come[digest] <= size else 0
+        while True:
+            if not room:
+                parcels.append([])
+                room = limit
+            length = min(room, size - offset)
+            parcels[-1].append(Piece(digest, offset, length, size))
+            room -= length
+            offset += length
+            if offset == size:
+                break
+    return parcels
+
+
+def places_of(bundle: Path, wanted: Mapping[str, int]) -> dict[str, Path]:
+    """Where in the bundle a file with each digest is.
 
     Raises:
-        ChangedError: No file of the bundle has one of the digests, or one has changed meanwhile.
-        OSError: The bundle cannot be read, or the parcel not written.
+        ChangedError: No file of the bundle has one of them.
+        OSError: The bundle cannot be read.
     """
-    remove_forgotten(folder)
     places = {sha256_of(bundle / SUMS): bundle / SUMS}
     for line in (bundle / SUMS).read_text("utf-8").splitlines():
         digest, _, path = line.partition("  ")
         places[digest] = bundle / path
-    strange = sorted(set(wanted) - places.keys())
+    strange = sorted(wanted.keys() - places.keys())
     if strange:
         raise ChangedError(f"the bundle at {bundle} was changed meanwhile: it has no file {strange[0]}")
+    return {digest: places[digest] for digest in wanted}
+
+
+def pack(places: Mapping[str, Path], pieces: Sequence[Piece], folder: Path) -> Path:
+    """Write a new parcel into `folder`.
+
+    A file that is in it whole is hashed on its way; the head compares each file, in pieces or not.
+
+    Raises:
+        ChangedError: A file is not what its digest says.
+        OSError: The bundle cannot be read, or the parcel not written.
+    """
+    remove_forgotten(folder)
     descriptor, name = tempfile.mkstemp(dir=folder, suffix=_SUFFIX)
     parcel = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream, tarfile.open(fileobj=stream, mode="w") as archive:
-            for digest in sorted(wanted):
-                _add(archive, digest, places[digest])
+            for piece in pieces:
+                _add(archive, piece, places[piece.digest])
     except BaseException:
         parcel.unlink()
         raise
@@ -66,13 +119,14 @@ def remove_forgotten(folder: Path) -> None:
             parcel.unlink(missing_ok=True)
 
 
-def _add(archive: tarfile.TarFile, digest: str, path: Path) -> None:
-    member = tarfile.TarInfo(digest)
+def _add(archive: tarfile.TarFile, piece: Piece, path: Path) -> None:
+    member = tarfile.TarInfo(member_name(piece.digest, piece.offset, piece.size))
+    member.size = piece.length
     with path.open("rb") as stream:
-        member.size = os.fstat(stream.fileno()).st_size
+        stream.seek(piece.offset)
         reader = _Hashing(stream)
         archive.addfile(member, reader)
-    if reader.digest.hexdigest() != digest:
+    if piece.length == piece.size and reader.digest.hexdigest() != piece.digest:
         raise ChangedError(f"{path} was changed meanwhile (sha256 differs)")
 
 
@@ -89,15 +143,25 @@ class _Hashing(io.RawIOBase):
         return block
 
 
+def _chosen(parcels: Sequence[list[Piece]], number: str) -> list[Piece]:
+    if int(number) >= len(parcels):
+        raise ChangedError("the bundle was changed meanwhile: its files are smaller now")
+    return parcels[int(number)]
+
+
 def main() -> int:
-    """Pack what stdin asks for; print where the parcel is and how large."""
-    bundle, folder = map(Path, sys.argv[1:])
+    """Do what the command line asks for."""
+    bundle, folder, *number = sys.argv[1:]
+    lines = (line.split() for line in sys.stdin.read().splitlines())
     try:
-        parcel = pack(bundle, sys.stdin.read().split(), folder)
+        come = {digest: int(bytes_) for digest, bytes_ in lines}
+        places = places_of(Path(bundle), come)
+        parcels = divide({digest: path.stat().st_size for digest, path in places.items()}, come)
+        # Ansible reads it.
+        print(pack(places, _chosen(parcels, number[0]), Path(folder)) if number else len(parcels))  # noqa: T201
     except (ChangedError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - Ansible shows it
         return 1
-    print(parcel)  # noqa: T201 - the playbook reads it
     return 0
 
 

@@ -1,28 +1,35 @@
 """Makes a folder on a node hold exactly the files of a list, sending only what the node has not.
 
-Standard library only, Python 3.6, imports nothing of ours. The text of this file is sent to `python3 -` twice: with a
-call of `lacking`, which says what must be sent, and then of `fill`, with a tar of just that. Everything is put together
-beside the folder, compared with the list byte by byte, and takes the old one's place in one step; a run that was
-killed leaves the old folder or the new one, and what it has brought is not sent again.
+Standard library only, Python 3.6, imports nothing of ours but `content`. The text of both is sent to `python3 -` with
+one call behind it: of `lacking`, which says what must be sent; then, with each parcel of that, of `take`, which unpacks
+it at once; and last of `fill`. Everything is put together beside the folder, compared with the list byte by byte, and
+takes the old one's place in one step; a run that was cut off leaves the old folder or the new one, and what it has
+brought, be it half of a file, is not sent again.
 """
 
 import base64
 import ctypes
-import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tarfile
 import zlib
-from typing import IO, Dict, Iterable, Iterator, Mapping, Set
+from typing import IO, Callable, Dict, Iterable, List, Mapping, Set
+
+from .content import RECORDS, files_under, record, sha256_of
 
 INCOMING = "incoming"
 """The folder beside the one to be filled, where the new one is put together."""
 PARCEL = "parcel.tar"
-"""What was sent, in that folder: a tar whose members are named by their digests."""
+"""What was sent, in that folder: a tar of files, or pieces of them, see `member_name`."""
+SENT = "sent"
+"""The folder in it for what has come: files named by their digests, and a `DIGEST.part` for what has come in part."""
+PART = ".part"
 
 _BLOCK = 1 << 20
+_MEMBER = re.compile(r"([0-9a-f]{64})[.]([0-9]{1,15})[.]([0-9]{1,15})")
 _AT_FDCWD = -100
 _EXCHANGE = 2
 
@@ -42,39 +49,62 @@ def unpack_digests(packed: str) -> Dict[str, str]:
     return dict(json.loads(zlib.decompress(base64.b85decode(packed)).decode("ascii")))
 
 
-def sha256_of(path: str) -> str:
-    """The digest of a file, in hex."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(_BLOCK), b""):
-            digest.update(block)
-    return digest.hexdigest()
+def member_name(digest: str, offset: int, size: int) -> str:
+    """A member of a parcel: what follows byte `offset` of the file with this digest, which has `size` bytes."""
+    return "%s.%d.%d" % (digest, offset, size)
 
 
 def lacking(folder: str, packed: str) -> None:
-    """Print the digest of each file that is neither in `folder` nor left here by a run that was killed; make room."""
+    """Print what is neither in `folder` nor left here by a run that was cut off; make room.
+
+    Each line is the digest of a file and how many bytes of it have come.
+    """
     wanted = set(unpack_digests(packed).values())
     os.umask(0o022)
     os.makedirs(incoming_of(folder), mode=0o755, exist_ok=True)
     forget(os.path.join(incoming_of(folder), PARCEL))
     known = present((folder, incoming_of(folder)), wanted)
-    sys.stdout.write("".join("%s\n" % digest for digest in sorted(wanted - set(known))))
+    sent = os.path.join(incoming_of(folder), SENT)
+    for digest in sorted(wanted - set(known)):
+        part = os.path.join(sent, digest + PART)
+        sys.stdout.write("%s %d\n" % (digest, os.path.getsize(part) if os.path.isfile(part) else 0))
 
 
-def fill(folder: str, packed: str) -> None:
+def take(folder: str) -> None:
+    """Unpack the parcel that has come for `folder`; end with 1 where it is not what it should be."""
+    os.umask(0o022)
+    incoming = incoming_of(folder)
+    _told(folder, lambda: unpack(os.path.join(incoming, PARCEL), os.path.join(incoming, SENT)))
+
+
+def fill(folder: str, packed: str, records: str = RECORDS) -> None:
     """Make `folder` hold exactly the files of the list; end with 1, and change nothing, when that cannot be.
 
     Args:
         folder: The folder; whatever is in it and not in the list goes.
         packed: The list, from `pack_digests`.
+        records: Where it is written down what is in the folder then.
     """
-    os.umask(0o022)
-    try:
+
+    def work() -> None:
         digests = unpack_digests(packed)
         new = assemble(folder, digests)
         sync(new)
         switch(new, folder)
+        try:
+            record(folder, digests, records)
+        except OSError:
+            pass  # then every look reads it all
         shutil.rmtree(incoming_of(folder))
+
+    os.umask(0o022)
+    _told(folder, work)
+
+
+def _told(folder: str, work: Callable[[], object]) -> None:
+    """Do it; say in one line why it cannot be done, and end with 1."""
+    try:
+        work()
     except RefusedError as error:
         sys.exit("%s: %s" % (folder, error))
     except tarfile.TarError as error:
@@ -93,6 +123,8 @@ def present(places: Iterable[str], wanted: Set[str]) -> Dict[str, str]:
     found = {}  # type: Dict[str, str]
     for folder in places:
         for path in files_under(folder):
+            if path.endswith(PART) and os.path.basename(os.path.dirname(path)) == SENT:
+                continue  # not whole
             try:
                 digest = sha256_of(path)
             except OSError:
@@ -102,36 +134,23 @@ def present(places: Iterable[str], wanted: Set[str]) -> Dict[str, str]:
     return found
 
 
-def files_under(folder: str) -> Iterator[str]:
-    """All plain files under a folder; links are not followed."""
-    for root, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(root, name)
-            if os.path.isfile(path) and not os.path.islink(path):
-                yield path
-
-
 def assemble(folder: str, digests: Mapping[str, str]) -> str:
-    """Put all files of the list together, from the parcel, from `folder` and from what a killed run has left.
+    """Put all files of the list together, from `folder`, from what was sent and from what a killed run has left.
 
     Returns:
         Where they are.
 
     Raises:
-        RefusedError: A file is in none of them, or the parcel holds something else.
+        RefusedError: A file is in none of them.
         OSError: The disk is full, for instance.
     """
     incoming = incoming_of(folder)
-    new, sent = os.path.join(incoming, "new"), os.path.join(incoming, "sent")
-    for path in (new, sent):
-        if os.path.lexists(path):
-            set_aside(path)
+    new = os.path.join(incoming, "new")
+    if os.path.lexists(new):
+        set_aside(new)
     os.makedirs(new, mode=0o755)
-    wanted = set(digests.values())
-    parcel = os.path.join(incoming, PARCEL)
-    known = unpack(parcel, sent, wanted) if os.path.lexists(parcel) else {}
-    left = [os.path.join(incoming, name) for name in sorted(os.listdir(incoming)) if name not in ("new", "sent")]
-    known.update(present([folder, *left], wanted - set(known)))
+    left = [os.path.join(incoming, name) for name in sorted(os.listdir(incoming)) if name != "new"]
+    known = present([folder, *left], set(digests.values()))
     missing = sorted(path for path, digest in digests.items() if digest not in known)
     if missing:
         raise RefusedError("%d files were not sent: %s" % (len(missing), missing[0]))
@@ -160,32 +179,46 @@ def set_aside(path: str) -> str:
     raise RefusedError("too many interrupted runs: remove %s" % os.path.dirname(path))
 
 
-def unpack(parcel: str, sent: str, wanted: Set[str]) -> Dict[str, str]:
-    """Unpack a parcel, each member compared with its name, and remove it; the path of each digest."""
-    os.makedirs(sent, mode=0o755)
-    found = {}
+def unpack(parcel: str, sent: str) -> List[str]:
+    """Add a parcel's pieces to what has come, and remove it; the digests of the files that are whole now.
+
+    Raises:
+        RefusedError: It holds something else, or a file is not what its name says: all that came of it is removed.
+        tarfile.TarError: It is damaged; what is whole of it is kept.
+        OSError: The disk is full, for instance.
+    """
+    os.makedirs(sent, mode=0o755, exist_ok=True)
+    whole = []
     with tarfile.open(parcel) as archive:
         for member in archive:
-            content = archive.extractfile(member)
-            if member.name not in wanted or content is None:
+            found, content = _MEMBER.fullmatch(member.name), archive.extractfile(member)
+            if found is None or content is None:
                 raise RefusedError("something else was sent: %s" % member.name)
-            path = os.path.join(sent, member.name)
-            if write(content, path) != member.name:
-                os.unlink(path)
-                raise RefusedError("a file changed on the way: %s" % member.name)
-            found[member.name] = path
+            digest, offset, size = found.group(1), int(found.group(2)), int(found.group(3))
+            path = os.path.join(sent, digest)
+            append(content, path + PART, offset)
+            if os.path.getsize(path + PART) < size:
+                continue
+            if sha256_of(path + PART) != digest:
+                os.unlink(path + PART)
+                raise RefusedError("a file changed on the way: %s" % digest)
+            os.rename(path + PART, path)
+            whole.append(digest)
     os.unlink(parcel)
-    return found
+    return whole
 
 
-def write(content: IO[bytes], path: str) -> str:
-    """Write a stream to a file; return the digest of what was written."""
-    digest = hashlib.sha256()
-    with open(path, "wb") as stream:
-        for block in iter(lambda: content.read(_BLOCK), b""):
-            digest.update(block)
-            stream.write(block)
-    return digest.hexdigest()
+def append(content: IO[bytes], path: str, offset: int) -> None:
+    """Have a file go on with `content` at `offset`; whatever came behind that before is gone.
+
+    Raises:
+        RefusedError: What comes before it is not there.
+    """
+    with open(path, "ab") as stream:
+        if stream.seek(0, os.SEEK_END) < offset:
+            raise RefusedError("a piece is missing of %s" % os.path.basename(path))
+        stream.truncate(offset)
+        stream.writelines(iter(lambda: content.read(_BLOCK), b""))
 
 
 def place(source: str, target: str) -> None:
