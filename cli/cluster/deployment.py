@@ -231,7 +231,7 @@ class Deployment:
 
     def _document(self, done: "Deployed") -> dict[str, Any]:
         wish = self._wish
-        words = {True: "done", False: "failed"}[done.ledger.ok]
+        words = "done" if done.ledger.ok and done.stop is None else "failed"
         error = self._error(done)
         return {
             "run": None if wish.dry_run else self._events.run,
@@ -242,13 +242,14 @@ class Deployment:
             "results": [entry.document() for entry in done.ledger],
             "failures": [entry.document() for entry in done.ledger.failures],
             "stopped": done.stop.document() if done.stop else None,
+            "drained": list(done.drained),
             "unmanaged": list(unmanaged(self._aiops, self._inventory)),
             **({} if error is None else {"error": error_document(error, self._screen.pasteable)}),
         }
 
     def _error(self, done: "Deployed") -> FailedError | None:
         """Why the exit code is not 0; None when it is."""
-        if done.ledger.failures:
+        if done.ledger.failures or done.stop is not None:
             return failure_of(done, self._hints([entry.node for entry in done.ledger.failures]))
         if done.declined:
             return FailedError("nothing was changed", code=DECLINED, hints=[f"look again: `{self._command}`"])
@@ -260,7 +261,7 @@ class Deployment:
         if self._wish.dry_run:
             return (f"see what stops it: `aiops node facts {nodes[0]}`",)
         again = shlex.join(self._wish.again.words(self._inventory.path))
-        show = shlex.join(["aiops", "run", "show", self._events.run, "--node", fold(nodes)])
+        show = shlex.join(["aiops", "run", "show", self._events.run, *(["--node", fold(nodes)] if nodes else [])])
         return (
             f"read everything with `{show}`",
             *([f"Ansible's own words are in {self._logs}"] if self._logs.is_dir() else []),

@@ -62,6 +62,12 @@ class Progress:
                 self.held.pop(event.node, None)
             case "batch_started":
                 self._screen.note(f"batch {event.data['number']} of {event.data['of']}: {event.message}")
+            case "lock_awaited":
+                self._screen.note(f"  waiting up to {event.data['seconds'] / 60:.0f} min for the head: {event.message}")
+            case "lock_confirmed":
+                self._screen.note(f"  {event.message}")
+            case "rollout_stopped":
+                self.close()  # a phase that was cut off has no end of its own
             case "drain_awaited" if self._step is not None:
                 self._step.summary = _awaited(event.data)
             case "nodes_asked_again" if event.data["silent"]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from aiops.cli.exit import Exit
+from aiops.cli.exit import Exit, exit_of
 from aiops.layers.core.errors import FailedError, Problem
 
 if TYPE_CHECKING:
@@ -28,16 +28,21 @@ def failure_of(done: "Deployed", hints: Sequence[str]) -> FailedError:
     """Why a deploy did not do all, equal reasons folded over nodes: one in the message, several as problems.
 
     Args:
-        done: Its end; it has failures.
+        done: Its end; it has failures, or has stopped.
         hints: How to go on.
     """
+    from aiops.layers.l0_nodes.nodeset import fold
+
     groups: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in done.ledger.failures:
         groups.setdefault((entry.phase, entry.item, entry.reason), []).append(entry)
+    drained = [Problem(f"still drained, and given no work: {fold(done.drained)}")] if done.drained else []
     if done.stop is not None:
-        problems = [*_problems(groups.values()), *_untried(done.stop)]
-        return FailedError(str(done.stop), code="deploy.stopped", problems=problems, hints=hints)
-    problems = [*_problems(groups.values()), *_held_up(done.ledger.held_up)]
+        problems = [*_problems(groups.values()), *_untried(done.stop), *drained]
+        error = done.stop.error
+        code, more = ("deploy.stopped", ()) if error is None else (error.code, error.hints)
+        return FailedError(str(done.stop), code=code, problems=problems, hints=[*hints, *more])
+    problems = [*_problems(groups.values()), *_held_up(done.ledger.held_up), *drained]
     if len(problems) == 1:
         return FailedError(problems[0].message, code="deploy.failed", hints=hints)
     message = f"{len(done.ledger.failures)} of {len(done.plan.nodes)} nodes failed"
@@ -78,7 +83,9 @@ def _untried(stop: "Stop") -> Iterator[Problem]:
 
 
 def exit_code(done: "Deployed", *, dry_run: bool) -> Exit:
-    """The exit code, by our own ledger alone."""
+    """The exit code, by our own ledger; a lock that was lost on the way is a conflict."""
+    if done.stop is not None:
+        return Exit.FAILED if done.stop.error is None else exit_of(done.stop.error)
     if dry_run and done.ledger.failures:
         return Exit.UNREACHABLE
     return Exit.DONE if done.ledger.ok and not done.declined else Exit.FAILED
@@ -88,7 +95,7 @@ def first_reason(done: "Deployed") -> str:
     """Why it failed in one line, for the journal; empty where it did not."""
     failures = done.ledger.failures
     if not failures:
-        return ""
+        return str(done.stop) if done.stop is not None else ""
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     first = f"{failures[0].node} failed in phase `{failures[0].phase}`: {failures[0].reason}{more}"
     return f"{done.stop}; {first}" if done.stop is not None else first

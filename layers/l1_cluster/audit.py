@@ -17,7 +17,10 @@ from .owner import Owner
 from .past import Past
 from .run_record import Result, Run
 
-KINDS = ("resource_changed", "reboot_finished", "node_draining", "node_resumed")
+SIGHT_LOST = "sight_lost"
+"""Work was begun on a node, and nobody could look at what came of it."""
+
+KINDS = ("resource_changed", "reboot_finished", "node_draining", "node_resumed", SIGHT_LOST)
 """The events that tell of something changed."""
 
 _NAMED = 3
@@ -134,6 +137,8 @@ def _told(run: Run, event: Event) -> Deed:
             what = f"set draining: {data.get('reason') or event.message}"
         case "node_resumed":
             what = "given back to the workload manager"
+        case "sight_lost":
+            what = event.message
         case _:
             what = event.message
             change = {name: data.get(name) for name in ("key", "action", "found", "expected")}

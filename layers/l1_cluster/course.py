@@ -5,12 +5,13 @@ What happens around each batch hooks in at `Course._go`.
 
 from collections.abc import Iterable, Sequence
 
+from aiops.layers.core.errors import ConflictError, FailedError
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.nodeset import fold
 
-from .doors import HeldLock
 from .ledger import Entry
 from .loss import Loss
+from .patience import PatientLock, ended_by_lock
 from .rollout import Batch, Stop, batches, too_many
 from .turn import Turn
 from .underway import Underway
@@ -27,18 +28,19 @@ def batches_of(under: Underway) -> tuple[Batch, ...]:
 class Course:
     """A deploy after its plan was agreed to."""
 
-    def __init__(self, under: Underway, lock: HeldLock) -> None:
+    def __init__(self, under: Underway, lock: PatientLock) -> None:
         self._under = under
         self._lock = lock
         self._batches = batches_of(under)
         self._nodes = {node.name for node in under.living}
         self._phases = [phase.name for phase in under.request.phases]
+        self._place = ""
+        """The phase that is under way."""
 
     def run(self) -> Stop | None:
         """Do what was planned; why it ended before its end, or None.
 
-        Raises:
-            ConflictError: The cluster lock was lost on the way.
+        A lock that was lost, or whose keeper has been away for too long, ends it with what is known of all nodes.
         """
         under = self._under
         early = {node.name for node in under.request.nodes} - self._nodes  # they failed before; the ledger tells it
@@ -47,27 +49,36 @@ class Course:
                 number, of, nodes = batch.number, batch.of, list(batch.names)
                 under.events.emit("batch_started", fold(nodes), number=number, of=of, nodes=nodes)
             names = {*batch.names, *(early if batch.number == 1 else ())}
-            stopped = self._go([node for node in under.request.nodes if node.name in names])
-            if stopped is not None:
-                return self._stop(stopped, batch, names)
+            error = None
+            try:
+                stopped = self._go([node for node in under.request.nodes if node.name in names])
+            except (ConflictError, FailedError) as cause:
+                if not ended_by_lock(cause):
+                    raise
+                stopped, error = True, cause
+            if stopped:
+                return self._stop(batch, names, error)
         return None
 
-    def _go(self, nodes: Sequence[Node]) -> str | None:
-        """Take `nodes` through all phases; the phase in which too many have failed, or None."""
+    def _go(self, nodes: Sequence[Node]) -> bool:
+        """Take `nodes` through all phases; whether too many have failed on the way."""
         under = self._under
         touched = False
         for index, phase in enumerate(under.request.phases):
+            self._place = phase.name
             self._lock.guard()
             touched |= Turn(under, phase, self._phases[index:], self._lock, stop=self._too_many).take(nodes)
             if self._too_many():
-                return phase.name
+                # Later phases were not done; who was rebooted is as it was wanted so far, and served before.
+                self._resume([node for node in under.living if node in nodes and node.name in under.rebooted])
+                return True
         living = [node for node in nodes if under.ledger.failure(node.name) is None]
         if touched and living:
+            self._place = VERIFY
             self._verify(living)
-            if self._too_many():
-                return VERIFY
+        stopped = self._too_many()
         self._resume([node for node in nodes if under.ledger.failure(node.name) is None])
-        return None
+        return stopped
 
     def _resume(self, living: Sequence[Node]) -> None:
         """Give back nodes that are as wanted and still held: late ones, and those of a deploy that was cut off."""
@@ -76,11 +87,13 @@ class Course:
         if not held:
             return
         names = [node.name for node in held]
+        place, self._place = self._place, RESUME
         with under.step(RESUME, "Give back nodes that were drained for a reboot", names) as since:
-            failed = under.reboots.give_back(held)
+            failed = under.reboots.give_back(held, self._lock)
             for name in names:
                 reason = failed.get(name, "")
                 under.enter(Entry(RESUME, name, "failed" if reason else "changed", since(), reason))
+        self._place = place
 
     def _too_many(self) -> bool:
         return too_many(len(self._failed()), len(self._nodes), self._under.request.max_fail)
@@ -108,29 +121,34 @@ class Course:
                         reason, item = f"phase `{left[0][0]}` is undone: {left[0][1]}", left[0][1].key
                 under.enter(Entry(VERIFY, name, "failed" if reason else "ok", since(), reason, item=item))
 
-    def _stop(self, phase: str, batch: Batch, names: Iterable[str]) -> Stop:
-        """Write down what was not tried, and say where it ended."""
+    def _stop(self, batch: Batch, names: Iterable[str], error: ConflictError | FailedError | None) -> Stop:
+        """Write down what was not tried, or cut off, and say where it ended."""
         under, limit = self._under, self._under.request.max_fail
-        assert limit is not None  # noqa: S101 - without a limit nothing is too much
         begun = {one for part in self._batches[: batch.number] for one in part.names} | set(names)
-        place = self._phases.index(phase) + 1 if phase in self._phases else len(self._phases)
-        rest = under.request.phases[place:]
-        living = {node.name for node in under.living if any(one.covers(node.roles) for one in rest)}
+        done = {(entry.phase, entry.node) for entry in under.ledger}
+        rest = [
+            (phase.name, node.name)
+            for phase in under.request.phases
+            for node in under.request.nodes
+            if phase.covers(node.roles) and (phase.name, node.name) not in done
+        ]
+        under.cut_off(self._place, error.message if error is not None else "")
+        living = {node.name for node in under.living} & {name for _, name in rest}
         stop = Stop(
-            phase,
+            self._place,
             batch,
             len(self._failed()),
             len(self._nodes),
             limit,
             halted=tuple(name for name in batch.names if name in living),
             left=tuple(node.name for node in under.request.nodes if node.name not in begun),
+            error=error,
         )
         under.events.emit("rollout_stopped", str(stop), **stop.document())
-        for index, one in enumerate(under.request.phases):
-            for node in under.request.nodes:
-                comes = node.name not in begun or (index >= place and node.name in names)
-                if comes and one.covers(node.roles):
-                    under.enter(Entry(one.name, node.name, "blocked", 0.0, self._blocked_by(node.name, stop)))
+        for phase, name in rest:
+            failure = under.ledger.failure(name)
+            if failure is None or failure.phase != phase:
+                under.enter(Entry(phase, name, "blocked", 0.0, self._blocked_by(name, stop)))
         return stop
 
     def _blocked_by(self, node: str, stop: Stop) -> str:

@@ -16,6 +16,7 @@ from .course import Course
 from .doors import Deployed, Doors, Request
 from .forecast import forecast, write_forecast
 from .offered import require_offered
+from .patience import PatientLock
 from .plan import Plan
 from .preflight import require
 from .recheck import recheck
@@ -29,9 +30,9 @@ def deploy(request: Request, doors: Doors, secrets: Secrets, events: EventStream
     Raises:
         InputError: A role that a phase needs is empty, a node's operating system is not supported, or a phase cannot
             be worked out for a node; nothing was changed.
-        ConflictError: The cluster lock is held by another, or was lost on the way.
+        ConflictError: The cluster lock is held by another, or was lost before anything was changed.
         UnreachableError: The head, which keeps the lock, does not answer.
-        FailedError: Ansible cannot be run.
+        FailedError: Ansible cannot be run, or the head has been away for long before anything was changed.
     """
     require(request.inventory, {phase.name: phase.needs for phase in request.phases})
     under = Underway(request, doors, secrets, events)
@@ -40,16 +41,18 @@ def deploy(request: Request, doors: Doors, secrets: Secrets, events: EventStream
         if request.write is not None:
             write_forecast(under, request.write, plan)
         return Deployed(plan, under.ledger)
-    with doors.lock() as lock:
+    with doors.lock() as held:
+        lock = PatientLock(held, doors.clock, events)
         plan = _prepare(under)
         if plan.changed_phases and not doors.confirm(plan):
             return Deployed(plan, under.ledger, declined=True)
+        lock.guard()  # the answer may have taken long
         secrets.keep()
         if doors.members is not None:
             doors.members.keep(under.living)
         stop = Course(under, lock).run()
         recheck(under)
-        return Deployed(plan, under.ledger, stop=stop)
+        return Deployed(plan, under.ledger, stop=stop, drained=tuple(under.reboots.draining.held))
 
 
 def _prepare(under: Underway) -> Plan:

@@ -127,12 +127,14 @@ class Deployed:
     Attributes:
         declined: The plan was shown and refused; nothing was done.
         stop: Why it ended before it came to all nodes; None when it did come to them.
+        drained: Nodes that it has drained and not given back.
     """
 
     plan: Plan
     ledger: Ledger
     declined: bool = False
     stop: Stop | None = None
+    drained: tuple[str, ...] = ()
 
 
 def this_machine() -> tuple[str, str] | None:

@@ -61,22 +61,33 @@ class Workload(Protocol):
         """
         ...
 
-    def drain(self, nodes: Sequence[Node], reason: str) -> None:
+    def drain(self, nodes: Sequence[Node], reason: str, epoch: int) -> None:
         """Give `nodes` no new work, with `reason`, which begins with `PREFIX`; twice is harmless.
 
         A node that drains for a reason of ours gets the new one. One that somebody else has drained, or that is down,
         stays as it is.
 
+        Args:
+            nodes: The nodes.
+            reason: Why.
+            epoch: Of the cluster lock that is held: a step that a later owner has overtaken is refused (`gate`).
+
         Raises:
+            ConflictError: The cluster lock is another's by now (`gate.STALE`).
             UnreachableError: It cannot be reached.
             FailedError: It refuses.
         """
         ...
 
-    def resume(self, nodes: Sequence[Node]) -> None:
+    def resume(self, nodes: Sequence[Node], epoch: int) -> None:
         """Give `nodes` work again, those that drain for a reason of ours; others stay as they are.
 
+        Args:
+            nodes: The nodes.
+            epoch: As for `drain`.
+
         Raises:
+            ConflictError: The cluster lock is another's by now (`gate.STALE`).
             UnreachableError: It cannot be reached.
             FailedError: It refuses.
         """
@@ -136,6 +147,8 @@ class Draining:
     def __init__(self, workloads: Iterable[Workload], events: EventStream) -> None:
         self._workloads = tuple(workloads)
         self._events = events
+        self.held: dict[str, None] = {}
+        """Nodes that were set draining and not given back."""
 
     @property
     def who(self) -> str:
@@ -150,10 +163,11 @@ class Draining:
                 found[node] = worse(found[node], standing) if node in found else standing
         return found
 
-    def hold(self, nodes: Sequence[Node], phase: str, why: Mapping[str, str]) -> None:
+    def hold(self, nodes: Sequence[Node], phase: str, why: Mapping[str, str], epoch: int) -> None:
         """Set `nodes` draining for a reboot in `phase`, or write down anew why they are held.
 
         Raises:
+            ConflictError: The cluster lock is another's by now.
             UnreachableError: Whoever runs work there cannot be reached.
             FailedError: They refuse.
         """
@@ -162,7 +176,8 @@ class Draining:
             for node in names:
                 self._events.emit("node_draining", reason, node=node.name, phase=phase, reason=str(hold))
             for workload in self._workloads:
-                workload.drain(names, str(hold))
+                workload.drain(names, str(hold), epoch)
+            self.held |= dict.fromkeys(node.name for node in names)
 
     def tell_drained(self, node: str, phase: str, seconds: float) -> None:
         """Write down that nothing runs on a node any more, and how long that took."""
@@ -172,16 +187,18 @@ class Draining:
         """Write down what is waited for before nodes can be rebooted, for a screen too."""
         self._events.emit("drain_awaited", message, phase=phase, **data)
 
-    def release(self, nodes: Sequence[Node]) -> None:
+    def release(self, nodes: Sequence[Node], epoch: int) -> None:
         """Give `nodes` back, those that we hold.
 
         Raises:
+            ConflictError: The cluster lock is another's by now.
             UnreachableError: Whoever runs work there cannot be reached.
             FailedError: They refuse.
         """
         for workload in self._workloads:
-            workload.resume(nodes)
+            workload.resume(nodes, epoch)
         for node in nodes:
+            self.held.pop(node.name, None)
             self._events.emit("node_resumed", node=node.name)
 
 

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from aiops.layers.core.command import Command
 from aiops.layers.core.errors import AiopsError, ConflictError, FailedError
 from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.node import Node
@@ -50,8 +51,7 @@ class FleetGate:
 
         def tell(transport: Transport) -> None:
             node = transport.node
-            python = shlex.join(shlex.split(node.connection.python or PYTHON))
-            call = f"main({epoch:d}, {FOLDER!r}, {python!r})\n\n{programs.get(node.name, '')}"
+            call = f"{_passing(node, epoch)}\n\n{programs.get(node.name, '')}"
             completed = transport.run(script_command(node, "fence", call, timeout=_SECONDS))
             if completed.timed_out:
                 raise FailedError(f"{node.name} did not let a step begin within {_SECONDS:.0f} s", code="fence.timeout")
@@ -65,6 +65,22 @@ class FleetGate:
 
         outcomes = self._fleet.each(nodes, tell)
         return {outcome.node.name: outcome.error for outcome in outcomes if outcome.error is not None}
+
+
+def fenced(node: Node, epoch: int, command: Command) -> Command:
+    """What runs `command`, which has no stdin, on `node` as root, unless the node has seen a higher epoch.
+
+    It ends with `STALE_STATUS` then, and nothing was run.
+    """
+    words = list(command.argv)
+    call = f"{_passing(node, epoch)}\nos.execvp({words[0]!r}, {words!r})"
+    return script_command(node, "fence", call, timeout=command.timeout)
+
+
+def _passing(node: Node, epoch: int) -> str:
+    """The call that lets the rest of the program run only while `epoch` is the highest that `node` has seen."""
+    python = shlex.join(shlex.split(node.connection.python or PYTHON))
+    return f"main({epoch:d}, {FOLDER!r}, {python!r})"
 
 
 def interpreter(epoch: int) -> str:

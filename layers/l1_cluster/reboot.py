@@ -6,6 +6,8 @@ Pure: `clearance` looks, has `advance` decide, and does it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from aiops.layers.l0_nodes.nodeset import fold
+
 from .draining import Hold, Standing
 
 SHARE = 10
@@ -41,16 +43,18 @@ class Candidate:
         since: When it was set draining, or first seen to be; None before.
         unknown: Since when it has been unknown where it stands.
         held: Whether it is out of service because of us.
+        last: Whether it is drained after all others: it will not be back soon.
     """
 
     node: str
     since: float | None = None
     unknown: float | None = None
     held: bool = False
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Returning:
+class Rebooted:
     """A node that was rebooted and is as wanted, and that is not yet back in service.
 
     Attributes:
@@ -64,11 +68,11 @@ class Returning:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """All nodes on their way, and how many others are kept out of service meanwhile."""
+    """All nodes on their way, and those that stay out of service because of us meanwhile."""
 
     candidates: tuple[Candidate, ...] = ()
-    returning: tuple[Returning, ...] = ()
-    kept: int = 0
+    returning: tuple[Rebooted, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +84,14 @@ class Decision:
         go: Nothing runs on them: to be worked on and rebooted.
         refused: Why a node is given up, by node.
         resume: To be given work again.
-        late: Rebooted and not back in time.
+        stay: Out of service because of us, and not soon back: not drained in time, or rebooted and not heard of since.
     """
 
     drain: tuple[str, ...] = ()
     go: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     resume: tuple[str, ...] = ()
-    late: tuple[str, ...] = ()
+    stay: tuple[str, ...] = ()
 
 
 def at_once(known: int, share: int = SHARE) -> int:
@@ -105,6 +109,7 @@ def advance(queue: Queue, standings: Mapping[str, Standing], limits: Limits, now
         now: Seconds that never run backwards.
     """
     resume, late, returning = _returns(queue.returning, standings, now)
+    stay = list(late)
     go: list[str] = []
     refused: dict[str, str] = {}
     staying: list[Candidate] = []
@@ -115,13 +120,20 @@ def advance(queue: Queue, standings: Mapping[str, Standing], limits: Limits, now
             staying.append(seen)
         elif verdict:
             refused[candidate.node] = verdict
+            stay += [seen.node] if seen.held and standings[seen.node].state != "in_service" else []
         else:
             go.append(candidate.node)
     held = sum(Hold.of(standings.get(name)) is not None for name in go)
-    out = queue.kept + len(returning) + held + sum(one.held for one in staying)
-    drain = _next(staying, standings, limits.at_once - out)
+    awaited = len(returning) + held + sum(one.held for one in staying)
+    places = limits.at_once - awaited - len(queue.kept) - len(stay)
+    if places <= 0 and not awaited:  # and nobody who is out comes back: waiting would have no end
+        crowd = _crowd([*queue.kept, *stay], limits.at_once)
+        full = _next(staying, standings, len(staying))
+        refused |= dict.fromkeys(full, crowd)
+        staying = [one for one in staying if one.node not in full]
+    drain = _next(staying, standings, places)
     staying = [replace(one, since=now, held=True) if one.node in drain else one for one in staying]
-    decision = Decision(drain, tuple(go), refused, resume, late)
+    decision = Decision(drain, tuple(go), refused, resume, tuple(stay))
     return replace(queue, candidates=tuple(staying), returning=returning), decision
 
 
@@ -131,14 +143,14 @@ def _next(candidates: Sequence[Candidate], standings: Mapping[str, Standing], pl
     for one in candidates:
         standing = standings.get(one.node)
         if one.since is None and standing is not None and standing.state == "in_service":
-            ready.append((len(standing.work), one.node))
-    ready.sort(key=lambda pair: pair[0])
-    return tuple(node for _, node in ready[: max(0, places)])
+            ready.append((one.last, len(standing.work), one.node))
+    ready.sort(key=lambda one: one[:2])
+    return tuple(node for *_, node in ready[: max(0, places)])
 
 
 def _returns(
-    returning: Sequence[Returning], standings: Mapping[str, Standing], now: float
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Returning, ...]]:
+    returning: Sequence[Rebooted], standings: Mapping[str, Standing], now: float
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Rebooted, ...]]:
     """Who is given back, who is late, and who is still awaited; one that others gave back is none of these."""
     resume, late, waiting = [], [], []
     for one in returning:
@@ -179,6 +191,16 @@ def _verdict(candidate: Candidate, standing: Standing | None, limits: Limits, no
         return "it was given work again by somebody else while it drained; it was not rebooted"
     work = running(standing.work) or "what ran on it has not ended yet"
     return f"it was not drained in {spell(limits.drain_seconds)}: {work}; it stays draining and was not rebooted"
+
+
+def _crowd(out: Sequence[str], limit: int) -> str:
+    """Why no more is drained."""
+    stay = "stays" if len(out) == 1 else "stay"
+    allowed = "one node" if limit == 1 else f"{limit} nodes"
+    return (
+        f"it needs a reboot and was left as it is, in service: {fold(out)} {stay} out of service already, "
+        f"and no more than {allowed} may be at the same time"
+    )
 
 
 def running(words: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from aiops.layers.core.errors import InputError
+from aiops.layers.core.errors import AiopsError, InputError
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.nodeset import fold
 
@@ -121,18 +121,20 @@ class Stop:
         batch: In which batch.
         failed: How many nodes had failed by then.
         total: How many the rollout works on.
-        limit: What was allowed.
+        limit: What was allowed; None: any number.
         halted: Nodes of that batch that had not failed and did not come to its end.
         left: Nodes that were not begun.
+        error: What ended it, where that is not too many failures: the cluster lock was lost, or its keeper is away.
     """
 
     phase: str
     batch: Batch
     failed: int
     total: int
-    limit: Share
+    limit: Share | None
     halted: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    error: AiopsError | None = None
 
     @property
     def place(self) -> str:
@@ -140,10 +142,12 @@ class Stop:
         return f"phase `{self.phase}`{f' of {self.batch}' if self.batch.of > 1 else ''}"
 
     def __str__(self) -> str:
-        return (
-            f"the rollout stopped in {self.place}: {self.failed} of {self.total} nodes had failed, "
-            f"and `--max-fail {self.limit}` allows {self.limit.of(self.total) or 'none'}"
-        )
+        why = f"{self.failed} of {self.total} nodes had failed"
+        if self.error is not None:
+            why = self.error.message
+        elif self.limit is not None:
+            why += f", and `--max-fail {self.limit}` allows {self.limit.of(self.total) or 'none'}"
+        return f"the rollout stopped in {self.place}: {why}"
 
     def document(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -153,7 +157,8 @@ class Stop:
             "batches": self.batch.of,
             "failed": self.failed,
             "nodes": self.total,
-            "limit": str(self.limit),
+            "limit": None if self.limit is None else str(self.limit),
+            "error": None if self.error is None else {"code": self.error.code, "message": self.error.message},
             "halted": list(self.halted),
             "not_begun": list(self.left),
         }

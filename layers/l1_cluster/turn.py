@@ -14,10 +14,10 @@ from .candidates import workable
 from .change import Change
 from .clearance import Clearance
 from .decision import on_the_way, reboot_reason, shortfall, wants_reboot
-from .doors import HeldLock
 from .gate import STALE, refused
 from .ledger import Entry, Outcome
 from .loss import Loss
+from .patience import PatientLock
 from .phase import Phase
 from .playbook import Played, TaskFailure
 from .render import keep_log, variables_of, write_phase
@@ -53,7 +53,7 @@ class Turn:
     """One phase, and what is needed to do it."""
 
     def __init__(
-        self, under: Underway, phase: Phase, remaining: Sequence[str], lock: HeldLock, *, stop: Callable[[], bool]
+        self, under: Underway, phase: Phase, remaining: Sequence[str], lock: PatientLock, *, stop: Callable[[], bool]
     ) -> None:
         """Prepare it.
 
@@ -106,9 +106,10 @@ class Turn:
         # More than may be out together cannot be kept out until a later phase reboots them for both.
         remaining = self._remaining if len(due) <= reboots.limits.at_once else self._remaining[:1]
         why = {node.name: reboot_reason(before[node.name]) for node in due}
-        clearance = Clearance(reboots, due, self._phase.name, why)
+        last = [node.name for node in due if self._under.here(node.name)]  # we do not reboot it, so it stays drained
+        clearance = Clearance(reboots, due, self._phase.name, why, lock=self._lock, last=last)
         rest = [node for node in targets if node not in due]
-        for cleared in clearance.steps(self._lock.guard):
+        for cleared in clearance.steps():
             for name, reason in cleared.refused.items():
                 self._under.enter(Entry(self._phase.name, name, "failed", since(), reason, item="reboot"))
             nodes, rest = [*rest, *(node for node in due if node.name in cleared.go)], []
@@ -151,8 +152,11 @@ class Turn:
         played = self._play(targets, {node.name: works[node.name] for node in targets})
         # A node that failed is looked at too: what was changed there before it did is told.
         unseen = self._look(targets, reboots, played.failures)
+        self._under.at_work.clear()
         for node in targets:
             name = node.name
+            if name in unseen:
+                self._under.tell_lost(name, self._phase.name)
             left = Verdict() if name in unseen else self._judge(name, before[name], boot_ids, since)
             if name in played.failures:
                 failure = played.failures[name]
@@ -181,20 +185,11 @@ class Turn:
         memories = {name: memory for name, work in works.items() if (memory := work.memory(self._token))}
         errors = self._under.doors.gate.open(targets, self._lock.epoch, memories)
         if any(error.code == STALE for error in errors.values()):
-            self._confirm()
+            self._lock.confirm()  # a node has seen another owner: go on only if it is still ours
         return {
             name: Verdict(error.message, item="gate", silent=isinstance(error, UnreachableError))
             for name, error in errors.items()
         }
-
-    def _confirm(self) -> None:
-        """A node has seen another owner of the lock: go on only if it is still ours.
-
-        Raises:
-            ConflictError: It is not.
-        """
-        self._lock.renew()
-        self._lock.guard()
 
     def _play(self, targets: Sequence[Node], works: Mapping[str, Work]) -> Played:
         """Give Ansible the work of `targets` and wait for its end."""
@@ -202,6 +197,7 @@ class Turn:
             return Played({})
         under, phase, lock = self._under, self._phase, self._lock
         variables = {node.name: variables_of(phase, node, self._survey.cluster, lock.epoch) for node in targets}
+        under.at_work |= set(works)
         hosts = write_phase(under.request.private, phase.name, works, variables, token=self._token)
         played = under.doors.applier.apply(
             phase.name,
@@ -216,7 +212,7 @@ class Turn:
         if lock.lost.is_set():
             lock.guard()
         if any(refused(failure.reason) for failure in played.failures.values()):
-            self._confirm()
+            lock.confirm()
         failures = {name: failure for name, failure in played.failures.items() if name in works}
         under.note_refreshed(works, works if played.trouble is not None else failures)
         return Played(failures, played.trouble, played.log)

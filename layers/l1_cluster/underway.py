@@ -8,11 +8,12 @@ from aiops.layers.core.errors import AiopsError
 from aiops.layers.core.event import EventStream
 from aiops.layers.l0_nodes.node import Node
 
+from .audit import SIGHT_LOST
 from .change import Change
-from .clearance import Reboots
 from .decision import wants_reboot
 from .doors import Doors, Request
 from .draining import Draining
+from .holding import Reboots
 from .ledger import Entry, Ledger
 from .loss import Loss
 from .phase import Phase
@@ -31,6 +32,7 @@ class Underway:
         rebooted: Nodes that this deploy has rebooted; none is a second time.
         reboots: Those who run work on the nodes are asked before any is rebooted.
         losses: Nodes that failed after they had been reached, by name; they are asked again at the end.
+        at_work: Nodes that work was begun on, and not looked at since.
     """
 
     def __init__(self, request: Request, doors: Doors, secrets: Secrets, events: EventStream) -> None:
@@ -52,6 +54,7 @@ class Underway:
             batch=request.batch.of if request.batch is not None else at_once,
         )
         self.losses: dict[str, Loss] = {}
+        self.at_work: set[str] = set()
         self._refreshed: set[str] = set()
 
     @property
@@ -83,6 +86,17 @@ class Underway:
         for name, error in errors.items():
             details = "".join(f"; {problem}" for problem in error.problems)
             self.enter(Entry(phase, name, "failed", 0.0, f"{error.message}{details}"))
+
+    def cut_off(self, phase: str, reason: str) -> None:
+        """Write down nodes that `phase` was at work on when it was ended, and why it was."""
+        for name in sorted(self.at_work):
+            self.tell_lost(name, phase)
+            self.enter(Entry(phase, name, "failed", 0.0, f"it was cut off in its work: {reason}"))
+        self.at_work.clear()
+
+    def tell_lost(self, node: str, phase: str) -> None:
+        """Write down that work was begun on a node, and that nobody could look at what came of it."""
+        self.events.emit(SIGHT_LOST, "lost: what was changed by then is not known", node=node, phase=phase)
 
     def here(self, node: str) -> bool:
         """Whether a node is the machine that aiops runs on."""

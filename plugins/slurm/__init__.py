@@ -6,14 +6,16 @@ is no Slurm; where they get no answer, nothing is known of any node.
 
 from collections.abc import Mapping, Sequence
 
-from aiops.layers.core.command import Completed
-from aiops.layers.core.errors import AiopsError, FailedError
+from aiops.layers.core.command import Command, Completed
+from aiops.layers.core.errors import AiopsError, ConflictError, FailedError
 from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.transport import Transport
 from aiops.layers.l1_cluster.draining import PREFIX, Standing, Workload
+from aiops.layers.l1_cluster.gate import STALE, fenced
+from aiops.layers.l1_cluster.remote.fence import STALE_STATUS
 
 from .commands import drain, resume, show_jobs, show_nodes
 from .reading import SlurmNode, jobs_by_node, named, read_nodes, standing_of
@@ -42,7 +44,7 @@ class Slurm:
             served = [node.name for node in nodes if node.name != here or "workers" in node.roles]
             return dict.fromkeys(served, Standing("unknown", error.message))
 
-    def drain(self, nodes: Sequence[Node], reason: str) -> None:
+    def drain(self, nodes: Sequence[Node], reason: str, epoch: int) -> None:
         """Set those of `nodes` draining that are in service, or drain for a reason of ours."""
         chosen = [
             slurm.name
@@ -50,13 +52,13 @@ class Slurm:
             if standing.state == "in_service" or _ours(standing)
         ]
         if chosen:
-            self._act(self._head.run(drain(chosen, reason)))
+            self._act(drain(chosen, reason), epoch)
 
-    def resume(self, nodes: Sequence[Node]) -> None:
+    def resume(self, nodes: Sequence[Node], epoch: int) -> None:
         """Give those of `nodes` work again that drain for a reason of ours."""
         chosen = [slurm.name for slurm, standing in self._look(nodes).values() if _ours(standing)]
         if chosen:
-            self._act(self._head.run(resume(chosen)))
+            self._act(resume(chosen), epoch)
 
     def _look(self, nodes: Sequence[Node]) -> dict[str, tuple[SlurmNode, Standing]]:
         """What Slurm has of `nodes`, by our names.
@@ -78,15 +80,19 @@ class Slurm:
             return done.text
         raise self._failure(done)
 
-    def _act(self, done: Completed) -> None:
+    def _act(self, command: Command, epoch: int) -> None:
+        """Run what changes something behind the head's fence: an owner of the cluster lock that woke late does not."""
+        done = self._head.run(fenced(self._head.node, epoch, command))
+        if done.exit_status == STALE_STATUS:
+            raise ConflictError(f"{self._head.node.name}: {done.error_text}", code=STALE)
         if not done.ok:
-            raise self._failure(done)
+            raise self._failure(done, command)
 
-    def _failure(self, done: Completed) -> FailedError:
+    def _failure(self, done: Completed, command: Command | None = None) -> FailedError:
         said = "no answer in time" if done.timed_out else (done.error_text.splitlines() or ["no reason was given"])[-1]
         head = self._head.node.name
         return FailedError(
-            f"`{done.command.argv[0]}` on {head}: {said}",
+            f"`{(command or done.command).argv[0]}` on {head}: {said}",
             code="slurm.silent",
             hints=[f"look at its controller: `aiops node exec --on {head} -- systemctl status slurmctld`"],
         )

@@ -357,6 +357,7 @@ class _Lock:
         self.lost = world.lost
 
     def renew(self) -> None:
+        self._world.on("renew")
         if self._world.taken_over:
             self.lost.set()
 

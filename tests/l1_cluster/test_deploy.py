@@ -317,17 +317,24 @@ def test_a_lost_lock_stops_before_the_next_phase(world: World) -> None:
             raise ConflictError("lost", code="lock.lost")
 
     world.on = lose
-    with pytest.raises(ConflictError):
-        world.deploy(BASE, SCHEDULER)
+    done = world.deploy(BASE, SCHEDULER)
     assert [phase for phase, _ in world.applied] == ["base"]
+    assert done.stop is not None
+    assert isinstance(done.stop.error, ConflictError)
+    assert str(done.stop) == "the rollout stopped in phase `scheduler`: lost"
+    assert outcomes(done)["base"] == dict.fromkeys(world.hosts, "changed")
+    assert outcomes(done)["scheduler"] == dict.fromkeys(world.hosts, "blocked")
 
 
 def test_a_lock_lost_within_a_phase_ends_it(world: World) -> None:
     world.on = lambda moment: world.lost.set() if moment == "apply scheduler" else None
-    with pytest.raises(ConflictError):
-        world.deploy(BASE, SCHEDULER)
+    done = world.deploy(BASE, SCHEDULER)
     assert [phase for phase, _ in world.applied] == ["base"]
     assert "/etc/slurm.conf" not in world.hosts["w1"].files
+    assert done.stop is not None
+    assert isinstance(done.stop.error, ConflictError)
+    assert {entry.reason for entry in done.ledger.failures} == {"it was cut off in its work: lost"}
+    assert {event.node for event in world.events if event.kind == "sight_lost"} == set(world.hosts)
 
 
 def test_trouble_with_ansible_fails_only_nodes_that_still_differ(world: World) -> None:
@@ -437,9 +444,10 @@ def test_a_node_whose_gate_stays_shut_fails_and_is_not_worked_on(world: World) -
 def test_a_stale_gate_and_a_lock_of_another_end_the_deploy(world: World) -> None:
     world.shut["w1"] = "fence: epoch 7 is stale, this node has seen 8"
     world.taken_over = True
-    with pytest.raises(ConflictError):
-        world.deploy(BASE)
+    done = world.deploy(BASE)
+    assert done.stop is not None
     assert world.applied == []
+    assert outcomes(done)["base"] == dict.fromkeys(world.hosts, "blocked")
 
 
 def test_where_every_gate_stays_shut_nothing_is_applied(world: World) -> None:

@@ -1,7 +1,7 @@
 """Which nodes are drained, rebooted, given up and given back: decided purely, over any course of things."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ from aiops.layers.l1_cluster.reboot import (
     Decision,
     Limits,
     Queue,
-    Returning,
+    Rebooted,
     advance,
     at_once,
 )
@@ -45,7 +45,7 @@ def test_one_node_after_the_other() -> None:
     queue, decision = advance(queue, {"a": DRAINED, "b": SERVING}, LIMITS, 4.0)
     assert decision == Decision(go=("a",))  # and b waits, for a is out of service
     assert [one.node for one in queue.candidates] == ["b"]
-    queue = Queue(queue.candidates, (Returning("a", 4.0, "1"),))
+    queue = Queue(queue.candidates, (Rebooted("a", 4.0, "1"),))
     queue, decision = advance(queue, {"a": DRAINED, "b": SERVING}, LIMITS, 6.0)
     assert decision == Decision()
     back = Standing("drained", OURS, session="2")
@@ -109,18 +109,42 @@ def test_a_node_given_work_again_by_somebody_else_is_left_alone() -> None:
     assert not decision.drain
 
 
-def test_a_node_that_does_not_report_is_late_and_frees_its_place() -> None:
-    queue = Queue((Candidate("b"),), (Returning("a", 0.0, "1"),))
-    queue, decision = advance(queue, {"a": DRAINED, "b": SERVING}, LIMITS, RETURN_SECONDS - 1)
-    assert decision == Decision()
-    queue, decision = advance(queue, {"a": DRAINED, "b": SERVING}, LIMITS, RETURN_SECONDS)
-    assert decision == Decision(drain=("b",), late=("a",))
+def test_a_node_that_does_not_report_keeps_its_place() -> None:
+    queue = Queue(candidates("b", "c").candidates, (Rebooted("a", 0.0, "1"),))
+    standings = {"a": DRAINED, "b": SERVING, "c": SERVING}
+    queue, decision = advance(queue, standings, Limits(2, 600.0), RETURN_SECONDS - 1)
+    assert decision == Decision(drain=("b",))
+    _, decision = advance(queue, {**standings, "b": BUSY}, Limits(2, 600.0), RETURN_SECONDS)
+    assert decision == Decision(stay=("a",))  # it is out of service as before
+
+
+def test_where_nobody_who_is_out_comes_back_the_rest_is_left_alone() -> None:
+    """Waiting would have no end, and draining one more would be one too many."""
+    queue = replace(candidates("b", "c"), kept=("a",))
+    queue, decision = advance(queue, {"b": SERVING, "c": SERVING}, LIMITS, 0.0)
+    assert queue.candidates == ()
+    assert decision.refused == dict.fromkeys(
+        ("b", "c"),
+        "it needs a reboot and was left as it is, in service: a stays out of service already, "
+        "and no more than one node may be at the same time",
+    )
+    queue = replace(candidates("b", "c"), kept=("a", "d"))
+    _, decision = advance(queue, {"b": SERVING, "c": SERVING}, Limits(2, 60.0), 0.0)
+    assert "a,d stay out of service already, and no more than 2 nodes may" in decision.refused["b"]
+    _, decision = advance(queue, {"b": SERVING, "c": SERVING}, Limits(3, 60.0), 0.0)
+    assert decision == Decision(drain=("b",))
+
+
+def test_one_that_will_not_be_back_soon_is_drained_last() -> None:
+    queue = Queue((Candidate("a", last=True), Candidate("b")))
+    busy = Standing("in_service", work=("job 1 of a",))
+    assert advance(queue, {"a": SERVING, "b": busy}, LIMITS, 0.0)[1].drain == ("b",)
 
 
 @pytest.mark.parametrize("standing", [None, SERVING, Standing("drained", FOREIGN, session="2")])
 def test_a_node_that_is_no_longer_held_is_not_given_back(standing: Standing | None) -> None:
     standings = {} if standing is None else {"a": standing}
-    queue, decision = advance(Queue((), (Returning("a", 0.0, "1"),)), standings, LIMITS, 1.0)
+    queue, decision = advance(Queue((), (Rebooted("a", 0.0, "1"),)), standings, LIMITS, 1.0)
     assert decision.resume == ()
     assert queue.returning == ()
 
@@ -193,6 +217,7 @@ def test_any_course_of_things(
         standings = world.standings(awaited)
         queue, decision = advance(queue, standings, limits, moment * 2.0)
         refused |= decision.refused
+        queue = replace(queue, kept=(*queue.kept, *decision.stay))
         assert not set(decision.drain) & world.foreign
         world.held |= set(decision.drain)
         for name in decision.go:
@@ -203,11 +228,11 @@ def test_any_course_of_things(
             before = str(world.boots.get(name, 0))
             world.boots[name] = world.boots.get(name, 0) + 1
             if name in world.held:
-                queue = Queue(queue.candidates, (*queue.returning, Returning(name, moment * 2.0, before)), queue.kept)
+                queue = Queue(queue.candidates, (*queue.returning, Rebooted(name, moment * 2.0, before)), queue.kept)
         assert set(decision.resume) <= world.held & set(rebooted)
         world.held -= set(decision.resume)
-        assert len(world.held - set(refused)) <= places
-    assert queue == Queue()
+        assert len(world.held) <= places
+    assert queue == Queue(kept=queue.kept)
     assert len(rebooted) == len(set(rebooted))
     assert set(rebooted) | set(refused) == set(NAMES)
     assert not set(rebooted) & set(refused)

@@ -124,7 +124,7 @@ def test_a_reason_comes_back_as_it_was_written(why: str) -> None:
     slurm = FakeSlurm("w1", "w2")
     reason = plain(str(Hold("accelerator", "r-1122-0001", why)))
     workload = Slurm(slurm.head)
-    workload.drain([Node("w1")], reason)
+    workload.drain([Node("w1")], reason, 7)
     standings = workload.standings([Node("w1"), Node("w2")])
     assert standings["w1"].reason == reason
     assert standings["w1"].state == "drained"
@@ -149,8 +149,8 @@ def test_a_foreign_reason_is_never_taken_for_ours(text: str) -> None:
     slurm = FakeSlurm("w1")
     slurm.nodes["w1"].drained = True
     slurm.nodes["w1"].reason = plain(f"x{text} aiops: reboot in base, run r-1: y")
-    Slurm(slurm.head).drain([Node("w1")], "aiops: reboot in base, run r-2: z")
-    Slurm(slurm.head).resume([Node("w1")])
+    Slurm(slurm.head).drain([Node("w1")], "aiops: reboot in base, run r-2: z", 7)
+    Slurm(slurm.head).resume([Node("w1")], 7)
     assert slurm.updates == []
 
 
@@ -167,7 +167,7 @@ def test_why_nothing_is_known_is_told() -> None:
     reason = Slurm(slurm.head).standings([Node("w1")])["w1"].reason
     assert reason == "`scontrol` on head: slurm_load_node error: Unable to contact slurm controller (connect failure)"
     with pytest.raises(FailedError) as caught:
-        Slurm(slurm.head).resume([Node("w1")])
+        Slurm(slurm.head).resume([Node("w1")], 7)
     assert "slurmctld" in caught.value.hints[0]
     head = Node("head", roles=frozenset({"head"}))
     assert set(Slurm(slurm.head).standings([head, Node("w1")])) == {"w1"}

@@ -1,11 +1,13 @@
 """A Slurm in memory behind a `FakeTransport`: it answers scontrol and squeue in the words of the real ones (22.05)."""
 
+import ast
 from dataclasses import dataclass, field
 
 from tests.support.fake_transport import FakeTransport
 
 from aiops.layers.core.command import Command
 from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l1_cluster.remote.fence import STALE_STATUS
 
 BLOCK = """NodeName={name} Arch=x86_64 CoresPerSocket=2
    CPUAlloc=0 CPUEfctv=2 CPUTot=2 CPULoad=7.98
@@ -42,7 +44,9 @@ class FakeSlurm:
         self.nodes = {name: FakeNode(address=f"10.0.0.{number}") for number, name in enumerate(names, 1)}
         self.silent = False
         self.updates: list[tuple[str, ...]] = []
-        self.head = FakeTransport(Node("head"), {"scontrol": self._scontrol, "squeue": self._squeue})
+        self.epoch = 0
+        programs = {"scontrol": self._scontrol, "squeue": self._squeue, "python3": self._fenced}
+        self.head = FakeTransport(Node("head"), programs)
 
     def _state(self, node: FakeNode) -> str:
         base = "MIXED" if node.jobs and node.base == "IDLE" else node.base
@@ -59,6 +63,17 @@ class FakeSlurm:
             signed = f"   Reason={node.reason} [root@2026-11-22T00:11:43]\n" if node.reason else ""
             blocks.append(block + signed)
         return 0, "\n".join(blocks).encode(), b""
+
+    def _fenced(self, command: Command) -> tuple[int, bytes, bytes]:
+        """Do what the fence does: run what stands behind it, unless a higher epoch was seen."""
+        *_, passing, running = command.stdin.decode().rstrip().split("\n")
+        epoch = int(passing.removeprefix("main(").partition(",")[0])
+        if epoch < self.epoch:
+            words = f"fence: epoch {epoch} is stale, this node has seen {self.epoch}\n"
+            return STALE_STATUS, b"", words.encode()
+        self.epoch = epoch
+        _, words = ast.literal_eval(running.removeprefix("os.execvp"))
+        return self._scontrol(Command(tuple(words), timeout=command.timeout, root=True))
 
     def _update(self, words: tuple[str, ...]) -> tuple[int, bytes, bytes]:
         self.updates.append(words)

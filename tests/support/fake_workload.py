@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from aiops.layers.core.errors import FailedError
+from aiops.layers.core.errors import ConflictError, FailedError
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.draining import PREFIX, Standing
+from aiops.layers.l1_cluster.gate import STALE
 
 
 class FakeWorkload:
@@ -22,6 +23,8 @@ class FakeWorkload:
         self.silent = False
         self.refusing = False
         self.out_most = 0
+        self.epoch = 0
+        """The highest that it has seen: a step of a lower one is refused."""
 
     def standings(self, nodes: Sequence[Node]) -> Mapping[str, Standing]:
         if self.silent:
@@ -37,8 +40,8 @@ class FakeWorkload:
             return Standing("draining" if work else "drained", self.reasons[name], work, session)
         return Standing("in_service", "", work, session)
 
-    def drain(self, nodes: Sequence[Node], reason: str) -> None:
-        self._answer()
+    def drain(self, nodes: Sequence[Node], reason: str, epoch: int) -> None:
+        self._answer(epoch)
         for node in nodes:
             ours = self.reasons.get(node.name, PREFIX).startswith(PREFIX)
             if ours and node.name in self.names and node.name not in self.down:
@@ -46,13 +49,16 @@ class FakeWorkload:
         self.acts.append(("drain", tuple(node.name for node in nodes)))
         self.out_most = max(self.out_most, len(self.reasons))
 
-    def resume(self, nodes: Sequence[Node]) -> None:
-        self._answer()
+    def resume(self, nodes: Sequence[Node], epoch: int) -> None:
+        self._answer(epoch)
         self.acts.append(("resume", tuple(node.name for node in nodes)))
         for node in nodes:
             if self.reasons.get(node.name, "").startswith(PREFIX):
                 del self.reasons[node.name]
 
-    def _answer(self) -> None:
+    def _answer(self, epoch: int) -> None:
+        if epoch < self.epoch:
+            raise ConflictError(f"fence: epoch {epoch} is stale, this node has seen {self.epoch}", code=STALE)
+        self.epoch = epoch
         if self.silent or self.refusing:
             raise FailedError("Fake: it refuses", code="fake.refused")
