@@ -216,11 +216,15 @@ class Deployment:
         return None if mends else facts.driver_mismatch
 
     def _bundle(self) -> "Offer | None":
-        """The bundle that the chosen nodes install from, opened and, for a deploy, read whole; None where none does."""
+        """The bundle that the chosen nodes install from, opened; None where none does.
+
+        A deploy that may send it to the head reads all of it first.
+        """
         from .offer import offer_of
 
         offer = offer_of(self._aiops, self._inventory, self._nodes)
-        if offer is not None and not self._wish.dry_run:
+        sends = any(want.kind == "tree" for phase in self._phases for want in phase.wants)
+        if offer is not None and sends and not self._wish.dry_run:
             offer.bundle.require_whole()
         return offer
 

@@ -58,7 +58,9 @@ def deploy(request: Request, doors: Doors, secrets: Secrets, events: EventStream
 def _prepare(under: Underway) -> Plan:
     """Look at all nodes and plan; nothing is changed."""
     arrive(under)
-    unseen = under.survey.observe(under.living, [phase.name for phase in under.request.phases])
+    # The one look that reads every byte of what the head serves: what is put there later is compared as it comes.
+    thorough = not under.request.dry_run
+    unseen = under.survey.observe(under.living, [phase.name for phase in under.request.phases], thorough=thorough)
     for error in unseen.values():
         if isinstance(error, InputError):
             raise error  # nothing was changed yet: mend the phase first

@@ -12,8 +12,10 @@ from types import MappingProxyType
 
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 
+from .remote.content import THOROUGH
 from .remote.files import RESTARTS
 from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, Tree, User
+from .script import script
 from .unit import unit_name
 
 REBOOT_MARKER = "/run/aiops/reboot-needed"
@@ -156,8 +158,14 @@ def restart_marker(unit: str) -> str:
     return f"{RESTARTS}/{unit}"
 
 
-def asks_for(resources: Iterable[Resource]) -> tuple[Ask, ...]:
-    """What is to be asked to judge `resources`, each thing once."""
+def asks_for(resources: Iterable[Resource], *, thorough: bool = False) -> tuple[Ask, ...]:
+    """What is to be asked to judge `resources`, each thing once.
+
+    Args:
+        resources: What is wanted.
+        thorough: Whether every byte of a tree is read, also of files whose size and time of change are as they were
+            when the tree was filled.
+    """
     wanted = list(resources)
     packages = _names(one.name for one in wanted if isinstance(one, Package))
     paths = _names(one.path for one in wanted if isinstance(one, File))
@@ -177,7 +185,7 @@ def asks_for(resources: Iterable[Resource]) -> tuple[Ask, ...]:
         asks.append(_ask(STAT, ("stat", "--printf=%f\\t%U\\t%G\\t%n\\n", "--", *paths)))
     if contents:
         asks.append(_ask(DIGESTS, ("sha256sum", "--", *contents)))
-    asks += [_tree_ask(one) for one in wanted if isinstance(one, Tree)]
+    asks += [_tree_ask(one, thorough=thorough) for one in wanted if isinstance(one, Tree)]
     if units:
         asks.append(_ask(UNITS, ("systemctl", "show", f"--property={','.join(_UNIT_PROPERTIES)}", "--", *units)))
     if sysctls:
@@ -355,13 +363,15 @@ def _ask(name: str, argv: tuple[str, ...]) -> Ask:
     return Ask(name, argv, timeout=_TIMEOUT, max_bytes=_BYTES)
 
 
-def _tree_ask(tree: Tree) -> Ask:
-    """Everything under a folder: files with their digest, other things (a link, say) with a `!` before their path."""
-    others = ("!", "-type", "d", "!", "-type", "f", "-printf", "!%p\\n")
-    files = ("-type", "f", "-exec", "sha256sum", "--", "{}", "+")
+def _tree_ask(tree: Tree, *, thorough: bool) -> Ask:
+    """Everything under a folder: files with their digest, other things (a link, say) with a `!` before their path.
+
+    What a thorough look asks for holds what another one does, so that it stands for it.
+    """
+    program = script("content", "main(sys.argv[1:])")
     return Ask(
         f"{TREE}:{tree.path}",
-        ("find", "-P", tree.path, *others, "-o", *files),
+        ("python3", "-I", "-S", "-c", program, tree.path, *([THOROUGH] if thorough else [])),
         timeout=_TIMEOUT + tree.bytes / _SLOW_DISK,
         max_bytes=_TREE_BYTES,
     )

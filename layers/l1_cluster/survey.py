@@ -142,6 +142,7 @@ class Survey:
         fresh: Collection[str] = (),
         extra: tuple[Ask, ...] = (),
         heard: Callable[[Record], None] | None = None,
+        thorough: bool = False,
     ) -> dict[str, AiopsError]:
         """Look at everything that `phases` want of `nodes`.
 
@@ -151,6 +152,7 @@ class Survey:
             fresh: Names of nodes that are asked for their facts too: vendors' tools are slow to answer.
             extra: What is asked of each node beside that.
             heard: Told of each record as it comes, after its facts were read.
+            thorough: As for `asks_for`.
 
         Returns:
             Errors by node: it did not answer, or a phase cannot be worked out for it (an `InputError`).
@@ -162,7 +164,7 @@ class Survey:
                 wanted[node.name] = [one for phase in phases for one in self.resources(phase, node.name)]
             except InputError as error:
                 errors[node.name] = error
-        asks = {name: asks_for(resources) for name, resources in wanted.items()}
+        asks = {name: asks_for(resources, thorough=thorough) for name, resources in wanted.items()}
         known = [node for node in nodes if node.name in wanted]
 
         def all_asks(node: Node) -> tuple[Ask, ...]:

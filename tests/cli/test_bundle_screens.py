@@ -60,7 +60,9 @@ def small(tmp_path: Path) -> Path:
     return tmp_path / "home" / "bundle"
 
 
-@pytest.mark.parametrize("words", [("bundle", "verify"), ("bundle", "serve"), ("deploy", "--yes", "--only", "base")])
+@pytest.mark.parametrize(
+    "words", [("bundle", "verify"), ("bundle", "serve"), ("deploy", "--yes", "--only", "repository,base")]
+)
 def test_a_flipped_byte_is_refused_before_anything_else(shown: Shown, small: Path, words: tuple[str, ...]) -> None:
     deb = next(small.glob("apt/pool/*/*.deb"))
     content = bytearray(deb.read_bytes())
@@ -71,6 +73,12 @@ def test_a_flipped_byte_is_refused_before_anything_else(shown: Shown, small: Pat
     assert "error: the bundle at [TMP]/home/bundle is damaged: 1 file differs from the manifest\n" in screen
     assert f"  {deb.relative_to(small)}: its content changed (sha256 differs)\n" in screen
     assert "connect" not in screen
+
+
+def test_a_deploy_that_sends_no_bundle_does_not_read_all_of_it(shown: Shown, small: Path) -> None:
+    deb = next(small.glob("apt/pool/*/*.deb"))
+    deb.write_bytes(bytes(deb.stat().st_size))
+    assert "127.0.0.1:1" in shown("cluster", "deploy", "--yes", "--only", "time")  # the head is what fails
 
 
 def test_a_whole_bundle(shown: Shown, small: Path) -> None:

@@ -77,8 +77,11 @@ TREE_OF_TWO = Tree("/srv/b", {"a": "1" * 64, "apt/b": "2" * 64}, 10**9)
 def test_a_tree_is_asked_for_with_time_for_its_size() -> None:
     (ask,) = asks_for([TREE_OF_TWO])
     assert ask.name == f"{TREE}:/srv/b"
-    assert ask.argv[:3] == ("find", "-P", "/srv/b")
+    assert ask.argv[:4] == ("python3", "-I", "-S", "-c")
+    assert ask.argv[5:] == ("/srv/b",)
     assert ask.timeout > 30
+    (thorough,) = asks_for([TREE_OF_TWO], thorough=True)
+    assert set(thorough.argv) > set(ask.argv)  # what was looked at thoroughly need not be asked for again
 
 
 def test_what_a_node_says_of_a_tree_is_read_with_links_and_strange_names() -> None:

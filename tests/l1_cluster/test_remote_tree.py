@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from aiops.layers.l1_cluster.bundle.parcel import divide, pack, places_of
 from aiops.layers.l1_cluster.remote import tree
+from aiops.layers.l1_cluster.remote.content import recorded
 
 Content = Mapping[str, bytes]
 
@@ -89,6 +90,10 @@ def test_only_what_is_lacking_is_sent(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     assert (folder / "apt/b").stat().st_mode & 0o777 == 0o644
     assert (folder / "apt").stat().st_mode & 0o777 == 0o755
+    written = recorded(str(folder), str(records_of(folder)))
+    assert {name: known for name, (_, _, known) in written.items()} == {
+        name: digest(data) for name, data in NEW.items()
+    }
 
 
 def test_what_was_changed_on_the_head_is_sent_again_and_what_was_added_goes(

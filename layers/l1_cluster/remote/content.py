@@ -87,11 +87,32 @@ def digests_of(folder: str, known: Record) -> Iterator[Tuple[str, str]]:
             yield path, ""
             continue
         try:
-            seen = os.stat(path)
-            size, at, digest = known.get(os.path.relpath(path, folder), (-1, -1, ""))
-            yield path, digest if (size, at) == (seen.st_size, seen.st_mtime_ns) else sha256_of(path)
+            yield path, as_recorded(path, folder, known) or sha256_of(path)
         except OSError as error:
             sys.stderr.write("%s: %s\n" % (path, error.strerror))
+
+
+def as_recorded(path: str, folder: str, known: Record) -> str:
+    """The digest that was written down of a file; empty where its size or its time is another one now."""
+    size, at, digest = known.get(os.path.relpath(path, folder), (-1, -1, ""))
+    seen = os.stat(path)
+    return digest if (size, at) == (seen.st_size, seen.st_mtime_ns) else ""
+
+
+def wrong(path: str, digest: str, folder: str, known: Record) -> bool:
+    """Whether a file that has this digest is recorded with another one."""
+    try:
+        return as_recorded(path, folder, known) not in (digest, "")
+    except OSError:
+        return False  # it is no longer there
+
+
+def forget(folder: str, records: str) -> None:
+    """Remove the record of a folder."""
+    try:
+        os.unlink(record_of(folder, records))
+    except OSError as error:
+        sys.stderr.write("%s: %s\n" % (error.filename, error.strerror))
 
 
 def line_of(path: str, digest: str) -> str:
@@ -105,9 +126,16 @@ def line_of(path: str, digest: str) -> str:
 
 
 def main(words: List[str], records: str = RECORDS) -> None:
-    """Tell of the folder that is the first of `words`; where `THOROUGH` is the second, by reading every byte."""
-    folder = words[0]
-    known = {} if THOROUGH in words[1:] else recorded(folder, records)
-    for path, digest in digests_of(folder, known):
+    """Tell of the folder that is the first of `words`; where `THOROUGH` is the second, by reading every byte.
+
+    Where a byte has changed although size and time have not, the record is wrong: it goes, so that no later look says
+    that all is well.
+    """
+    folder, thorough = words[0], THOROUGH in words[1:]
+    known = recorded(folder, records)
+    for path, digest in digests_of(folder, {} if thorough else known):
         sys.stdout.buffer.write(os.fsencode(line_of(path, digest)))
+        if thorough and digest and known and wrong(path, digest, folder, known):
+            forget(folder, records)
+            known = {}
     sys.stdout.flush()
