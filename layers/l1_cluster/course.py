@@ -22,7 +22,9 @@ RESUME = "resume"
 
 def batches_of(under: Underway) -> tuple[Batch, ...]:
     """The batches of the nodes that have not failed; one where nothing differs from what is wanted."""
-    return batches(under.living, under.request.batch if under.planned else None)
+    # The first storage node serves the shared directory (phase `export`).
+    needed = [node.name for node in under.request.inventory.role("storage")[:1]]
+    return batches(under.living, under.request.batch if under.planned else None, needed)
 
 
 class Course:

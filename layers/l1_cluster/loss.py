@@ -12,6 +12,7 @@ class Loss:
 
     Attributes:
         boot_id: Of the boot that the phase began in; None where it was not known.
+        seen: Of the boot that it was in when it was looked at after it had failed; None where it did not answer then.
         silent: Whether the connection to it was lost; otherwise something on it failed, and why is known.
         rebooting: Whether the phase itself was to reboot it.
         at: Seconds of the monotonic clock when it was noticed.
@@ -23,6 +24,7 @@ class Loss:
     silent: bool
     rebooting: bool
     at: float
+    seen: str | None = None
 
 
 def explain(loss: Loss, now: Facts | AiopsError) -> str:
@@ -36,6 +38,8 @@ def explain(loss: Loss, now: Facts | AiopsError) -> str:
     if isinstance(now, AiopsError):
         error = now.message.removeprefix(f"{loss.node}: ")
         return f"it stopped answering during {phase} and does not answer now: {error}" if loss.silent else ""
-    if None not in {now.boot_id, loss.boot_id} and now.boot_id != loss.boot_id and not loss.rebooting:
+    # What was looked at right after it failed counts: it may have been mended and rebooted by somebody since.
+    booted = now.boot_id if loss.silent and loss.seen is None else loss.seen
+    if None not in {booted, loss.boot_id} and booted != loss.boot_id and not loss.rebooting:
         return f"it was rebooted during {phase}, and not by aiops; it answers again"
     return f"the connection to it was lost during {phase}; it answers again" if loss.silent else ""

@@ -1,7 +1,7 @@
 """How a deploy goes over many nodes: in which batches, and how many failures stop it. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ from aiops.layers.l0_nodes.nodeset import fold
 
 _SHARE = re.compile(r"(\d{1,9})(%?)", re.ASCII)
 _ALL = 100
-_WORKERS = frozenset({"workers"})
+_WORKER, _HEAD = "workers", "head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +78,29 @@ class Batch:
         return f"batch {self.number} of {self.of}"
 
 
-def batches(nodes: Sequence[Node], size: Share | None) -> tuple[Batch, ...]:
-    """All of `nodes` in their order: those that are more than workers first, then workers, `size` at a time.
+def batches(nodes: Sequence[Node], size: Share | None, needed: Collection[str] = ()) -> tuple[Batch, ...]:
+    """All of `nodes` in their order: those that serve the others first, then workers, `size` at a time.
 
-    What serves the cluster (head, storage, login) is one batch of its own, so that workers find it done.
+    The head, nodes that are no workers and those that are `needed` are one batch of its own, so that workers find it
+    done. A worker that is a storage or a login node too is a worker.
 
     Args:
         nodes: Whom the rollout is about.
         size: Of the workers; a percentage is at least one node. None: all nodes are one batch.
+        needed: Names of workers that others cannot do without.
     """
     if size is None:
         return (Batch(tuple(nodes)),)
-    workers = [node for node in nodes if node.roles == _WORKERS]
-    first = tuple(node for node in nodes if node.roles != _WORKERS)
+    first = tuple(node for node in nodes if node.name in needed or not _only_works(node))
+    workers = [node for node in nodes if node.name not in needed and _only_works(node)]
     step = max(1, size.of(len(workers)))
     parts = [first] if first else []
     parts += [tuple(workers[start : start + step]) for start in range(0, len(workers), step)]
     return tuple(Batch(part, number, len(parts)) for number, part in enumerate(parts, 1))
+
+
+def _only_works(node: Node) -> bool:
+    return _WORKER in node.roles and _HEAD not in node.roles
 
 
 def in_words(parts: Sequence[Batch]) -> str:
@@ -105,7 +111,7 @@ def in_words(parts: Sequence[Batch]) -> str:
     largest = max(len(part.nodes) for part in rest)
     several = f"{len(rest)} of {'at most ' if len(rest[-1].nodes) < largest else ''}{largest}"
     nodes = f"node{'s' * (largest != 1)}"
-    alike = len(first.nodes) == len(rest[0].nodes) and all(node.roles == _WORKERS for node in first.nodes)
+    alike = len(first.nodes) == len(rest[0].nodes) and all(_only_works(node) for node in first.nodes)
     if alike:
         return f"{len(parts)} batches of {'at most ' if len(rest[-1].nodes) < largest else ''}{largest} {nodes}"
     then = f"then {several} {nodes}" if len(rest) > 1 else f"then {fold(rest[0].names)}"

@@ -41,12 +41,14 @@ class Verdict:
         tail: The last lines of what failed.
         item: Ansible's task that failed, or the resource that is not as wanted.
         silent: Whether the connection to the node was lost.
+        seen: Whether the node answered when it was looked at afterwards.
     """
 
     reason: str = ""
     tail: tuple[str, ...] = ()
     item: str = ""
     silent: bool = False
+    seen: bool = True
 
 
 class Turn:
@@ -136,7 +138,8 @@ class Turn:
             if reason:
                 at = self._under.doors.clock.monotonic()
                 ours = name in reboots or name in self._under.rebooted - earlier
-                self._under.losses[name] = Loss(name, phase, boot_ids[name], verdict.silent, ours, at)
+                seen = self._survey.facts[name].boot_id if verdict.seen else None
+                self._under.losses[name] = Loss(name, phase, boot_ids[name], verdict.silent, ours, at, seen)
         return verdicts
 
     def _round(
@@ -161,9 +164,9 @@ class Turn:
             if name in played.failures:
                 failure = played.failures[name]
                 silent = failure.unreachable or name in unseen
-                verdicts[name] = Verdict(failure.reason, failure.tail, failure.task, silent)
+                verdicts[name] = Verdict(failure.reason, failure.tail, failure.task, silent, name not in unseen)
             elif name in unseen:
-                verdicts[name] = Verdict(unseen[name].message, silent=True)
+                verdicts[name] = Verdict(unseen[name].message, silent=True, seen=False)
             elif left.reason and played.trouble:
                 verdicts[name] = replace(left, reason=f"{played.trouble}; {left.reason}")
             else:
@@ -187,7 +190,7 @@ class Turn:
         if any(error.code == STALE for error in errors.values()):
             self._lock.confirm()  # a node has seen another owner: go on only if it is still ours
         return {
-            name: Verdict(error.message, item="gate", silent=isinstance(error, UnreachableError))
+            name: Verdict(error.message, item="gate", silent=isinstance(error, UnreachableError), seen=False)
             for name, error in errors.items()
         }
 
@@ -262,9 +265,12 @@ class Turn:
         return Verdict(shortfall(list(left.values())), item=next(iter(left), ""))
 
     def _look(self, nodes: Sequence[Node], rebooted: Collection[str], failed: Collection[str]) -> dict[str, AiopsError]:
-        """Look again at nodes that were changed; on those that did not fail, wait for services still on their way."""
+        """Look again at nodes that were changed; on those that did not fail, wait for services still on their way.
+
+        Those that failed are asked for their facts too: whether they were rebooted by somebody meanwhile.
+        """
         survey, clock = self._survey, self._under.doors.clock
-        errors = survey.observe(nodes, self._remaining, fresh=rebooted)
+        errors = survey.observe(nodes, self._remaining, fresh={*rebooted, *failed})
         deadline = clock.monotonic() + _SETTLE_SECONDS
         while clock.monotonic() < deadline:
             waiting = [

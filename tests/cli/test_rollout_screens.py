@@ -13,6 +13,7 @@ from aiops.cli.cluster.report import exit_code, failure_of, first_reason, plan_l
 from aiops.cli.cluster.wish import Wish
 from aiops.cli.screen import Screen
 from aiops.layers.core.clock import SystemClock
+from aiops.layers.core.errors import ConflictError, FailedError
 from aiops.layers.core.event import EventStream
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.change import Change
@@ -199,6 +200,60 @@ def test_a_rollout_that_stopped_says_where_and_who_was_not_begun() -> None:
     )
     assert failure_of(done, []).code == "deploy.stopped"
     assert first_reason(done).startswith("the rollout stopped in phase `base` of batch 2 of 3: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConflictError("the lock was lost to bob", code="lock.lost", hints=["see who has it"]), 5),
+        (FailedError("the head does not answer", code="lock.away", hints=["see who has it"]), 1),
+    ],
+)
+def test_a_rollout_that_its_lock_ended_tells_all_that_is_known(error: ConflictError | FailedError, code: int) -> None:
+    ledger = Ledger()
+    ledger.add(failed("gpu03", "no space left on device"))
+    batch = Batch((Node("gpu03"), Node("gpu04")))
+    stop = Stop("time", batch, 1, 2, None, ("gpu04",), error=error)
+    done = Deployed(a_plan("gpu03", "gpu04"), ledger, stop=stop, drained=("gpu03", "gpu04"))
+    assert said(done) == (
+        f"error: the rollout stopped in phase `time`: {error.message}\n"
+        "  phase `base` failed on gpu03 at `Install packages`: no space left on device\n"
+        "  not brought to the end: gpu04\n"
+        "  still drained, and given no work: gpu[03-04]\n"
+        "\nhint: go on\n"
+        "hint: see who has it\n"
+    )
+    assert exit_code(done, dry_run=False) == code
+    assert failure_of(done, []).code == error.code
+    quiet = Deployed(a_plan("gpu04"), Ledger(), stop=stop)
+    assert exit_code(quiet, dry_run=False) == code
+    assert first_reason(quiet) == f"the rollout stopped in phase `time`: {error.message}"
+
+
+def test_a_failure_on_a_node_that_stays_drained_says_so() -> None:
+    ledger = Ledger()
+    ledger.add(failed("gpu02", "no space left on device"))
+    assert said(Deployed(a_plan("gpu02"), ledger, drained=("gpu02",))).splitlines()[:3] == [
+        "error: 1 of 1 nodes failed",
+        "  phase `base` failed on gpu02 at `Install packages`: no space left on device",
+        "  still drained, and given no work: gpu02",
+    ]
+
+
+def test_waiting_for_the_head_is_told_and_a_phase_that_was_cut_off_ends() -> None:
+    errors = io.StringIO()
+    progress = Progress(Screen(io.StringIO(), errors))
+    events = EventStream("r-1", SystemClock())
+    events.subscribe(progress.listen)
+    events.emit("lock_awaited", "head did not answer", seconds=600.0)
+    events.emit("lock_confirmed", "the head answers again, and the cluster lock is still ours")
+    events.emit("phase_started", phase="base", nodes=["gpu01"])
+    events.emit("rollout_stopped", "the rollout stopped")
+    assert progress._step is None
+    told = errors.getvalue()
+    assert "  waiting up to 10 min for the head: head did not answer\n" in told
+    assert "the head answers again" in told
+    assert "✗ base" in told
 
 
 def test_batches_have_headings_and_lost_nodes_are_asked_again() -> None:

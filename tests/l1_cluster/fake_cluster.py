@@ -144,6 +144,7 @@ class World:
         self.taken_over = False
         self.shut: dict[str, str] = {}  # nodes that refuse us, with what they say
         self.opened: set[str] = set()
+        self.unreachable: set[tuple[str, str]] = set()  # Ansible says of them that it cannot reach them
         self.failing_midway: set[tuple[str, str]] = set()  # between files and services
         self.events: list[Event] = []
         self.clock = FakeClock()
@@ -253,7 +254,9 @@ class World:
             assert variables["aiops_gated"]
             assert name in self.opened
             desired = variables["aiops_desired"]
-            if (phase, name) in self.failing:
+            if (phase, name) in self.unreachable:
+                failures[name] = TaskFailure(name, "Install packages", "Data could not be sent", (), unreachable=True)
+            elif (phase, name) in self.failing:
                 failures[name] = TaskFailure(name, "Install packages", self.failing[phase, name], ("E: line",))
                 if (phase, name) in self.failing_late:
                     self._put(self.hosts[name], desired, variables.get("aiops_files"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops.layers.core.event import Event
-from aiops.layers.l1_cluster.audit import Deed, chosen, deeds, folded, where
+from aiops.layers.l1_cluster.audit import KINDS, SIGHT_LOST, Deed, chosen, deeds, folded, where
 from aiops.layers.l1_cluster.owner import Owner
 from aiops.layers.l1_cluster.past import Past
 from aiops.layers.l1_cluster.run_record import Result, Run
@@ -66,6 +66,13 @@ def test_what_is_more_than_a_resource() -> None:
         "rebooted",
         "given back to the workload manager",
     ]
+
+
+def test_a_node_that_answered_no_more_may_have_been_changed() -> None:
+    message = "lost: what was changed by then is not known"
+    (deed,) = deeds([run()], [event(SIGHT_LOST, 5, message=message)], [], [])
+    assert (deed.nodes, deed.phase, deed.what, deed.change) == (("gpu01",), "base", message, None)
+    assert SIGHT_LOST in KINDS
 
 
 def test_a_phase_that_was_cut_off_may_have_changed_something() -> None:

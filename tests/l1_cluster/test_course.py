@@ -192,6 +192,32 @@ def test_a_task_that_failed_keeps_its_reason(world: World) -> None:
     assert (failure.reason, failure.item, failure.tail) == ("E: no space left", "Install packages", ("E: line",))
 
 
+def test_what_failed_and_was_mended_and_rebooted_later_keeps_its_reason(world: World) -> None:
+    world.failing["base", "w1"] = "E: no space left"
+
+    def mend(moment: str) -> None:
+        if moment == "apply scheduler":
+            world.hosts["w1"].boots += 1
+
+    world.on = mend
+    (failure,) = world.deploy(BASE, SCHEDULER).ledger.failures
+    assert (failure.node, failure.reason) == ("w1", "E: no space left")
+
+
+def test_a_connection_that_broke_is_no_reboot_that_came_much_later(world: World) -> None:
+    def lose(moment: str) -> None:
+        if moment == "apply scheduler":
+            world.unreachable.add(("scheduler", "w1"))
+        if moment == "probe" and ("scheduler", ("head", *WORKERS)) in world.applied:
+            looks.append(moment)
+            world.hosts["w1"].boots += len(looks) == 2  # the first look finds it as it was
+
+    looks: list[str] = []
+    world.on = lose
+    (failure,) = world.deploy(BASE, SCHEDULER).ledger.failures
+    assert failure.reason == "the connection to it was lost during phase `scheduler`; it answers again"
+
+
 def test_our_own_reboot_is_no_reboot_by_itself(world: World) -> None:
     kernel = KERNEL.replace("after: [base]\n", "")
 

@@ -14,8 +14,23 @@ shares = st.one_of(
     st.builds(Share, st.integers(1, 100), st.just(True)),
 )
 roles = st.sampled_from(
-    [WORKERS, WORKERS, WORKERS, frozenset({"head"}), frozenset({"workers", "storage"}), frozenset[str]()]
+    [
+        WORKERS,
+        WORKERS,
+        frozenset({"head"}),
+        frozenset({"head", "workers"}),
+        frozenset({"workers", "storage"}),
+        frozenset({"workers", "login"}),
+        frozenset({"storage"}),
+        frozenset[str](),
+    ]
 )
+
+
+def works(node: Node) -> bool:
+    return "workers" in node.roles and "head" not in node.roles
+
+
 clusters = st.lists(roles, max_size=40).map(
     lambda found: [Node(f"n{number}", roles=one) for number, one in enumerate(found)]
 )
@@ -31,18 +46,18 @@ def test_every_node_is_in_exactly_one_batch_and_those_that_serve_come_first(
     assert {part.of for part in parts} <= {len(parts)}
     assert all(part.nodes for part in parts) or not nodes
     if size is not None:
-        kinds = [{node.roles == WORKERS for node in part.nodes} for part in parts]
+        kinds = [{works(node) for node in part.nodes} for part in parts]
         assert all(kind == {True} for kind in kinds[1:])
         assert all(len(kind) == 1 for kind in kinds)
-        workers = sum(node.roles == WORKERS for node in nodes)
+        workers = sum(works(node) for node in nodes)
         limit = max(1, size.of(workers))
         assert all(len(part.nodes) <= limit for part, kind in zip(parts, kinds, strict=True) if kind == {True})
 
 
 @given(nodes=clusters, size=shares)
 def test_the_order_of_the_inventory_is_kept(nodes: list[Node], size: Share) -> None:
-    order = [node.name for part in batches(nodes, size) for node in part.nodes if node.roles == WORKERS]
-    assert order == [node.name for node in nodes if node.roles == WORKERS]
+    order = [node.name for part in batches(nodes, size) for node in part.nodes if works(node)]
+    assert order == [node.name for node in nodes if works(node)]
 
 
 @given(shares)
@@ -97,3 +112,11 @@ def test_batches_in_words(heads: int, workers: int, size: str, words: str) -> No
     nodes = [Node(f"h{number}", roles=frozenset({"head"})) for number in range(heads)]
     nodes += [Node(f"w{number}", roles=WORKERS) for number in range(workers)]
     assert in_words(batches(nodes, Share.read(size, "--batch"))) == words
+
+
+def test_hyperconverged_nodes_go_a_few_at_a_time_too() -> None:
+    """Workers that are storage nodes as well are no batch of their own; the one that serves the others comes first."""
+    nodes = [Node(f"n{number}", roles=frozenset({"workers", "storage"})) for number in range(4)]
+    assert [part.names for part in batches(nodes, Share(1), ["n2"])] == [("n2",), ("n0",), ("n1",), ("n3",)]
+    head = Node("h", roles=frozenset({"workers", "head"}))
+    assert [part.names for part in batches([*nodes, head], Share(2))] == [("h",), ("n0", "n1"), ("n2", "n3")]
