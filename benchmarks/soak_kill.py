@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from aiops.layers.core.errors import ConflictError
+from aiops.layers.l1_cluster.patience import SECONDS as PATIENCE_SECONDS
 
 from .cluster_rig import SIMULATED, Rig, rig
 from .measurement import AIOPS, BrokenError, Figure, aiops, report
@@ -33,6 +34,9 @@ ENDED_SECONDS = 10.0
 
 SLOW_BOOT_SECONDS = 30.0
 CUT_SECONDS = 120.0
+HEADLESS_SECONDS = CUT_SECONDS + PATIENCE_SECONDS
+"""A deploy waits so long for the head, which keeps its lock."""
+
 CONVERGE_SECONDS = 900.0
 _LOOK_SECONDS = 0.05
 
@@ -99,9 +103,9 @@ class Deploy:
         """Send the process, and nothing else, a signal."""
         self._process.send_signal(number)
 
-    def end(self) -> tuple[int, str]:
+    def end(self, limit: float = CUT_SECONDS) -> tuple[int, str]:
         """Wait for its end; its exit status and what it said."""
-        _, said = self._process.communicate(timeout=CUT_SECONDS)
+        _, said = self._process.communicate(timeout=limit)
         return self._process.returncode, said
 
     def left(self) -> list[str]:
@@ -139,7 +143,7 @@ def cut(made: Rig, point: Point, moment: float, known: str | None) -> bool:
         return False
     if point.how == "power-loss of head":
         made.lab.fault("head", "power-loss")
-        status, said = deploy.end()
+        status, said = deploy.end(HEADLESS_SECONDS)
         made.lab.heal("head")
         if status in {0, 70}:
             point.trouble.append(f"it ended with {status} although the head had lost its power: {said[-400:]}")
