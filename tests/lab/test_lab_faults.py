@@ -1,6 +1,8 @@
 """Every fault has a real effect, on its host alone, and heal takes it away."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import time
@@ -52,6 +54,19 @@ def test_reboot(bare_lab: Lab, shell: Shell) -> None:
     assert status(bare_lab, "gpu01") == (True, True, ())
 
 
+def kill(lab: Lab, node: str) -> None:
+    """`kill -9` of all that runs on a host."""
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    group = next(line.split()[4] for line in mounts if " - cgroup2 " in line)
+    for path in Path(group, lab.state.cgroup, node).rglob("cgroup.procs"):
+        for process in path.read_text(encoding="ascii").split():
+            os.kill(int(process), signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while status(lab, node)[0]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_a_host_that_was_shut_down_from_within_is_booted_by_heal(bare_lab: Lab, shell: Shell) -> None:
     kernel = shell("gpu01", "uname -r")
     bare_lab.fault("gpu01", "kernel-skew")  # is healed within the running host
@@ -62,6 +77,14 @@ def test_a_host_that_was_shut_down_from_within_is_booted_by_heal(bare_lab: Lab, 
         time.sleep(0.1)
     assert bare_lab.heal("gpu01") == ("kernel-skew",)
     assert shell("gpu01", "hostname; uname -r") == f"gpu01\n{kernel}"
+
+
+def test_a_host_that_was_killed_while_it_stood_still_is_booted_by_heal(bare_lab: Lab, shell: Shell) -> None:
+    bare_lab.fault("gpu01", "kernel-skew")
+    bare_lab.fault("gpu01", "frozen")
+    kill(bare_lab, "gpu01")
+    assert set(bare_lab.heal("gpu01")) == {"kernel-skew", "frozen"}
+    assert shell("gpu01", "hostname") == "gpu01"
 
 
 def test_a_host_without_power_and_with_other_faults_is_healed_whole(bare_lab: Lab, shell: Shell) -> None:

@@ -359,7 +359,10 @@ class Lab:
 
     def _start(self, host: HostState) -> None:
         """Boot a host that is off, whatever the reason."""
-        if not self._rig.group(host).populated:
+        group = self._rig.group(host)
+        if not group.populated:
+            if group.frozen:  # it was killed while it stood still
+                group.freeze(frozen=False)
             self._rig.boot([host])
 
     def _target(self, host: HostState) -> Target:
