@@ -146,7 +146,7 @@ def _show(screen: Screen, inventory: "Inventory", report: "Report", commands: "C
     for one in report.drifts:
         if one.lines:
             screen.line("")
-            screen.line(f"{fold(one.nodes)}: {one.what}  (- expected, + found)")
+            screen.line(clean(f"{fold(one.nodes)}: {one.what}  (- expected, + found)"))
             for line in one.lines:
                 screen.line(f"  {clean(line)}")
     mends = list(repairs(report.drifts, commands))
@@ -154,7 +154,7 @@ def _show(screen: Screen, inventory: "Inventory", report: "Report", commands: "C
         screen.line("")
         screen.line("repair")
         for subject, words in mends:
-            screen.line(f"  {subject}: {words}")
+            screen.line(clean(f"  {subject}: {words}"))
     _remark(screen, report)
 
 

@@ -18,6 +18,7 @@ from .trait import Trait
 Verdict = Literal["drift", "unknown"]
 
 WHOLE_DRIVER = "one version, installed and loaded"
+_WANTED = "what is wanted of it"
 _NAMED = 3
 _PACKAGE = "package:"
 
@@ -61,6 +62,7 @@ class Evidence:
         groups: By node: equal values are one group.
         mismatches: Why the parts of a driver do not fit together, by node.
         strangers: Nodes that have never answered; files that list nodes rest on what they are taken to be.
+        unclear: Why it cannot be worked out what phases want of a node, by node.
     """
 
     nodes: tuple[str, ...]
@@ -70,6 +72,7 @@ class Evidence:
     groups: Mapping[str, Hashable] = field(default_factory=dict)
     mismatches: Mapping[str, str] = field(default_factory=dict)
     strangers: tuple[str, ...] = ()
+    unclear: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def judge(evidence: Evidence, commands: Commands) -> Report:
         *(drift for deviation in compared.deviations for drift in _deviating(deviation, evidence)),
         *(Drift((one.node,), "unknown", one.trait, "to be read", one.reason) for one in compared.unread),
         *(Drift((node,), "unknown", "node", "an answer", reason) for node, reason in evidence.errors.items()),
+        *(Drift((node,), "unknown", "node", _WANTED, reason) for node, reason in evidence.unclear.items()),
     ]
     folded = _folded(one for one in found if set(one.nodes) <= chosen)
     # What is folded gets its repair for all its nodes at once.

@@ -77,14 +77,18 @@ class Inspection:
     def evidence(self) -> Evidence:
         """Ask every node once, and tell what it said.
 
+        Where a phase cannot be worked out for some nodes, that is told of them: what they say of themselves is amiss,
+        and it hides no other.
+
         Raises:
-            InputError: A phase cannot be worked out for one of the chosen nodes.
+            InputError: It cannot be worked out for any of the chosen nodes: the phase is amiss.
         """
         errors = self._ask()
-        chosen = {node.name for node in self.scope.nodes}
-        for name, error in errors.items():
-            if name in chosen and isinstance(error, InputError):
-                raise error
+        unclear = {node.name: one for node in self.scope.nodes if isinstance(one := errors.get(node.name), InputError)}
+        if unclear and len(unclear) == len(self.scope.nodes):
+            raise next(iter(unclear.values()))
+        for name in unclear:
+            self.told(name, True)
         seen = [node for node in self.scope.nodes if node.name not in errors]
         changes = {phase.name: self._changes(phase, seen) for phase in self.scope.phases}
         mends = {phase.name for phase in self.scope.phases if "driver" in phase.mends}
@@ -92,7 +96,15 @@ class Inspection:
         facts = self.survey.facts
         return Evidence(
             nodes=tuple(node.name for node in self.scope.nodes),
-            errors={node.name: errors[node.name].message for node in self.scope.nodes if node.name in errors},
+            errors={
+                node.name: errors[node.name].message
+                for node in self.scope.nodes
+                if node.name in errors and node.name not in unclear
+            },
+            unclear={
+                name: "; ".join([error.message, *(problem.message for problem in error.problems)])
+                for name, error in unclear.items()
+            },
             changes={phase: by_node for phase, by_node in changes.items() if by_node},
             traits={node.name: self._traits[node.name] for node in self._inventory if node.name in self._traits},
             groups={node.name: node.groups for node in self._inventory},

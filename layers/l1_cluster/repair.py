@@ -32,17 +32,33 @@ class Commands:
         """Bring `nodes` to what `phases` want of them."""
         own = ("--phases", self.phases) if self.phases is not None else ()
         chosen = ("--only", ",".join(phases), "--on", fold(nodes))
-        return shlex.join(("aiops", "cluster", "deploy", self.inventory, *chosen, *own))
+        return join(("aiops", "cluster", "deploy", self.inventory, *chosen, *own))
 
     def execute(self, nodes: Iterable[str], *words: str, root: bool = True) -> str:
         """Run `words` on `nodes`."""
         start = ("aiops", "node", "exec", "-i", self.inventory, "--on", fold(nodes), *(["--root"] if root else []))
-        return shlex.join((*start, "--", *words))
+        return join((*start, "--", *words))
 
-    def apt(self, nodes: Sequence[str], *words: str) -> str:
-        """Run apt-get on `nodes`, with the packages that they are deployed from."""
-        configuration = ("env", "APT_CONFIG=/etc/aiops/apt.conf") if set(nodes) <= self.bundled else ()
-        return self.execute(nodes, *configuration, "apt-get", *words)
+    def apt(self, nodes: Sequence[str], *words: str) -> tuple[str, ...]:
+        """Run apt-get on `nodes`, with the packages that they are deployed from: a command for each source of them."""
+        bundled = [node for node in nodes if node in self.bundled]
+        others = [node for node in nodes if node not in self.bundled]
+        sources = ((bundled, ("env", "APT_CONFIG=/etc/aiops/apt.conf")), (others, ()))
+        return tuple(self.execute(some, *start, "apt-get", *words) for some, start in sources if some)
+
+
+def join(words: Iterable[str]) -> str:
+    """A command line to be pasted into bash; control characters, which a node may have sent, stand in it as text."""
+    return " ".join(shlex.quote(word) if word.isprintable() else f"$'{_escaped(word)}'" for word in words)
+
+
+def _escaped(word: str) -> str:
+    return "".join(
+        (f"\\{letter}" if letter in "\\'" else letter)
+        if letter.isprintable()
+        else "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "replace"))
+        for letter in word
+    )
 
 
 def repair(trait: str, odds: Sequence[Odd], nodes: Sequence[str], model: str, commands: Commands) -> str:
@@ -72,7 +88,8 @@ def _packages(odds: Sequence[Odd], nodes: Sequence[str], model: str, commands: C
     if len(odds) > _NAMED:
         return f"bring {len(odds)} packages to what {model} has; `--json` lists all of them"
     words = [f"{one.item}-" if one.expected is None else f"{one.item}={one.expected}" for one in odds]
-    return f"`{commands.apt(nodes, 'install', '-y', '--allow-downgrades', '--allow-change-held-packages', *words)}`"
+    lines = commands.apt(nodes, "install", "-y", "--allow-downgrades", "--allow-change-held-packages", *words)
+    return " and ".join(f"`{line}`" for line in lines)
 
 
 def _sudoers(odds: Sequence[Odd], nodes: Sequence[str], model: str, commands: Commands) -> str:

@@ -93,3 +93,16 @@ def test_what_is_no_phase_is_refused(drifted: Shown, only: str) -> None:
 def test_the_group_alone_needs_no_phase(drifted: Shown, tmp_path: Path) -> None:
     (tmp_path / "own.conf").unlink()
     assert drifted("--on", "n1", "--only", "group").startswith("exit: 0\n")
+
+
+def test_what_a_node_has_sent_does_not_drive_the_terminal(drifted: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aiops.cli.cluster import drift
+    from aiops.layers.l1_cluster.drift import Drift, Report
+
+    sent = "/etc/sudoers.d/\x1b]0;x\x07\x9b31m"
+    found = Drift(("n1",), "drift", "sudoers", f"{sent} sha256 a", "none", repair=f"copy {sent} from n2")
+    monkeypatch.setattr(drift, "_inspect", lambda *_, **__: (Report(("n1",), (found,)), False))
+    for terminal in (True, False):
+        screen = drifted("--on", "n1", "-v", terminal=terminal)
+        assert "copy /etc/sudoers.d/ ]0;x  31m from n2" in screen
+        assert not {"\x1b", "\x07", "\x9b"} & set(screen)

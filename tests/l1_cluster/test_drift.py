@@ -1,16 +1,17 @@
 """The judge of drift: what is told of which nodes, with what repairs it; and that the unknown is never fine."""
 
 import shlex
+import subprocess
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aiops.layers.l1_cluster.change import Change
 from aiops.layers.l1_cluster.drift import Drift, Evidence, Report, judge, repairs
 from aiops.layers.l1_cluster.majority import Odd
-from aiops.layers.l1_cluster.repair import UNDECIDED, Commands, repair
+from aiops.layers.l1_cluster.repair import UNDECIDED, Commands, join, repair
 from aiops.layers.l1_cluster.trait import Trait, plain
 from aiops.layers.l1_cluster.trait_reading import TRAITS
 
@@ -195,3 +196,27 @@ def test_every_trait_has_a_repair_and_its_commands_can_be_pasted(trait: str, odd
     assert words
     for command in words.split("`")[1::2]:
         assert shlex.split(command)[0] == "aiops"
+
+
+def test_packages_come_from_where_each_node_has_them() -> None:
+    """A finding folded over a node with the bundle and one with its own sources."""
+    evidence = CLEAN
+    for node in ("gpu03", "gpu04"):
+        evidence = with_trait(node, Trait("packages", {"jq": "9", "libc6": "2.39"}, "ubuntu", whole=True), evidence)
+    drift = only(judge(evidence, Commands("i.yml", frozenset(NODES) - {"gpu04"})))
+    assert drift.nodes == ("gpu03", "gpu04")
+    words = "apt-get install -y --allow-downgrades --allow-change-held-packages jq=1.6"
+    assert drift.repair == (
+        f"`aiops node exec -i i.yml --on gpu03 --root -- env APT_CONFIG=/etc/aiops/apt.conf {words}` and "
+        f"`aiops node exec -i i.yml --on gpu04 --root -- {words}`"
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1, max_size=3))
+@example(["a\x1b[31m'\\", "é\x9b\n"])
+def test_a_repair_can_be_pasted_and_holds_no_control_characters(words: list[str]) -> None:
+    line = join(["printf", "%s\\0", *words])
+    assert line.isprintable()
+    done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=60, check=True)
+    assert done.stdout.decode() == "".join(f"{word}\0" for word in words)

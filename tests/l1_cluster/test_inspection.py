@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -168,6 +168,25 @@ def test_a_phase_that_cannot_be_worked_out_is_a_mistake(looking: Looking) -> Non
         looking.look()
     (folder / "phase.yml").write_text(NEEDY)
     assert found(looking.look()) == [(("head", "w1", "w2"), "drift", "file:/etc/needy")]
+
+
+def test_a_node_whose_own_facts_do_not_do_is_unknown_and_hides_nobody(looking: Looking) -> None:
+    """As with a release that cannot be read, where packages come from a bundle."""
+    folder = looking.world.folder / "phases/needy"
+    folder.mkdir()
+    (folder / "phase.yml").write_text(NEEDY)
+    facts = looking.world.facts
+    looking.world.facts = lambda record: (  # type: ignore[method-assign]
+        replace(facts(record), kernel=None) if record.node == "w1" else facts(record)
+    )
+    report = looking.look()
+    assert [(one.nodes, one.verdict, one.what, one.expected) for one in report.drifts] == [
+        (("head", "w2"), "drift", "file:/etc/needy", "file"),
+        (("w1",), "unknown", "node", "what is wanted of it"),
+    ]
+    assert report.drifts[1].found.startswith("phase `needy` cannot be worked out for w1; file `/etc/needy`: ")
+    with pytest.raises(InputError, match="needy"):
+        looking.look(on="w1")
 
 
 def test_lines_are_asked_of_one_node_of_those_that_are_alike(looking: Looking) -> None:
