@@ -53,7 +53,7 @@ def forget_members(aiops: "App", screen: Screen, inventory: "Inventory", on: str
     from aiops.layers.l1_cluster.member import Members
 
     members = Members.of(aiops.home / "clusters" / inventory.cluster)
-    gone = [node.name for node in members.gone_from(inventory)]
+    gone = [*(node.name for node in members.gone_from(inventory)), *members.renamed_in(inventory)]
     names = expand(on) if on else ()
     wrong = [name for name in names if name not in gone]
     if wrong or not names:

@@ -114,8 +114,16 @@ class _Reset:
         self._members: Members = Members.of(self._folder)
         nodes = choose(inventory, self._members, wish.on)
         here = this_machine()
+        self._left = self._members.gone_from(inventory)
+        gone = {node.name for node in self._left}
         self._request: Request = Request(
-            inventory.cluster, nodes, inventory.head, whole=wish.on is None, boot=here[1] if here else ""
+            inventory.cluster,
+            nodes,
+            inventory.head,
+            whole=wish.on is None,
+            boot=here[1] if here else "",
+            others=tuple(node for node in inventory.nodes if node not in nodes),
+            gone=frozenset(node.name for node in nodes if node.name in gone),
         )
         words = ["aiops", "cluster", "reset", str(inventory.path), *(["--on", wish.on] if wish.on else [])]
         self._command = shlex.join(words)
@@ -144,7 +152,8 @@ class _Reset:
             journal = None if wish.dry_run else stack.enter_context(self._journal())
             stack.callback(self._progress.close)
             width = wish.forks or self._inventory.settings.forks
-            fleet = stack.enter_context(self._aiops.fleet(self._inventory, nodes, width=width))
+            known = nodes if wish.dry_run else (*self._inventory.nodes, *self._left)
+            fleet = stack.enter_context(self._aiops.fleet(self._inventory, known, width=width))
             doors = self._doors(fleet)
             ended = (look if wish.dry_run else reset)(self._request, doors, self._events)
             code = self._code(ended)
@@ -191,7 +200,7 @@ class _Reset:
         head = self._inventory.head
         lock = ClusterLock.of(fleet.transport(head) if head else None, self._folder / "lock", self._aiops.clock)
         try:
-            owner, nodes = Owner.here(self._events.run), self._inventory.nodes
+            owner, nodes = Owner.here(self._events.run), (*self._inventory.nodes, *self._left)
             return succeed(lock, owner, self._command, nodes, gate=FleetGate(fleet), screen=self._screen)
         except UnreachableError as error:
             raise FailedError(
@@ -271,7 +280,7 @@ class _Reset:
         if clean:
             screen.note(f"{fold(clean)} {'is' if len(clean) == 1 else 'are'} as before the first deploy")
         if strange:
-            screen.note(f"nothing of aiops was on {fold(strange)}")
+            screen.note(f"no deploy has changed {fold(strange)}")
         for what, names in _folded((what, name) for name, one in ended.undone.items() for what in one.kept).items():
             screen.note(f"  kept on {fold(names)}: {what[0]} ({what[1]})")
         reboots = _folded((one.reboot, name) for name, one in ended.undone.items() if one.reboot and name not in failed)

@@ -49,7 +49,8 @@ def deploy(request: Request, doors: Doors, secrets: Secrets, events: EventStream
         lock.guard()  # the answer may have taken long
         secrets.keep()
         if doors.members is not None:
-            doors.members.keep(under.living)
+            facts = under.survey.facts.items()
+            doors.members.keep(under.living, {name: one.machine_id for name, one in facts if one.machine_id})
         stop = Course(under, lock).run()
         recheck(under)
         return Deployed(plan, under.ledger, stop=stop, drained=tuple(under.reboots.draining.held))

@@ -23,6 +23,8 @@ PYTHON = "/usr/bin/python3"
 """Where the inventory does not say which."""
 
 _SECONDS = 60.0
+_MEMORY_SECONDS = 1200.0
+"""Likewise, where the node makes copies of what is there before it is changed: packages that leave, whole folders."""
 
 
 class Gate(Protocol):
@@ -52,9 +54,10 @@ class FleetGate:
         def tell(transport: Transport) -> None:
             node = transport.node
             call = f"{_passing(node, epoch)}\n\n{programs.get(node.name, '')}"
-            completed = transport.run(script_command(node, "fence", call, timeout=_SECONDS))
+            seconds = _MEMORY_SECONDS if node.name in programs else _SECONDS
+            completed = transport.run(script_command(node, "fence", call, timeout=seconds))
             if completed.timed_out:
-                raise FailedError(f"{node.name} did not let a step begin within {_SECONDS:.0f} s", code="fence.timeout")
+                raise FailedError(f"{node.name} did not let a step begin within {seconds:.0f} s", code="fence.timeout")
             if completed.ok:
                 return
             told = completed.error_text or completed.text

@@ -13,7 +13,7 @@ from aiops.layers.l0_nodes.transport import Transport
 
 from .owner import Owner
 from .remote import lock as remote_lock
-from .script import script_command
+from .script import answer_of, script_command
 
 FOLDER = "/var/lib/aiops/lock"
 STALE_SECONDS = remote_lock.STALE_SECONDS
@@ -101,8 +101,7 @@ class HeadKeeper:
                 code="lock.failed",
                 hints=[f"`python3` and root are needed there: `aiops node exec --on {self.place} -- python3 -V`"],
             )
-        answer: dict[str, Any] = json.loads(completed.stdout)
-        return answer
+        return dict(answer_of(self._head.node, completed, "lock.garbled", dict))
 
 
 class FolderKeeper:

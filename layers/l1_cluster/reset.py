@@ -4,7 +4,6 @@ One program per node, over the fleet, behind the fence; Ansible is not used. The
 the cluster's lock, goes last. A node that fails stops no other. Whatever is cut off goes on when it is asked again.
 """
 
-import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -14,6 +13,7 @@ from aiops.layers.core.clock import Clock
 from aiops.layers.core.errors import AiopsError, ConflictError, FailedError
 from aiops.layers.core.event import EventStream
 from aiops.layers.l0_nodes.fleet import Fleet
+from aiops.layers.l0_nodes.fleet import Outcome as FleetOutcome
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.nodeset import fold
 from aiops.layers.l0_nodes.transport import Transport
@@ -25,13 +25,27 @@ from .ledger import Entry, Ledger, Outcome
 from .member import Members
 from .remote.fence import STALE_STATUS
 from .remote.notebook import pack
-from .script import command, program, script
+from .script import answer_of, command, program, script
 from .status import RESET
 from .step import Beginning, Step
+from .stranger import Machine, strangers
 from .undone import Undo, Undone
 
 CONNECT = "connect"
-MODULES = ("sight", "notebook", "repack", "memory", "paths", "purge", "evidence", "units", "accounts", "reset")
+LOST = "lock.lost"
+MODULES = (
+    "sight",
+    "notebook",
+    "repack",
+    "memory",
+    "paths",
+    "purge",
+    "evidence",
+    "units",
+    "accounts",
+    "machine",
+    "reset",
+)
 NODE_SECONDS = 1800.0
 """How long one node may take; removing many packages from a slow disk takes minutes."""
 
@@ -49,6 +63,8 @@ class Request:
         head: The cluster's head, whether chosen or not; None where it has none.
         whole: Whether these are all nodes, so that lock and secrets on the head go too.
         boot: The boot id of this machine; empty where it is not known.
+        others: The nodes of the inventory that are not chosen.
+        gone: The names of those chosen that are not in the inventory any more.
     """
 
     cluster: str
@@ -56,6 +72,8 @@ class Request:
     head: Node | None
     whole: bool
     boot: str = ""
+    others: tuple[Node, ...] = ()
+    gone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +104,7 @@ class Ended:
         undone: What each has; empty after a dry run.
         work: What runs on nodes that are to be reset, and would end.
         declined: It was shown and refused; nothing was done.
+        machines: Which machine each node is.
     """
 
     ledger: Ledger
@@ -93,6 +112,7 @@ class Ended:
     undone: dict[str, Undone] = field(default_factory=dict)
     work: dict[str, tuple[str, ...]] = field(default_factory=dict)
     declined: bool = False
+    machines: dict[str, Machine] = field(default_factory=dict)
 
 
 def look(request: Request, doors: Doors, events: EventStream) -> Ended:
@@ -118,8 +138,7 @@ def reset(request: Request, doors: Doors, events: EventStream) -> Ended:
             return ended
         with _step(RESET, "Undo what was deployed", request.nodes, (doors, events, ended)) as since:
             for wave in waves(request):
-                lock.guard()
-                _undo(wave, request, doors, lock.epoch, (events, ended, since))
+                _undo(wave, request, doors, lock, (events, ended, since))
     if request.whole and ended.ledger.ok and request.head is not None:
         _forget_lock(doors.fleet.transport(request.head))
     return ended
@@ -155,14 +174,20 @@ def _look(request: Request, doors: Doors, events: EventStream, ended: Ended) -> 
     step = _step(CONNECT, "Reach all nodes", request.nodes, (doors, events, ended))
     with step as since:
 
-        def ask(transport: Transport) -> Undone:
-            return _ask(transport, program(MODULES, _call(request, dry=True)), LOOK_SECONDS)
+        def ask(transport: Transport) -> tuple[Undone, Machine]:
+            return _ask(transport, program(MODULES, _call(request)), LOOK_SECONDS)
 
-        for outcome in doors.fleet.each(request.nodes, ask):
-            name = outcome.node.name
+        found = {outcome.node.name: outcome for outcome in doors.fleet.each(request.nodes, ask)}
+        ended.machines = {name: one.value[1] for name, one in found.items() if one.value is not None}
+        others = _machines(request.others, doors.fleet) if request.gone else {}
+        wrong = strangers(ended.machines, others, request.gone, doors.members.machines())
+        for name, outcome in found.items():
+            reason = outcome.error.message if outcome.error is not None else wrong.get(name, "")
             if outcome.value is not None:
-                ended.planned[name] = outcome.value
-            reason = outcome.error.message if outcome.error is not None else ""
+                undone = outcome.value[0]
+                reason = reason or ("" if undone.known else _shortfall(undone.failed))
+                if not reason:
+                    ended.planned[name] = undone
             _enter(ended, events, Entry(CONNECT, name, "failed" if reason else "ok", since(), reason))
         deployed = [name for name, undone in ended.planned.items() if undone.known]
         known = [node for node in request.nodes if node.name in deployed]
@@ -175,39 +200,72 @@ def _look(request: Request, doors: Doors, events: EventStream, ended: Ended) -> 
         step.summary = f"{len(deployed)} remember{'s' * (len(deployed) == 1)} a deploy"
 
 
-def _undo(wave: Sequence[Node], request: Request, doors: Doors, epoch: int, telling: _Telling) -> None:
-    events, ended, since = telling
+def _machines(nodes: Sequence[Node], fleet: Fleet) -> dict[str, Machine]:
+    """Which machine each of `nodes` is; those that do not answer are left out."""
+
+    def ask(transport: Transport) -> Machine:
+        node = transport.node
+        done = transport.run(command(node, script("machine", "main()"), timeout=LOOK_SECONDS, root=False))
+        said = answer_of(node, done, "reset.garbled", dict)
+        return Machine(said["machine"], said["boot"])
+
+    return {one.node.name: one.value for one in fleet.each(nodes, ask) if one.value is not None}
+
+
+def _undo(wave: Sequence[Node], request: Request, doors: Doors, lock: HeldLock, telling: _Telling) -> None:
+    events, ended, _ = telling
     alive = [node for node in wave if ended.ledger.failure(node.name) is None]
     for node in wave:
         if node not in alive:
             _enter(ended, events, Entry(RESET, node.name, "blocked", 0.0, "it could not be looked at"))
 
-    def work(transport: Transport) -> Undone:
-        head = request.head is not None and transport.node.name == request.head.name
+    def work(transport: Transport) -> tuple[Undone, Machine]:
+        lock.guard()  # a wave may last for hours
+        name = transport.node.name
+        head = request.head is not None and name == request.head.name
         whole = request.whole and head and ended.ledger.ok
-        source = script("fence", f"main({epoch:d})\n\n{program(MODULES, _call(request, dry=False, whole=whole))}")
-        return _ask(transport, source, NODE_SECONDS)
+        call = _call(request, epoch=lock.epoch, machine=ended.machines[name].id, whole=whole)
+        return _ask(transport, script("fence", f"main({lock.epoch:d})\n\n{program(MODULES, call)}"), NODE_SECONDS)
 
-    for outcome in doors.fleet.each(alive, work):
-        name, undone = outcome.node.name, outcome.value
-        if undone is None:
-            reason = outcome.error.message if outcome.error is not None else "it gave no answer"
-            _enter(ended, events, Entry(RESET, name, "failed", since(), reason))
-            continue
-        ended.undone[name] = undone
-        for one in undone.done:
-            values = {key: getattr(one, key) for key in one.__slots__}
-            events.emit("resource_changed", one.done, node=name, phase=RESET, **values)
-        reason = _shortfall(undone.failed)
-        outcome_word: Outcome = "failed" if reason else "changed" if undone.done else "ok"
-        if not reason:
-            doors.members.forget([name])
-        _enter(ended, events, Entry(RESET, name, outcome_word, since(), reason))
+    clean: list[str] = []
+    lost: AiopsError | None = None
+    try:
+        for outcome in doors.fleet.each(alive, work):
+            if outcome.error is not None and outcome.error.code == LOST:
+                lost = outcome.error
+            if _ended_on(outcome, telling):
+                clean.append(outcome.node.name)
+    finally:
+        doors.members.forget(clean, {ended.machines[name].id for name in clean})
+    if lost is not None:
+        raise lost
 
 
-def _call(request: Request, *, dry: bool, whole: bool = False) -> str:
+def _ended_on(outcome: FleetOutcome[tuple[Undone, Machine]], telling: _Telling) -> bool:
+    """Tell what became of one node; whether all was undone there."""
+    events, ended, since = telling
+    name = outcome.node.name
+    if outcome.value is None:
+        reason = outcome.error.message if outcome.error is not None else "it gave no answer"
+        _enter(ended, events, Entry(RESET, name, "failed", since(), reason))
+        return False
+    undone, _ = outcome.value
+    ended.undone[name] = undone
+    for one in undone.done:
+        values = {key: getattr(one, key) for key in one.__slots__}
+        events.emit("resource_changed", one.done, node=name, phase=RESET, **values)
+    reason = _shortfall(undone.failed)
+    word: Outcome = "failed" if reason else "changed" if undone.done else "ok"
+    _enter(ended, events, Entry(RESET, name, word, since(), reason))
+    return not reason
+
+
+def _call(request: Request, *, epoch: int | None = None, machine: str = "", whole: bool = False) -> str:
+    """The call of the program on a node; without an epoch it only tells what it would do."""
     asked = {
-        "dry": dry,
+        "dry": epoch is None,
+        "epoch": epoch,
+        "machine": machine,
         "whole": request.cluster if whole else "",
         "boot": request.boot,
         "prefix": sys.prefix,
@@ -215,7 +273,7 @@ def _call(request: Request, *, dry: bool, whole: bool = False) -> str:
     return f"main({pack(asked)!r})"
 
 
-def _ask(transport: Transport, source: str, seconds: float) -> Undone:
+def _ask(transport: Transport, source: str, seconds: float) -> tuple[Undone, Machine]:
     node = transport.node
     completed = transport.run(command(node, source, timeout=seconds))
     if completed.timed_out:
@@ -224,14 +282,15 @@ def _ask(transport: Transport, source: str, seconds: float) -> Undone:
         reason = completed.error_text.rpartition("\n")[2] or f"status {completed.exit_status}"
         family: type[AiopsError] = ConflictError if completed.exit_status == STALE_STATUS else FailedError
         raise family(f"{node.name}: {reason}", code="reset.failed")
-    answer = json.loads(completed.stdout)
-    return Undone(
+    answer = answer_of(node, completed, "reset.garbled", dict)
+    undone = Undone(
         answer["known"],
         tuple(Undo(**one) for one in answer["done"]),
         tuple((one["what"], one["why"]) for one in answer["kept"]),
         tuple((one["key"], one["reason"]) for one in answer["failed"]),
         answer["reboot"],
     )
+    return undone, Machine(answer["machine"], answer["boot"])
 
 
 def _forget_lock(head: Transport) -> None:

@@ -1,10 +1,13 @@
 """Remote code on its way: modules of `remote/` as text and one call behind them, on the stdin of `python3 -`."""
 
+import json
 import shlex
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
-from aiops.layers.core.command import Command
+from aiops.layers.core.command import Command, Completed
+from aiops.layers.core.errors import FailedError
 from aiops.layers.l0_nodes.node import Node
 
 _LOAD = """
@@ -42,10 +45,29 @@ def script_command(node: Node, module: str, call: str, *, timeout: float = 20.0)
     return command(node, script(module, call), timeout=timeout)
 
 
-def command(node: Node, source: str, *, timeout: float) -> Command:
-    """The command that runs a Python program on `node` as root; nothing of it shows in a process list."""
+def command(node: Node, source: str, *, timeout: float, root: bool = True) -> Command:
+    """The command that runs a Python program on `node`, as root; nothing of it shows in a process list."""
     python = shlex.split(node.connection.python or "") or ["python3"]
-    return Command((*python, "-I", "-S", "-"), stdin=source.encode(), timeout=timeout, root=True)
+    return Command((*python, "-I", "-S", "-"), stdin=source.encode(), timeout=timeout, root=root)
+
+
+def answer_of(node: Node, completed: Completed, code: str, *kinds: type) -> Any:
+    """What a program of ours that has ended well has printed: JSON of one of `kinds`. It may be secret.
+
+    Raises:
+        FailedError: It is something else (`code`): a profile of the shell prints too, or it was cut off.
+    """
+    try:
+        answer = json.loads(completed.stdout)
+    except ValueError:
+        answer = completed
+    if not isinstance(answer, kinds):
+        raise FailedError(
+            f"{node.name} gave an answer that cannot be understood",
+            code=code,
+            hints=[f"nothing there may print by itself, see: `aiops node exec --on {node.name} -- true`"],
+        )
+    return answer
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import Any
 
 from .observation import sysctl_file
 from .remote.notebook import pack
+from .remote.reset import OWN
 from .resource import File, Mount, Package, Reboot, Resource, Service, Sysctl, Tree, User
 from .script import program
 from .unit import unit_name
@@ -47,17 +48,20 @@ def memory_program(token: str, request: Mapping[str, Any]) -> str:
 
 
 def _path(one: File | Tree) -> dict[str, Any]:
-    """`put`: something comes; `whole`: all that is there goes, what is in a folder too; `fill`: all in it is ours."""
+    """What becomes of a path.
+
+    `put`: something comes; `whole`: all that is there goes, what is in a folder too; `fill`: all in it is ours; `ours`:
+    the place is ours, so that no copy is made of what is in it.
+    """
+    ours = any(f"{one.path}/".startswith(f"{place}/") for place in OWN)
     if isinstance(one, Tree):
-        return {"path": one.path, "put": True, "whole": True, "fill": True, "digest": "", "restarts": []}
-    digest = "" if one.content is None else hashlib.sha256(one.content).hexdigest()
-    restarts = sorted({unit_name(name) for name in one.restarts})
-    goes = one.absent
-    return {
-        "path": one.path,
-        "put": not goes,
-        "whole": goes,
-        "fill": False,
-        "digest": digest,
-        "restarts": restarts,
-    }
+        parts: dict[str, Any] = {"put": True, "whole": not ours, "fill": True, "digest": "", "restarts": []}
+    else:
+        parts = {
+            "put": not one.absent,
+            "whole": one.absent and not ours,
+            "fill": False,
+            "digest": "" if one.content is None else hashlib.sha256(one.content).hexdigest(),
+            "restarts": sorted({unit_name(name) for name in one.restarts}),
+        }
+    return {"path": one.path, "ours": ours, **parts}

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 _NAMED = 3
+_FOLDER = "folder of "
+"""How a node begins to tell of a folder that has something in it; then comes how much."""
+
 _PAST = {
     "stop": "stopped and disabled",
     "delete": "deleted",
@@ -39,8 +42,15 @@ class Undo:
 
     @property
     def words(self) -> str:
-        """For the screen: `delete /etc/slurm/slurm.conf`, `purge 43 packages`."""
+        """For the screen: `delete /etc/slurm/slurm.conf`, `purge 43 packages`, `delete /srv/x (1.2 GB in 9 files)`."""
+        if self.heavy:
+            return f"{self.action} {self.key.partition(':')[2]} ({self.found.removeprefix(_FOLDER)})"
         return f"{self.action} {self.found.partition(':')[0] if self.key == 'packages' else self.key.partition(':')[2]}"
+
+    @property
+    def heavy(self) -> bool:
+        """Whether a folder goes with all that is in it: that is always told by its name."""
+        return self.found.startswith(_FOLDER)
 
     @property
     def done(self) -> str:
@@ -67,18 +77,20 @@ class Undone:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All of it in one line, and what stays in one each; few things are named, many are counted."""
+        """All of it in one line, and what stays in one each; few things are named, many are counted, but folders."""
         if not self.known:
-            return ("nothing of aiops is there", *(f"keep {what}: {why}" for what, why in self.kept))
+            return ("no deploy has changed it", *(f"keep {what}: {why}" for what, why in self.kept))
         groups: dict[tuple[str, str], list[Undo]] = {}
         for one in self.done:
-            groups.setdefault((one.action, one.key.partition(":")[0]), []).append(one)
+            if not one.heavy:
+                groups.setdefault((one.action, one.key.partition(":")[0]), []).append(one)
         words = []
         for (action, kind), members in groups.items():
             if len(members) <= _NAMED or kind not in _NOUNS:
                 words += [one.words for one in members]
             else:
                 words.append(f"{action} {len(members)} {_NOUNS[kind]}")
+        words += [one.words for one in self.done if one.heavy]
         kept = [f"keep {what}: {why}" for what, why in self.kept]
         return (", ".join(words) or "nothing is left to undo", *kept)
 

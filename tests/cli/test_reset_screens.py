@@ -78,6 +78,18 @@ def test_nodes_that_left_are_told_with_a_command_that_can_be_pasted(
     assert "gpu09" in document
 
 
+def test_a_renamed_node_is_no_node_to_reset(shown: Shown, inventory: Path, tmp_path: Path) -> None:
+    port = int(inventory.read_text().partition("ansible_port: ")[2].partition(",")[0])
+    Members.of(tmp_path / "home" / "clusters" / "blue").keep(
+        [Node("gpu08", connection=Connection(address="127.0.0.1", port=port))]
+    )
+    screen = shown("cluster", "status", str(inventory))
+    assert "no longer in the inventory" not in screen
+    screen = shown("cluster", "reset", "--confirm", "blue", "--on", "gpu08", str(inventory))
+    assert screen.startswith("exit: 2\n")
+    assert "hint: `gpu08` is `a1` in the inventory now" in screen
+
+
 def test_a_node_that_is_gone_for_good_is_forgotten(shown: Shown, inventory: Path, tmp_path: Path) -> None:
     members = Members.of(tmp_path / "home" / "clusters" / "blue")
     members.keep([Node("a1"), Node("gpu08"), Node("gpu09")])
@@ -117,10 +129,11 @@ def test_a_reset_while_another_deploys_is_a_conflict(shown: Shown, inventory: Pa
 
 def test_a_typed_name_must_be_the_clusters(shown: Shown, inventory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from aiops.layers.l1_cluster import reset
+    from aiops.layers.l1_cluster.stranger import Machine
     from aiops.layers.l1_cluster.undone import Undo, Undone
 
-    def planned(*_: object) -> Undone:
-        return Undone(True, (Undo("file:/etc/x", "delete", "file", "absent"),))
+    def planned(*_: object) -> tuple[Undone, Machine]:
+        return Undone(True, (Undo("file:/etc/x", "delete", "file", "absent"),)), Machine("1", "a")
 
     monkeypatch.setattr(reset, "_ask", planned)
     declined = shown("cluster", "reset", str(inventory), terminal=True, typed="green\n")

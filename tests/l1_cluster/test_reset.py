@@ -29,6 +29,7 @@ from aiops.layers.l1_cluster.remote import notebook
 from aiops.layers.l1_cluster.reset import Doors, Ended, Request, look, reset, summary, waves
 from aiops.layers.l1_cluster.run import Result
 from aiops.layers.l1_cluster.status import standing
+from aiops.layers.l1_cluster.stranger import Machine, strangers
 from aiops.layers.l1_cluster.undone import Undo, Undone
 
 ROLES = {"head": {"head"}, "w1": {"workers"}, "w2": {"workers"}, "s1": {"storage"}, "both": {"workers", "storage"}}
@@ -36,7 +37,12 @@ DONE = [{"key": "file:/etc/x", "action": "delete", "found": "file", "expected": 
 
 
 def node(name: str) -> Node:
-    return Node(name, ("all_of_them",), frozenset(ROLES[name]), Connection(address=f"10.0.0.{len(name)}", port=2222))
+    return Node(
+        name,
+        ("all_of_them",),
+        frozenset(ROLES[name]),
+        Connection(address=f"10.0.0.{1 + list(ROLES).index(name)}", port=2222),
+    )
 
 
 class Working:
@@ -70,6 +76,8 @@ class World:
         self.answers: dict[str, dict[str, Any]] = {}
         self.dead: set[str] = set()
         self.dying: set[str] = set()
+        self.garbled: set[str] = set()
+        self.loses_at = ""
         self.confirmed = True
         self.loses_lock = False
         self.shown: list[tuple[str, ...]] = []
@@ -77,6 +85,7 @@ class World:
         self.events: list[Event] = []
         self.lost = threading.Event()
         self.forgot_lock = 0
+        self.gone: set[str] = set()
 
     def connect(self, one: Node) -> Transport:
         return FakeTransport(one, {"python3": lambda command: self.run(one.name, command)})
@@ -87,14 +96,21 @@ class World:
         if "'forget'" in source:
             self.forgot_lock += 1
             return 0, b"", b""
+        if "main('" not in source:
+            return 0, json.dumps({"machine": f"id-{name}", "boot": f"boot-{name}"}).encode(), b""
         request = notebook.unpack(source.rpartition("main('")[2].partition("')")[0])
         acts = not request["dry"]
-        assert ("fence: epoch" in source) == acts, "what changes a node asks the fence first"
+        assert ("def build_gate" in source) == acts, "what changes a node asks the fence first"
         if name in self.dead or (acts and name in self.dying):
             raise UnreachableError(f"{name} did not answer", code="ssh.timeout")
         self.asked.append((name, acts, request["whole"]))
-        answer = {"known": True, "done": DONE, "kept": [], "failed": [], "reboot": None, **self.answers.get(name, {})}
-        return 0, json.dumps(answer).encode(), b""
+        if acts and name == self.loses_at:
+            self.lost.set()
+        if acts and name in self.garbled:
+            return 0, b"Welcome to w1!\n{}", b""
+        machine = {"machine": f"id-{name}", "boot": f"boot-{name}"}
+        answer = {"known": True, "done": DONE, "kept": [], "failed": [], "reboot": None, **machine}
+        return 0, json.dumps({**answer, **self.answers.get(name, {})}).encode(), b""
 
     def renew(self) -> None:
         """The lock's."""
@@ -116,7 +132,9 @@ class World:
     def do(self, *names: str, dry: bool = False) -> Ended:
         chosen = tuple(one for one in self.nodes if not names or one.name in names)
         head = next((one for one in self.nodes if "head" in one.roles), None)
-        request = Request("test", chosen, head, whole=not names)
+        others = tuple(one for one in self.nodes if one not in chosen and one.name not in self.gone)
+        gone = frozenset(one.name for one in chosen if one.name in self.gone)
+        request = Request("test", chosen, head, whole=not names, others=others, gone=gone)
         events = EventStream("r-1", SystemClock())
         events.subscribe(self.events.append)
         with Fleet(self.connect, width=1) as fleet:
@@ -175,6 +193,59 @@ def test_a_node_that_dies_midway_is_named(world: World) -> None:
     assert world.remembered == ["w2"]
 
 
+def test_an_answer_that_cannot_be_understood_fails_its_node_alone(world: World) -> None:
+    world.garbled = {"w1"}
+    ended = world.do()
+    (failure,) = ended.ledger.failures
+    assert (failure.node, failure.reason) == ("w1", "w1 gave an answer that cannot be understood")
+    assert outcomes(ended) == {"w1": "failed", "w2": "changed", "head": "changed"}
+
+
+def test_a_lock_that_is_lost_within_a_wave_begins_no_further_node(world: World) -> None:
+    world.loses_at = "w1"
+    with pytest.raises(ConflictError, match="the lock was lost"):
+        world.do()
+    assert [name for name, acts, _ in world.asked if acts] == ["w1"]
+    assert world.remembered == ["head", "w2"]
+
+
+def test_a_wave_is_forgotten_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[list[str]] = []
+    monkeypatch.setattr(world.members, "forget", lambda names, _: forgotten.append(sorted(names)))
+    world.do()
+    assert forgotten == [["w1", "w2"], ["head"]]
+
+
+def test_a_node_that_left_and_is_another_one_now_is_not_touched(world: World) -> None:
+    world.gone = {"w1"}
+    world.answers["w1"] = {"machine": "id-w2", "boot": "boot-w2"}  # renamed: it is w2 of the inventory
+    ended = world.do("w1")
+    (failure,) = ended.ledger.failures
+    assert failure.reason == "the machine that answers there is `w2`, which is in the inventory"
+    assert not any(acts for _, acts, _ in world.asked)
+
+    world.members.keep(world.nodes, {"w1": "id-old"})
+    world.answers["w1"] = {}
+    (failure,) = world.do("w1").ledger.failures
+    assert failure.reason == "another machine answers there now than the one that was deployed to"
+    assert not any(acts for _, acts, _ in world.asked)
+
+
+def test_which_machines_are_strangers() -> None:
+    one, two, new = Machine("1", "a"), Machine("2", "b"), Machine("9", "z")
+    known = {"w1": "1", "w2": "2"}
+    assert strangers({"w1": one, "w2": two}, {}, (), known) == {}
+    assert strangers({"w1": new}, {}, (), known) == {}  # installed anew
+    assert list(strangers({"w1": new}, {}, {"w1"}, known)) == ["w1"]
+    assert strangers({"w1": one}, {}, {"w1"}, known) == {}
+    assert list(strangers({"w1": one}, {"new": one}, {"w1"}, known)) == ["w1"]
+    assert strangers({"w1": Machine("1", "a")}, {"new": Machine("1", "c")}, {"w1"}, known) == {}  # a clone
+    assert list(strangers({"w1": two}, {}, (), known)) == ["w1"]  # the inventory has a wrong address
+    assert strangers({"w1": two, "w2": one}, {}, (), known) == {}  # their names were swapped
+    assert list(strangers({"w1": one, "w2": one}, {}, (), {})) == ["w1", "w2"]
+    assert strangers({"new": one}, {}, {"w1"}, known) == {}  # w1 under its new name
+
+
 def test_what_could_not_be_undone_is_a_failure_with_its_reason(world: World) -> None:
     world.answers["w1"] = {"failed": [{"key": "mount:/shared", "reason": "it is still mounted"}] * 2}
     ended = world.do("w1")
@@ -206,7 +277,7 @@ def test_a_node_that_was_never_deployed_to_is_said_to_be_so_and_asks_nobody(worl
     assert world.shown == []
     assert ended.ledger.ok
     assert set(outcomes(ended).values()) == {"ok"}
-    assert summary(ended) == ("head,w[1-2]: nothing of aiops is there",)
+    assert summary(ended) == ("head,w[1-2]: no deploy has changed it",)
 
 
 def test_a_lost_lock_stops_before_the_next_wave(world: World) -> None:
@@ -226,6 +297,12 @@ def test_equal_nodes_are_told_in_one_line() -> None:
         "gpu[01-02]: keep /shared: there are files in it",
         "head: nothing is left to undo",
     )
+
+
+def test_folders_that_go_with_what_is_in_them_are_always_named() -> None:
+    small = tuple(Undo(f"file:/etc/{number}", "delete", "file", "absent") for number in range(9))
+    data = Undo("file:/var/lib/prometheus", "delete", "folder of 1.2 GB in 31 files", "absent")
+    assert Undone(True, (*small, data)).lines == ("delete 9 files, delete /var/lib/prometheus (1.2 GB in 31 files)",)
 
 
 def test_waves_leave_nobody_out() -> None:
@@ -284,6 +361,36 @@ def test_a_member_that_left_can_be_chosen_and_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         choose(inventory, members, "w2")
     assert "known where it was deployed from" in caught.value.hints[-1]
+
+
+def test_a_node_that_was_renamed_did_not_leave(tmp_path: Path) -> None:
+    members = Members.of(tmp_path)
+
+    def at(name: str, address: str, port: int | None = None) -> Node:
+        return Node(name, connection=Connection(address=address, port=port))
+
+    members.keep([at("gpu07", "10.0.0.7"), at("gpu08", "10.0.0.8"), at("gpu09", "10.0.0.9")], {"gpu08": "8"})
+    inventory = Inventory(Path("i.yml"), "test", (at("gpu-a07", "10.0.0.7", 22), at("gpu-a08", "10.1.0.8")), {})
+    assert [one.name for one in members.gone_from(inventory)] == ["gpu08", "gpu09"]
+    members.keep(inventory.nodes, {"gpu-a07": "7", "gpu-a08": "8"})
+    assert [one.name for one in members.gone_from(inventory)] == ["gpu09"]
+    assert members.renamed_in(inventory) == {"gpu07": "gpu-a07", "gpu08": "gpu-a08"}
+    assert [one.name for one in choose(inventory, members, None)] == ["gpu-a07", "gpu-a08", "gpu09"]
+    with pytest.raises(InputError) as caught:
+        choose(inventory, members, "gpu07")
+    assert "`gpu07` is `gpu-a07` in the inventory now" in caught.value.hints
+    members.forget(["gpu-a08"])
+    assert [one.name for one in members.all()] == ["gpu-a07", "gpu07", "gpu09"]
+
+
+def test_machine_ids_stay_with_members_and_clones_have_none(tmp_path: Path) -> None:
+    members = Members.of(tmp_path)
+    members.keep([node("w1"), node("w2"), node("s1")], {"w1": "1", "w2": "same", "s1": "same"})
+    assert members.machines() == {"w1": "1"}
+    members.keep([node("w1")])
+    assert members.machines() == {"w1": "1"}
+    members.keep([node("w1")], {"w1": "2"})
+    assert members.machines() == {"w1": "2"}
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"v": 9, "nodes": {}}', '{"v": 1, "nodes": {"a": {}}}', "\0"])

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,27 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.fake_transport import FakeTransport
 
+from aiops.layers.l0_nodes.fleet import Fleet
+from aiops.layers.l0_nodes.node import Connection, Node
+from aiops.layers.l1_cluster.gate import FleetGate
 from aiops.layers.l1_cluster.remote import (
     accounts,
     evidence,
     files,
+    machine,
     memory,
     notebook,
     paths,
     purge,
+    repack,
     reset,
     sight,
     units,
 )
+from aiops.layers.l1_cluster.resource import File, Tree
+from aiops.layers.l1_cluster.undo import request_of
 
 # What a user may call a file; the tree is small, so that the same paths come again and again.
 NAMES = st.sampled_from(["a", "b c", "-rf", "'quoted\"", "ünï", "new\tline", "$(x)", "%s"])
@@ -143,6 +152,7 @@ def asked(given: list[dict[str, Any]]) -> dict[str, Any]:
         digest = "" if one["absent"] or one["folder"] else hashlib.sha256(content).hexdigest()
         goes = one["absent"]
         entry = {"path": one["path"], "put": not goes, "whole": goes, "fill": False, "digest": digest, "restarts": []}
+        entry["ours"] = False
         found.append(entry)
     nothing: dict[str, Any] = {"install": [], "remove": [], "hold": [], "units": [], "mounts": [], "users": []}
     return {**nothing, "token": "x", "sysctls": {}, "reboot": None, "files": found}
@@ -188,13 +198,18 @@ def deploy(root: Path, folder: Path, wanted: list[tuple[str, tuple[str, Any, Any
             return
 
 
+def asked_to_reset(*, dry: bool) -> dict[str, Any]:
+    """What the reset of a node is given."""
+    return {"dry": dry, "epoch": 5, "machine": "", "whole": "", "boot": "", "prefix": "/"}
+
+
 def undo(folder: Path, fuse: int = 0) -> dict[str, Any] | None:
     """Reset; None where it was cut off."""
     with pytest.MonkeyPatch.context() as patch:
         if fuse:
             Fuse(patch, fuse)
         try:
-            return reset.reset({"dry": False, "whole": "", "boot": "", "prefix": "/"}, str(folder))
+            return reset.reset(asked_to_reset(dry=False), str(folder))
         except KilledError:
             return None
 
@@ -240,7 +255,8 @@ def test_whatever_was_deployed_and_cut_off_a_reset_ends_at_the_original_tree(
     assert answer is not None
     assert answer["failed"] == []
     assert tree(root) == before
-    assert undo(folder) == {"known": False, "done": [], "kept": [], "failed": [], "reboot": None}
+    nothing = {"known": False, "done": [], "kept": [], "failed": [], "reboot": None}
+    assert undo(folder) == {**nothing, **machine.identity()}
 
 
 def test_the_first_sight_wins(fresh: Callable[[], tuple[Path, Path]]) -> None:
@@ -283,7 +299,7 @@ def test_a_dry_run_changes_nothing_and_tells_the_same(fresh: Callable[[], tuple[
     (root / "a").write_text("original")
     deploy(root, folder, [("a", ("file", b"x", 0o644)), ("b", ("file", b"x", 0o644))], 0)
     before = tree(root.parent)
-    told = reset.reset({"dry": True, "whole": "", "boot": "", "prefix": "/"}, str(folder))
+    told = reset.reset(asked_to_reset(dry=True), str(folder))
     assert tree(root.parent) == before
     assert [(one["key"], one["action"]) for one in told["done"]] == [
         (f"file:{root}/a", "restore"),
@@ -292,6 +308,130 @@ def test_a_dry_run_changes_nothing_and_tells_the_same(fresh: Callable[[], tuple[
     done = undo(folder)
     assert done is not None
     assert done["done"] == told["done"]
+
+
+def test_nothing_of_what_is_in_our_own_places_is_copied(fresh: Callable[[], tuple[Path, Path]]) -> None:
+    root, folder = fresh()
+    (root / "incoming").mkdir()
+    (root / "incoming" / "parcel.tar").write_bytes(b"x" * 100_000)
+    request = asked(entries(root, [("incoming", ("absent", None, None))]))
+    request["files"] = [{**one, "ours": True, "whole": False} for one in request["files"]]
+    memory.remember(request, str(folder))
+    assert notebook.read(str(folder))["seen"][f"file:{root}/incoming"]["was"] == "ours"
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 10_000
+
+
+def test_which_places_are_ours() -> None:
+    wanted = [
+        File("/srv/aiops/incoming", None, absent=True),
+        Tree("/srv/aiops/bundle", {}, 0),
+        File("/etc/aiops/apt/sources.list", b""),
+        File("/srv/aiops/incomings", None, absent=True),
+    ]
+    found = {one["path"]: (one["ours"], one["whole"]) for one in request_of(wanted, ())["files"]}
+    assert found == {
+        "/srv/aiops/incoming": (True, False),
+        "/srv/aiops/bundle": (True, False),
+        "/etc/aiops/apt/sources.list": (True, False),
+        "/srv/aiops/incomings": (False, True),
+    }
+
+
+def test_a_step_that_makes_copies_is_given_the_time_that_these_may_take() -> None:
+    nodes = [Node(name, connection=Connection(address=name)) for name in ("w1", "w2")]
+    transports = {node.name: FakeTransport(node, {"python3": lambda _: (0, b"", b"")}) for node in nodes}
+    with Fleet(lambda node: transports[node.name]) as fleet:
+        assert FleetGate(fleet).open(nodes, 1, {"w1": "pass"}) == {}
+    seconds = {name: transport.ran[0].timeout for name, transport in transports.items()}
+    assert seconds["w1"] > repack.BUILD_SECONDS + notebook.WAIT_SECONDS > seconds["w2"]
+
+
+def test_a_memory_that_was_lost_is_a_failure_and_what_is_left_of_it_stays(
+    fresh: Callable[[], tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, folder = fresh()
+    (root / "a").write_text("original")
+    deploy(root, folder, [("a", ("file", b"x", 0o644))], 0)
+    (folder / "memory.json").unlink()
+    before = tree(root.parent)
+    for dry in (True, False):
+        answer = reset.reset(asked_to_reset(dry=dry), str(folder))
+        (failed,) = answer["failed"]
+        assert not answer["known"]
+        assert failed["reason"].startswith(f"{folder}/files is there, but what was there before is not remembered")
+    assert tree(root.parent) == before
+    shutil.rmtree(folder)
+    monkeypatch.setattr(reset, "OWN", (str(root / "a"), str(root / "b")))
+    assert "a is there" in reset.reset(asked_to_reset(dry=False), str(folder))["failed"][0]["reason"]
+
+
+def test_a_first_memory_that_was_cut_off_is_none(fresh: Callable[[], tuple[Path, Path]]) -> None:
+    root, folder = fresh()
+    (root / "a").write_text("original")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "see", lambda *_: (_ for _ in ()).throw(KilledError))
+        with pytest.raises(KilledError):
+            memory.remember(asked(entries(root, [("a", ("file", b"x", 0o644))])), str(folder))
+    assert any(folder.iterdir())
+    answer = undo(folder)
+    assert answer is not None
+    assert (answer["known"], answer["failed"]) == (False, [])
+    assert not folder.exists()
+
+
+def test_a_reset_waits_for_the_one_before_it_and_looking_waits_for_nobody(
+    fresh: Callable[[], tuple[Path, Path]],
+) -> None:
+    root, folder = fresh()
+    deploy(root, folder, [("a", ("file", b"x", 0o644))], 0)
+    descriptor = notebook.guard(str(folder))  # an orphan is at work
+    try:
+        assert reset.reset(asked_to_reset(dry=True), str(folder))["known"]
+        answers: list[dict[str, Any] | None] = []
+        waiting = threading.Thread(target=lambda: answers.append(undo(folder)))
+        waiting.start()
+        waiting.join(0.1)
+        assert not answers
+        assert (root / "a").exists()
+        shutil.rmtree(folder)  # it ends: all is done, and its memory is gone
+    finally:
+        os.close(descriptor)
+    waiting.join(10)
+    (answer,) = answers
+    assert answer is not None
+    assert (answer["known"], answer["done"], answer["failed"]) == (True, [], [])
+
+
+def test_a_reset_ends_before_its_next_step_once_another_owner_has_come(
+    fresh: Callable[[], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    root, folder = fresh()
+    deploy(root, folder, [("a", ("file", b"x", 0o644))], 0)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "epoch").write_text("6\n")
+    with pytest.raises(reset.StaleError, match="fence: epoch 5 is stale, this node has seen 6"):
+        undo(folder)
+    assert (root / "a").exists()
+    (tmp_path / "state" / "epoch").write_text("5\n")
+    answer = undo(folder)
+    assert answer is not None
+    assert not (root / "a").exists()
+
+
+def test_a_reset_refuses_another_machine_than_was_looked_at(fresh: Callable[[], tuple[Path, Path]]) -> None:
+    root, folder = fresh()
+    deploy(root, folder, [("a", ("file", b"x", 0o644))], 0)
+    with pytest.raises(sight.TroubleError, match="another machine"):
+        reset.reset({**asked_to_reset(dry=False), "machine": "0" * 32}, str(folder))
+    assert (root / "a").exists()
+
+
+def test_what_is_in_a_folder_is_weighed(tmp_path: Path) -> None:
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    assert paths.weight(str(tmp_path / "data"), "ours") == "ours"
+    (tmp_path / "data" / "deep" / "a").write_bytes(b"x" * 1_234_000)
+    assert paths.weight(str(tmp_path / "data"), "ours") == "folder of 1.2 MB in 1 file"
+    assert paths.weight(str(tmp_path / "data" / "deep" / "a"), "file") == "file"
 
 
 def test_packages_that_others_need_stay() -> None:

@@ -56,6 +56,7 @@ def remember(request: Dict[str, Any], folder: str) -> None:
     memory = read(folder)
     before = json.dumps(memory, sort_keys=True)
     if "accounts" not in memory:
+        keep(folder, memory)  # so that copies without a memory are one that was lost, not one that was just begun
         first_sight(memory, folder)
     window = memory["window"]
     touches_packages = request["install"] or request["remove"] or request["hold"]
@@ -111,7 +112,7 @@ def see(seen: Memory, request: Dict[str, Any], packages: Dict[str, Dict[str, str
         leaving = name in request["remove"]
         once("package:" + name, lambda: package_state(name, packages, leaving, folder))  # noqa: B023 - called at once
     for one in request["files"]:
-        entry = once("file:" + one["path"], lambda: file_state(one["path"], folder, one["whole"], seen))  # noqa: B023
+        entry = once("file:" + one["path"], lambda: file_state(one, folder, seen))  # noqa: B023
         seen["file:" + one["path"]] = follow(entry, one, folder)
     for path in request["mounts"]:
         once("mount:" + path, lambda: {"was": path in mounted(), "made": missing(path)})  # noqa: B023
@@ -123,14 +124,17 @@ def see(seen: Memory, request: Dict[str, Any], packages: Dict[str, Dict[str, str
         once("user:" + one["name"], lambda: user_state(one))  # noqa: B023
 
 
-def file_state(path: str, folder: str, whole: bool, seen: Memory) -> Dict[str, Any]:
+def file_state(change: Dict[str, Any], folder: str, seen: Memory) -> Dict[str, Any]:
     """What is at a path, and which folders on the way to it are not there.
 
     `late`: it lies in a folder that was deleted for us, so that what was at the path is in the copy of that.
     """
+    path = change["path"]
     late = any(seen.get("file:" + place, {}).get("whole") for place in above(path))
     nothing = {"made": missing(os.path.dirname(path)), "late": late, "put": False, "fill": False, "wrote": []}
-    return dict(look(path, folder, whole), **nothing)
+    if change["ours"]:  # it goes in a reset whatever was in it, and may be as large as a bundle
+        return dict({"was": "ours" if os.path.lexists(path) else "absent"}, **nothing)
+    return dict(look(path, folder, change["whole"]), **nothing)
 
 
 def follow(entry: Dict[str, Any], change: Dict[str, Any], folder: str) -> Dict[str, Any]:

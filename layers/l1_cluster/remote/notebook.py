@@ -22,7 +22,8 @@ from .sight import TroubleError
 
 FOLDER = "/var/lib/aiops/undo"
 VERSION = 1
-WAIT_SECONDS = 30
+WAIT_SECONDS = 300
+"""How long a step waits for the one before it, which goes on here when its controller was killed."""
 
 Memory = Dict[str, Any]
 
@@ -82,17 +83,23 @@ def keep(folder: str, memory: Memory) -> None:
     write(folder, "memory.json", json.dumps(memory, sort_keys=True).encode("ascii"))
 
 
-def guard(folder: str) -> int:
-    """Make the folder, and have it to oneself until the returned descriptor is closed.
-
-    Raises:
-        TroubleError: Another step held it for all of WAIT_SECONDS.
-    """
+def guard(folder: str, seconds: float = WAIT_SECONDS) -> int:
+    """Make the folder, and have it to oneself until the returned descriptor is closed; see `hold`."""
     for path in (folder, os.path.join(folder, "files")):
         os.makedirs(path, mode=0o700, exist_ok=True)
     os.chmod(folder, 0o700)
+    return hold(folder, seconds)
+
+
+def hold(folder: str, seconds: float) -> int:
+    """Have the folder to oneself until the returned descriptor is closed; who had it may have removed it meanwhile.
+
+    Raises:
+        TroubleError: Another step held it for all of `seconds`.
+        FileNotFoundError: There is none.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,6 +19,9 @@ TEMPORARY = ".aiops-"
 """How the names of files begin that are to take another's place, see `files`; a kill leaves them behind."""
 
 RESTARTS = "/run/aiops/restart"
+FOLDER = "folder"
+KILO = 1000
+UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 WAS, NOW = "as it was", "as aiops made it"
 
 Step = NamedTuple("Step", [("key", str), ("action", str), ("found", str), ("expected", str), ("do", Callable[[], Any])])
@@ -30,14 +33,14 @@ def files(work: Any, own: Tuple[str, ...]) -> Iterator[Any]:
     for path, state in reversed(list(_states(work, own))):
         if state["late"] and kind(path) != "absent":  # it stands where a folder was that was deleted for us
             remove = lambda path=path, state=state: take_late_away(work, path, state)  # noqa: E731
-            yield Step("file:" + path, "delete", kind(path), "absent", remove)
+            yield Step("file:" + path, "delete", weight(path, kind(path)), "absent", remove)
     for path, state in _states(work, own):
         now = kind(path)
         if state["late"]:
             continue
         if state["was"] == "absent" and state["put"] and now != "absent" and (now != "folder" or state["fill"]):
             remove = lambda path=path, state=state: take_away(work, path, state)  # noqa: E731
-            yield Step("file:" + path, "delete", now, "absent", remove)
+            yield Step("file:" + path, "delete", weight(path, now), "absent", remove)
         elif state["was"] in ("file", "link") and not same(path, state, work.folder):
             restore = lambda path=path, state=state: put_back(work, path, state)  # noqa: E731
             yield Step("file:" + path, "restore", NOW, WAS, restore)
@@ -106,6 +109,25 @@ def kind(path: str) -> str:
     if stat.S_ISDIR(mode):
         return "folder"
     return "file" if stat.S_ISREG(mode) else "link" if stat.S_ISLNK(mode) else "other"
+
+
+def weight(path: str, words: str) -> str:
+    """Of a folder that has something in it, how much that is, and `words` of anything else."""
+    count = size = 0
+    for folder, folders, names in os.walk(path) if kind(path) == "folder" else ():
+        found = names + [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        count += len(found)
+        for name in found:
+            try:
+                size += os.lstat(os.path.join(folder, name)).st_size
+            except FileNotFoundError:  # it went meanwhile
+                pass
+    if not count:
+        return words
+    number, unit = float(size), 0
+    while number >= KILO and unit < len(UNITS) - 1:
+        number, unit = number / KILO, unit + 1
+    return "%s of %.*f %s in %d file%s" % (FOLDER, bool(unit), number, UNITS[unit], count, "s" * (count != 1))
 
 
 def same(path: str, state: Dict[str, Any], folder: str) -> bool:

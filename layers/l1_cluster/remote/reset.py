@@ -11,7 +11,7 @@ import re
 import sys
 from typing import Any, Container, Dict, Iterable, Iterator, List
 
-from . import accounts, evidence, memory, notebook, paths, purge, units
+from . import accounts, evidence, machine, memory, notebook, paths, purge, units
 from .paths import Step
 from .sight import TroubleError, installed, is_there, mounted, run, setting
 
@@ -35,6 +35,18 @@ PROGRAM = "/opt/aiops"
 ANSIBLE = ("/root/.ansible/tmp", "/root/.ansible")
 STATE = "/var/lib/aiops"
 FENCE = re.compile(r"(epoch|gate)([.-].*)?")
+DONE = ".done"
+"""What the memory is called while it is deleted."""
+
+STALE_STATUS = 75
+"""What the fence ends with."""
+
+HOLD_SECONDS = 1500
+"""How long a reset waits for one before it, whose controller was killed and which goes on here."""
+
+
+class StaleError(Exception):
+    """Another owner of the cluster's lock has come to this node: nothing more is changed."""
 
 
 class Reset:
@@ -64,6 +76,7 @@ class Reset:
         for step in steps:
             try:
                 if not self.dry:
+                    pass_fence(self.request["epoch"])
                     step.do()
             except (OSError, TroubleError, KeyError) as error:
                 self.failed.append({"key": step.key, "reason": reason_of(error)})
@@ -160,7 +173,8 @@ class Reset:
             if number:
                 self.keep(path, "there are files of user %s in it" % number)
             elif not any((path + "/").startswith(own + "/") for own in (*OWN, PROGRAM, STATE)):
-                yield Step("file:" + path, "delete", "left over", "absent", lambda path=path: paths.delete(path))
+                words = paths.weight(path, "left over")
+                yield Step("file:" + path, "delete", words, "absent", lambda path=path: paths.delete(path))
         for path, rights in evidence.lost(self.memory, self.folder):
             make = lambda path=path, rights=rights: paths.make(path, rights)  # noqa: E731
             yield Step("file:" + path, "create", "absent", "folder", make)
@@ -175,7 +189,8 @@ class Reset:
             elif path in before:
                 self.keep(path, "it was there before the first deploy that is remembered")
             else:
-                yield Step("file:" + path, "delete", "ours", "absent", lambda path=path: paths.delete(path))
+                words = paths.weight(path, "ours")
+                yield Step("file:" + path, "delete", words, "absent", lambda path=path: paths.delete(path))
         for folder in [path for path in SHARED if os.path.isdir(path)]:
             left = sorted(name for name in os.listdir(folder) if os.path.join(folder, name) not in OWN)
             if left:
@@ -186,7 +201,8 @@ class Reset:
             prune_new(ANSIBLE, before)
         secrets = os.path.join(STATE, "clusters", self.request["whole"], "secrets")
         if self.request["whole"] and os.path.isdir(secrets):
-            yield Step("file:" + secrets, "delete", "ours", "absent", lambda: paths.delete(secrets))
+            words = paths.weight(secrets, "ours")
+            yield Step("file:" + secrets, "delete", words, "absent", lambda: paths.delete(secrets))
 
     def _runs_here(self) -> bool:
         """Whether the controller's own program is the one on this node."""
@@ -196,8 +212,9 @@ class Reset:
 
     def _forget(self) -> None:
         """Remove the memory, and what else is a node's in our state folder."""
-        paths.delete(os.path.join(self.folder, "memory.json"))
-        paths.delete(self.folder)
+        paths.delete(self.folder + DONE)
+        os.rename(self.folder, self.folder + DONE)  # all of it at once: a part of it would be a memory that was lost
+        paths.delete(self.folder + DONE)
         forget_fence()
         if self.request["whole"]:
             paths.prune(os.path.join(STATE, "clusters", self.request["whole"]))
@@ -230,31 +247,100 @@ def reason_of(error: Exception) -> str:
     return str(error.args[0]) if error.args else type(error).__name__
 
 
-def reset(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
-    """Undo what the memory in `folder` tells; what was done, what stays and what could not be done."""
-    if not os.path.exists(os.path.join(folder, "memory.json")):
-        if not request["dry"]:
-            paths.delete(folder)
-            forget_fence()
-            paths.prune(STATE)
-        left = [path for path in (*OWN, PROGRAM) if os.path.lexists(path)]
-        kept = [{"what": path, "why": "nothing is remembered of how the node was before"} for path in left]
-        return {"known": False, "done": [], "kept": kept, "failed": [], "reboot": None}
-    descriptor = notebook.guard(folder)
+def pass_fence(epoch: int) -> None:
+    """Go on only while no owner of the cluster's lock after ours has come to this node.
+
+    Raises:
+        StaleError: One has.
+    """
     try:
-        work = Reset(request, folder)
-        work.run()
+        with open(os.path.join(STATE, "epoch")) as stream:
+            seen = int(stream.read())
+    except FileNotFoundError:
+        return
+    if seen > epoch:
+        raise StaleError("fence: epoch %d is stale, this node has seen %d" % (epoch, seen))
+
+
+def reset(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
+    """Undo what the memory in `folder` tells; what was done, what stays and what could not be done.
+
+    Raises:
+        StaleError: Another owner of the cluster's lock came meanwhile.
+        TroubleError: Another step held the memory for too long, it is none of ours, or this is another machine.
+        OSError: Something cannot be read.
+    """
+    here = machine.identity()
+    if request["machine"] not in ("", here["machine"]):
+        raise TroubleError("this is another machine than the one that was looked at")
+    if not remembers(folder):
+        return dict(forgotten(request, folder), **here)
+    descriptor = None if request["dry"] else hold(folder)
+    try:
+        if remembers(folder):
+            work = Reset(request, folder)
+            work.run()
+        elif request["dry"]:
+            return dict(forgotten(request, folder), **here)
+        else:  # the one before us has done it all
+            return dict(here, known=True, done=[], kept=[], failed=[], reboot=None)
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
     told = {"done": work.done, "kept": work.kept, "failed": work.failed}
-    return dict(told, known=True, reboot=work.memory["reboot"])
+    return dict(told, known=True, reboot=work.memory["reboot"], **here)
+
+
+def remembers(folder: str) -> bool:
+    """Whether there is a memory; one that was only begun is none, for nothing was changed then."""
+    return "accounts" in notebook.read(folder)
+
+
+def hold(folder: str) -> Any:
+    """Have the memory to oneself; None where it has gone meanwhile."""
+    try:
+        return notebook.hold(folder, HOLD_SECONDS)
+    except FileNotFoundError:
+        return None
+
+
+def forgotten(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
+    """The answer of a node that has no memory: nothing was deployed to it, or it is not known what there was before.
+
+    The fence alone proves nothing: it goes to all nodes when the lock is taken over.
+    """
+    told = {"known": False, "done": [], "kept": [], "failed": [], "reboot": None}  # type: Dict[str, Any]
+    originals = os.path.join(folder, "files")
+    lost = not os.path.exists(os.path.join(folder, "memory.json"))
+    ours = [path for path in OWN if os.path.lexists(path)]
+    ours += [originals] if lost and os.path.isdir(originals) and os.listdir(originals) else []
+    if ours:
+        reason = "%s there, but what was there before is not remembered: nothing is undone" % are(ours)
+        told["failed"].append({"key": "file:" + os.path.join(folder, "memory.json"), "reason": reason})
+        return told
+    if not request["dry"]:
+        paths.delete(folder)
+        paths.delete(folder + DONE)
+        forget_fence()
+        paths.prune(STATE)
+    if os.path.lexists(PROGRAM):
+        told["kept"].append({"what": PROGRAM, "why": "nothing is remembered of how the node was before"})
+    return told
+
+
+def are(names: List[str]) -> str:
+    """`A is`, `A and 3 more are`."""
+    return "%s is" % names[0] if len(names) == 1 else "%s and %d more are" % (names[0], len(names) - 1)
 
 
 def main(packed: str, folder: str = notebook.FOLDER) -> None:
-    """Undo and print what became of it, as JSON; end with 1 where nothing could be begun."""
+    """Undo and print what became of it, as JSON; end with 1 where nothing could begin, as the fence does when shut."""
     os.umask(0o022)
     try:
         answer = reset(notebook.unpack(packed), folder)
+    except StaleError as error:
+        sys.stderr.write("%s\n" % error)
+        sys.exit(STALE_STATUS)
     except (OSError, TroubleError) as error:
         sys.exit("reset: %s" % reason_of(error))
     print(json.dumps(answer))
