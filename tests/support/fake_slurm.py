@@ -3,7 +3,7 @@
 import ast
 from dataclasses import dataclass, field
 
-from tests.support.fake_transport import FakeTransport
+from tests.support.fake_transport import FakeTransport, Program
 
 from aiops.layers.core.command import Command
 from aiops.layers.l0_nodes.node import Node
@@ -45,7 +45,7 @@ class FakeSlurm:
         self.silent = False
         self.updates: list[tuple[str, ...]] = []
         self.epoch = 0
-        programs = {"scontrol": self._scontrol, "squeue": self._squeue, "python3": self._fenced}
+        programs: dict[str, Program] = {"scontrol": self._scontrol, "squeue": self._squeue, "python3": self._fenced}
         self.head = FakeTransport(Node("head"), programs)
 
     def _state(self, node: FakeNode) -> str:
