@@ -10,7 +10,7 @@ from aiops.cli.screen import error_document
 from aiops.cli.signals import TerminatedError
 from aiops.layers.core.errors import FailedError, UnreachableError
 
-from .membership import tell_unmanaged, unmanaged
+from .membership import everyone, tell_unmanaged, unmanaged
 from .progress import Progress
 from .report import covered, exit_code, failure_of, first_reason, plan_lines
 from .retry import failed_among
@@ -197,7 +197,7 @@ class Deployment:
         from aiops.layers.l1_cluster.owner import Owner
 
         try:
-            owner, nodes = Owner.here(self._events.run), self._inventory.nodes
+            owner, nodes = Owner.here(self._events.run), everyone(self._aiops, self._inventory)
             return succeed(lock, owner, self._command, nodes, gate=gate, screen=self._screen)
         except UnreachableError as error:
             raise FailedError(

@@ -11,6 +11,7 @@ from aiops.layers.l0_nodes.nodeset import fold
 if TYPE_CHECKING:
     from aiops.cli.app import App
     from aiops.layers.l0_nodes.inventory import Inventory
+    from aiops.layers.l0_nodes.node import Node
 
 
 def unmanaged(aiops: "App", inventory: "Inventory") -> tuple[str, ...]:
@@ -23,6 +24,17 @@ def unmanaged(aiops: "App", inventory: "Inventory") -> tuple[str, ...]:
 
     members = Members.of(aiops.home / "clusters" / inventory.cluster)
     return tuple(node.name for node in members.gone_from(inventory))
+
+
+def everyone(aiops: "App", inventory: "Inventory") -> "tuple[Node, ...]":
+    """The nodes of the inventory and the members that left it: another controller may have them in its inventory still.
+
+    Raises:
+        FailedError: What is remembered of members cannot be read.
+    """
+    from aiops.layers.l1_cluster.member import Members
+
+    return (*inventory.nodes, *Members.of(aiops.home / "clusters" / inventory.cluster).gone_from(inventory))
 
 
 def tell_unmanaged(screen: Screen, inventory: Path, names: tuple[str, ...], *, answer: bool = False) -> None:

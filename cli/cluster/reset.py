@@ -26,7 +26,7 @@ from aiops.layers.core.errors import FailedError, InputError, Problem, Unreachab
 from aiops.layers.l0_nodes.nodeset import fold
 
 from .deploy import ForksOption
-from .membership import forget_members
+from .membership import everyone, forget_members
 from .progress import Progress
 from .succession import succeed
 
@@ -114,8 +114,7 @@ class _Reset:
         self._members: Members = Members.of(self._folder)
         nodes = choose(inventory, self._members, wish.on)
         here = this_machine()
-        self._left = self._members.gone_from(inventory)
-        gone = {node.name for node in self._left}
+        listed = {node.name for node in inventory.nodes}
         self._request: Request = Request(
             inventory.cluster,
             nodes,
@@ -123,7 +122,7 @@ class _Reset:
             whole=wish.on is None,
             boot=here[1] if here else "",
             others=tuple(node for node in inventory.nodes if node not in nodes),
-            gone=frozenset(node.name for node in nodes if node.name in gone),
+            gone=frozenset(node.name for node in nodes if node.name not in listed),
         )
         words = ["aiops", "cluster", "reset", str(inventory.path), *(["--on", wish.on] if wish.on else [])]
         self._command = shlex.join(words)
@@ -152,7 +151,7 @@ class _Reset:
             journal = None if wish.dry_run else stack.enter_context(self._journal())
             stack.callback(self._progress.close)
             width = wish.forks or self._inventory.settings.forks
-            known = nodes if wish.dry_run else (*self._inventory.nodes, *self._left)
+            known = nodes if wish.dry_run else everyone(self._aiops, self._inventory)
             fleet = stack.enter_context(self._aiops.fleet(self._inventory, known, width=width))
             doors = self._doors(fleet)
             ended = (look if wish.dry_run else reset)(self._request, doors, self._events)
@@ -200,7 +199,7 @@ class _Reset:
         head = self._inventory.head
         lock = ClusterLock.of(fleet.transport(head) if head else None, self._folder / "lock", self._aiops.clock)
         try:
-            owner, nodes = Owner.here(self._events.run), (*self._inventory.nodes, *self._left)
+            owner, nodes = Owner.here(self._events.run), everyone(self._aiops, self._inventory)
             return succeed(lock, owner, self._command, nodes, gate=FleetGate(fleet), screen=self._screen)
         except UnreachableError as error:
             raise FailedError(

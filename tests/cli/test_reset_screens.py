@@ -4,6 +4,7 @@ import io
 import socket
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,30 @@ def test_nodes_that_left_are_told_with_a_command_that_can_be_pasted(
     document = shown("cluster", "status", "--json", str(inventory))
     assert '"unmanaged"' in document
     assert "gpu09" in document
+
+
+@pytest.mark.parametrize("words", [("reset", "--confirm", "blue"), ("deploy", "--only", "accelerator", "--yes")])
+def test_who_takes_the_lock_over_tells_those_too_that_left(
+    shown: Shown, inventory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    from aiops.layers.core.errors import ConflictError
+
+    told: list[str] = []
+
+    def succeed(*arguments: object, **_: object) -> None:
+        nodes = next(one for one in arguments if isinstance(one, tuple))
+        told.extend(node.name for node in nodes)
+        raise ConflictError("far enough", code="test")
+
+    for module in ("deployment", "reset"):
+        monkeypatch.setattr(import_module(f"aiops.cli.cluster.{module}"), "succeed", succeed)
+    inventory.write_text(
+        inventory.read_text().replace("aiops_cluster: blue", "aiops_cluster: blue, aiops_repository: system")
+    )
+    Members.of(tmp_path / "home" / "clusters" / "blue").keep([Node("a1"), Node("gpu08")])
+    screen = shown("cluster", *words, str(inventory))
+    assert "far enough" in screen
+    assert told == ["a1", "gpu08"]
 
 
 def test_a_renamed_node_is_no_node_to_reset(shown: Shown, inventory: Path, tmp_path: Path) -> None:

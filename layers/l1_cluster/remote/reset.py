@@ -116,6 +116,7 @@ class Reset:
         if not self.dry:
             accounts.put_backups_back(self)
             if not self.failed:
+                pass_fence(self.request["epoch"])
                 self._forget()
 
     def _stop(self, mounts: List[str]) -> None:
@@ -259,7 +260,7 @@ def pass_fence(epoch: int) -> None:
     except FileNotFoundError:
         return
     if seen > epoch:
-        raise StaleError("fence: epoch %d is stale, this node has seen %d" % (epoch, seen))
+        raise StaleError("fence: epoch %d is stale, this node has seen %d meanwhile" % (epoch, seen))
 
 
 def reset(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
