@@ -26,7 +26,7 @@ NAME = "bench-reboots"
 OLD, NEW = "580.82.07", "580.95.05"
 LIMIT = 120.0
 PATIENT, IMPATIENT = 10.0, 0.1
-FIRST_MOMENT, LAST_MOMENT = 2.0, 45.0
+FIRST_MOMENT, LAST_MOMENT = 2.0, 22.0
 
 
 def require(condition: bool, what: str) -> None:
