@@ -363,6 +363,10 @@ def test_a_memory_that_was_lost_is_a_failure_and_what_is_left_of_it_stays(
     shutil.rmtree(folder)
     monkeypatch.setattr(reset, "OWN", (str(root / "a"), str(root / "b")))
     assert "a is there" in reset.reset(asked_to_reset(dry=False), str(folder))["failed"][0]["reason"]
+    monkeypatch.setattr(reset, "NO_PROOF", (str(root / "a"),))
+    answer = reset.reset(asked_to_reset(dry=False), str(folder))
+    assert answer["failed"] == []
+    assert [one["what"] for one in answer["kept"]] == [f"{root}/a"]
 
 
 def test_a_first_memory_that_was_cut_off_is_none(fresh: Callable[[], tuple[Path, Path]]) -> None:

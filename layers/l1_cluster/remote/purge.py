@@ -5,8 +5,9 @@ Standard library only, Python 3.6, imports nothing of ours; it travels with the 
 
 import os
 import re
-from typing import Any, Dict, Iterable, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Set, Tuple
 
+from .paths import Step, delete
 from .sight import DPKG, TroubleError, automatic, is_there, run
 
 ARCHIVES = "/var/cache/apt/archives"
@@ -129,3 +130,37 @@ def put_back(name: str, state: Dict[str, Any], folder: str) -> None:
     run(["dpkg", *_SAFE, "--install", os.path.join(folder, state["copy"])], PURGE_SECONDS)
     if state.get("automatic"):
         run(["apt-mark", "auto", name])
+
+
+def tell_staying(work: Any, staying: Dict[str, str], leaving: List[str], packages: Packages) -> None:
+    """Note the packages that stay, or stay newer than they were."""
+    for name, why in sorted(staying.items()):
+        work.keep("package %s" % name, why)
+    for name, version in sorted(work.memory["upgraded"].items()):
+        if name not in leaving and is_there(packages.get(name, {"Status": "not-installed"})):
+            work.keep("package %s %s" % (name, packages[name]["Version"]), "it was %s before" % version)
+
+
+def steps(work: Any, leaving: List[str], packages: Packages, look: Callable[[], Packages]) -> Iterator[Any]:
+    """Steps that remove packages, and bring back those that were there before; `look` tells what is there then."""
+    states = {key[len("package:") :]: state for key, state in work.memory["seen"].items() if key.startswith("package:")}
+    there = [name for name in leaving if purgeable(packages[name])]
+    if there:
+        count = "%d package%s: %s" % (len(there), "s" * (len(there) > 1), " ".join(there))
+        yield Step("packages", "purge", count, "absent", lambda: purge(there, packages))
+    kept = archives(work.memory["brought"])
+    if kept:
+        clean = lambda: [delete(path) for path in kept]  # noqa: E731
+        yield Step("file:" + ARCHIVES, "clean", "with %d packages of ours" % len(kept), "without", clean)
+    now = packages if work.dry else look()
+    for name, state in sorted(states.items()):
+        found = now.get(name, {"Status": "unknown ok not-installed", "Version": ""})
+        if state.get("copy") and not is_there(found):
+            put = lambda name=name, state=state: put_back(name, state, work.folder)  # noqa: E731
+            yield Step("package:" + name, "install", "absent", state["version"], put)
+        elif state["was"] not in ("absent", "not-installed") and is_there(found):
+            held = found["Status"].split()[0] == "hold"
+            if held != state["held"]:
+                verb = "hold" if state["held"] else "unhold"
+                mark = lambda name=name, verb=verb: run(["apt-mark", verb, name])  # noqa: E731
+                yield Step("package:" + name, verb, "held" if held else "not held", verb, mark)

@@ -13,7 +13,7 @@ from typing import Any, Container, Dict, Iterable, Iterator, List
 
 from . import accounts, evidence, machine, memory, notebook, paths, purge, units
 from .paths import Step
-from .sight import TroubleError, installed, is_there, mounted, run, setting
+from .sight import TroubleError, installed, mounted, setting
 
 OWN = (
     "/etc/aiops/apt",
@@ -27,6 +27,9 @@ OWN = (
     "/run/systemd/system/slurmd.service.d/aiops.conf",  # of phase scheduler, until the next boot
 )
 """What is ours whatever is in it; an operator's files may be in /etc/aiops, a controller's in /var/lib/aiops."""
+
+NO_PROOF = ("/var/cache/aiops", "/run/aiops")
+"""Those of OWN that prove no deploy: a cache, and marks that last until the next boot."""
 
 SHARED = ("/etc/aiops", "/srv/aiops")
 """Folders of ours in which others may have something."""
@@ -105,8 +108,8 @@ class Reset:
             return  # whatever is in use stays as it is, with all that it rests on
         self.take(paths.files(self, own=(*OWN, PROGRAM, STATE)))
         self.take(paths.unfinished(self))
-        self.take(self._packages(leaving, packages))
-        self._tell_staying(staying, leaving, packages)
+        self.take(purge.steps(self, leaving, packages, installed))
+        purge.tell_staying(self, staying, leaving, packages)
         self.take(accounts.accounts(self))
         self.take(self._settings(seen))
         self.take(self._leftovers())
@@ -124,39 +127,6 @@ class Reset:
         self.take(units.stop(self.memory["seen"]))
         for path in sorted(set(mounts).intersection(mounted())) if not self.dry else ():
             self.failed.append({"key": "mount:" + path, "reason": "it is still mounted; end what uses it"})
-
-    def _tell_staying(self, staying: Dict[str, str], leaving: List[str], packages: purge.Packages) -> None:
-        """Note the packages that stay, or stay newer than they were."""
-        for name, why in sorted(staying.items()):
-            self.keep("package %s" % name, why)
-        for name, version in sorted(self.memory["upgraded"].items()):
-            if name not in leaving and is_there(packages.get(name, {"Status": "not-installed"})):
-                self.keep("package %s %s" % (name, packages[name]["Version"]), "it was %s before" % version)
-
-    def _packages(self, leaving: List[str], packages: Dict[str, Dict[str, str]]) -> Iterator[Step]:
-        states = {
-            key[len("package:") :]: state for key, state in self.memory["seen"].items() if key.startswith("package:")
-        }
-        there = [name for name in leaving if purge.purgeable(packages[name])]
-        if there:
-            count = "%d package%s: %s" % (len(there), "s" * (len(there) > 1), " ".join(there))
-            yield Step("packages", "purge", count, "absent", lambda: purge.purge(there, packages))
-        kept = purge.archives(self.memory["brought"])
-        if kept:
-            clean = lambda: [paths.delete(path) for path in kept]  # noqa: E731
-            yield Step("file:" + purge.ARCHIVES, "clean", "with %d packages of ours" % len(kept), "without", clean)
-        now = packages if self.dry else installed()
-        for name, state in sorted(states.items()):
-            found = now.get(name, {"Status": "unknown ok not-installed", "Version": ""})
-            if state.get("copy") and not is_there(found):
-                put = lambda name=name, state=state: purge.put_back(name, state, self.folder)  # noqa: E731
-                yield Step("package:" + name, "install", "absent", state["version"], put)
-            elif state["was"] not in ("absent", "not-installed") and is_there(found):
-                held = found["Status"].split()[0] == "hold"
-                if held != state["held"]:
-                    verb = "hold" if state["held"] else "unhold"
-                    mark = lambda name=name, verb=verb: run(["apt-mark", verb, name])  # noqa: E731
-                    yield Step("package:" + name, verb, "held" if held else "not held", verb, mark)
 
     def _settings(self, seen: Dict[str, Any]) -> Iterator[Step]:
         for key, state in sorted(seen.items()):
@@ -313,7 +283,8 @@ def forgotten(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
     told = {"known": False, "done": [], "kept": [], "failed": [], "reboot": None}  # type: Dict[str, Any]
     originals = os.path.join(folder, "files")
     lost = not os.path.exists(os.path.join(folder, "memory.json"))
-    ours = [path for path in OWN if os.path.lexists(path)]
+    there = [path for path in (*OWN, PROGRAM) if os.path.lexists(path)]
+    ours = [path for path in there if path not in (*NO_PROOF, PROGRAM)]
     ours += [originals] if lost and os.path.isdir(originals) and os.listdir(originals) else []
     if ours:
         reason = "%s there, but what was there before is not remembered: nothing is undone" % are(ours)
@@ -324,8 +295,8 @@ def forgotten(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
         paths.delete(folder + DONE)
         forget_fence()
         paths.prune(STATE)
-    if os.path.lexists(PROGRAM):
-        told["kept"].append({"what": PROGRAM, "why": "nothing is remembered of how the node was before"})
+    why = "nothing is remembered of how the node was before"
+    told["kept"] += [{"what": path, "why": why} for path in there]
     return told
 
 
