@@ -32,13 +32,15 @@ def succeed(
         UnreachableError: The head cannot be asked.
         FailedError: The head cannot keep it.
     """
+    from aiops.layers.l1_cluster.admission import admit
+
     held = lock.acquire(owner, purpose)
     try:
         words = _words(held.tenure)
         if words:
             screen.note(words)
         if not held.tenure.clean:
-            gate.open(nodes, held.epoch, {})
+            admit(gate, held, nodes)
     except BaseException:
         held.release()
         raise

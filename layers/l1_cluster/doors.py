@@ -31,8 +31,12 @@ class HeldLock(Protocol):
         lost: Set once it is known that another holds it.
     """
 
-    epoch: int
     lost: threading.Event
+
+    @property
+    def epoch(self) -> int:
+        """What every changing step carries; only `surpass` raises it."""
+        ...
 
     def guard(self) -> None:
         """Return only while it is ours."""
@@ -40,6 +44,10 @@ class HeldLock(Protocol):
 
     def renew(self) -> None:
         """Ask its keeper now; sets `lost` when it is another's."""
+        ...
+
+    def surpass(self, seen: int) -> None:
+        """Raise the epoch above `seen`; return only while it is ours."""
         ...
 
 

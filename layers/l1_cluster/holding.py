@@ -7,9 +7,9 @@ from aiops.layers.core.errors import AiopsError
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.nodeset import fold
 
+from .admission import insist
 from .draining import Draining, Hold, Standing
-from .gate import STALE
-from .patience import PatientLock
+from .patience import PatientLock, ended_by_lock
 from .reboot import RETURN_SECONDS, Limits, at_once, spell
 
 POLL_SECONDS = 2.0
@@ -107,7 +107,7 @@ class Reboots:
             ConflictError: The cluster lock was lost.
             FailedError: Its keeper does not answer.
         """
-        return self._act(lambda: self.draining.hold(nodes, phase, why, lock.epoch), lock)
+        return self._act(lambda epoch: self.draining.hold(nodes, phase, why, epoch), lock)
 
     def release(self, nodes: Sequence[Node], lock: PatientLock) -> AiopsError | None:
         """Give nodes back that were seen to be held; why it could not be done.
@@ -119,7 +119,7 @@ class Reboots:
             ConflictError: The cluster lock was lost.
             FailedError: Its keeper does not answer.
         """
-        error = self._act(lambda: self.draining.release(nodes, lock.epoch), lock)
+        error = self._act(lambda epoch: self.draining.release(nodes, epoch), lock)
         if error is None:
             self.forget(node.name for node in nodes)
         return error
@@ -136,13 +136,13 @@ class Reboots:
         standings = self.draining.look(out) if out else {}
         self.forget(name for name, one in standings.items() if Hold.of(one) is None and not _unknown(one))
 
-    def _act(self, act: Callable[[], None], lock: PatientLock) -> AiopsError | None:
+    def _act(self, act: Callable[[int], None], lock: PatientLock) -> AiopsError | None:
         lock.confirm()
         try:
-            act()
+            insist(lock, act)
         except AiopsError as error:
-            if error.code == STALE:
-                lock.confirm()
+            if ended_by_lock(error):
+                raise
             return error
         return None
 

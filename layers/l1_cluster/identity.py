@@ -18,6 +18,8 @@ from aiops.layers.core.home import ensure_folder
 from aiops.layers.core.identifier import token
 from aiops.layers.l0_nodes.node import Node
 
+from . import floor
+
 FILE = "identity.json"
 
 
@@ -113,7 +115,7 @@ def forget(folder: Path, head: str, address: str) -> None:
     with suppress(OSError, ValueError, TypeError):
         known = Known(**json.loads((folder / FILE).read_text("utf-8")))
         if (known.head, known.address) == (head, address):
-            for name in ("members.json", FILE):
+            for name in ("members.json", floor.FILE, FILE):
                 (folder / name).unlink(missing_ok=True)
             rmtree(folder / "records", ignore_errors=True)
 

@@ -20,6 +20,7 @@ from aiops.layers.core.errors import AiopsError, ConflictError, FailedError, Unr
 from aiops.layers.core.identifier import token as new_token
 from aiops.layers.l0_nodes.transport import Transport
 
+from .floor import Floor
 from .identity import Identity
 from .keeper import STALE_SECONDS, FolderKeeper, HeadKeeper, Holder, Keeper, ask
 from .owner import Owner
@@ -35,8 +36,15 @@ _CERTAIN_SECONDS = 30.0
 class ClusterLock:
     """The lock of one cluster, whoever holds it."""
 
-    def __init__(self, keeper: Keeper, clock: Clock | None = None, identity: Identity | None = None) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        clock: Clock | None = None,
+        identity: Identity | None = None,
+        floor: Floor | None = None,
+    ) -> None:
         self._keeper = keeper
+        self._floor = floor
         self._clock = clock or SystemClock()
         self._identity = identity
 
@@ -44,7 +52,7 @@ class ClusterLock:
     def of(cls, head: Transport | None, folder: Path, clock: Clock | None = None) -> Self:
         """The lock on `head`, or in `folder` (`AIOPS_HOME/clusters/NAME/lock`) when there is none."""
         keeper = FolderKeeper(folder) if head is None else HeadKeeper(head)
-        return cls(keeper, clock, Identity(folder.parent, head.node if head else None))
+        return cls(keeper, clock, Identity(folder.parent, head.node if head else None), Floor(folder.parent))
 
     @property
     def place(self) -> str:
@@ -68,9 +76,12 @@ class ClusterLock:
         """
         self.require_known()
         token = new_token()
-        request = {"verb": "acquire", "token": token, "owner": asdict(owner), "dead": None, "purpose": purpose}
+        request: dict[str, Any] = {"verb": "acquire", "token": token, "owner": asdict(owner), "dead": None}
+        request["purpose"] = purpose
         if self._identity is not None:
             request["cluster"] = self._identity.wish
+        if self._floor is not None:
+            request["floor"] = self._floor.epoch
         asked = Instant.now(self._clock)
         answer = self._ask(request)
         if answer["answer"] == "held":
@@ -91,7 +102,7 @@ class ClusterLock:
         tenure = Tenure(
             token, int(answer["epoch"]), asked, previous, answer["reason"], clean=answer["clean"], renamed=renamed
         )
-        return Lock(self._keeper, self._clock, tenure)
+        return Lock(self._keeper, self._clock, tenure, self._floor)
 
     def require_known(self) -> None:
         """Return only if the keeper is of the cluster that this machine knows under the name; changes nothing.
@@ -175,21 +186,23 @@ class Lock:
 
     Attributes:
         token: The proof of our tenure. Never shown.
-        epoch: What every changing step carries (`gate`).
+        epoch: What every changing step carries (`gate`); only `surpass` raises it.
         lost: Set when the keeper has refused a renewal: another holds the lock now.
     """
 
-    def __init__(self, keeper: Keeper, clock: Clock, tenure: Tenure) -> None:
+    def __init__(self, keeper: Keeper, clock: Clock, tenure: Tenure, floor: Floor | None = None) -> None:
         self.tenure = tenure
         self.token = tenure.token
         self.epoch = tenure.epoch
         self.lost = threading.Event()
         self._keeper = keeper
         self._clock = clock
+        self._floor = floor
         self._confirmed = tenure.asked
         self._taken_by = ""
         self._ended = threading.Event()
         self._asking = threading.Lock()
+        self._remember()
         threading.Thread(target=self._renew_until_ended, name="cluster-lock", daemon=True).start()
 
     def guard(self) -> None:
@@ -219,13 +232,29 @@ class Lock:
             UnreachableError: The head cannot be asked.
             FailedError: The head cannot keep it now.
         """
+        self._renew({"verb": "renew", "token": self.token})
+
+    def surpass(self, seen: int) -> None:
+        """Raise our epoch above `seen`, which a node says it has seen; return only while the lock is ours.
+
+        Raises:
+            ConflictError: The lock was lost (`lock.lost`).
+            UnreachableError: The head cannot be asked.
+            FailedError: The head cannot keep it now.
+        """
+        self._renew({"verb": "surpass", "token": self.token, "seen": seen})
+        self.guard()
+        self._remember()
+
+    def _renew(self, request: Mapping[str, Any]) -> None:
         with self._asking:
             if self._ended.is_set() or self.lost.is_set():
                 return
             asked = Instant.now(self._clock)
-            answer = ask(self._keeper, {"verb": "renew", "token": self.token})
+            answer = ask(self._keeper, request)
             if answer["answer"] == "renewed":
                 self._confirmed = asked
+                self.epoch = int(answer["epoch"])
             else:
                 holder = answer["holder"]
                 self._taken_by = f" to {Holder.of(holder).owner}" if holder else " (it was released by hand)"
@@ -240,6 +269,10 @@ class Lock:
             if not self.lost.is_set():
                 with suppress(UnreachableError, FailedError):
                     ask(self._keeper, {"verb": "release", "token": self.token})
+
+    def _remember(self) -> None:
+        if self._floor is not None:
+            self._floor.keep(self.epoch)
 
     def _renew_until_ended(self) -> None:
         while not self._ended.wait(RENEW_SECONDS) and not self.lost.is_set():

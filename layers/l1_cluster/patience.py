@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from aiops.layers.core.clock import Clock
-from aiops.layers.core.errors import ConflictError, FailedError, UnreachableError
+from aiops.layers.core.errors import AiopsError, FailedError, UnreachableError
 from aiops.layers.core.event import EventStream
 
 from .doors import HeldLock
@@ -63,6 +63,15 @@ class PatientLock:
 
         self._insist(ask)
 
+    def surpass(self, seen: int) -> None:
+        """Raise the epoch above `seen`, which a node has seen, and return only if the lock is ours.
+
+        Raises:
+            ConflictError: It is not (`lock.lost`).
+            FailedError: Its keeper has not answered for `SECONDS` (`lock.away`).
+        """
+        self._insist(lambda: self._lock.surpass(seen))
+
     def _insist(self, ask: Callable[[], None]) -> None:
         deadline = None
         while True:
@@ -87,6 +96,6 @@ class PatientLock:
                 return
 
 
-def ended_by_lock(error: ConflictError | FailedError) -> bool:
+def ended_by_lock(error: AiopsError) -> bool:
     """Whether a deploy ended because its lock was lost, or could not be confirmed."""
     return error.code in {LOST, AWAY}

@@ -18,8 +18,10 @@ from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.nodeset import fold
 from aiops.layers.l0_nodes.transport import Transport
 
+from .admission import insist
 from .doors import HeldLock
 from .draining import Workload
+from .gate import STALE
 from .keeper import FOLDER
 from .ledger import Entry, Ledger, Outcome
 from .member import Members
@@ -224,8 +226,12 @@ def _undo(wave: Sequence[Node], request: Request, doors: Doors, lock: HeldLock, 
         name = transport.node.name
         head = request.head is not None and name == request.head.name
         whole = request.whole and head and ended.ledger.ok
-        call = _call(request, epoch=lock.epoch, machine=ended.machines[name].id, whole=whole)
-        return _ask(transport, script("fence", f"main({lock.epoch:d})\n\n{program(MODULES, call)}"), NODE_SECONDS)
+
+        def ask(epoch: int) -> tuple[Undone, Machine]:
+            call = _call(request, epoch=epoch, machine=ended.machines[name].id, whole=whole)
+            return _ask(transport, script("fence", f"main({epoch:d})\n\n{program(MODULES, call)}"), NODE_SECONDS)
+
+        return insist(lock, ask)
 
     clean: list[str] = []
     lost: AiopsError | None = None
@@ -280,8 +286,9 @@ def _ask(transport: Transport, source: str, seconds: float) -> tuple[Undone, Mac
         raise FailedError(f"{node.name} did not end within {seconds:.0f} s", code="reset.timeout")
     if not completed.ok:
         reason = completed.error_text.rpartition("\n")[2] or f"status {completed.exit_status}"
-        family: type[AiopsError] = ConflictError if completed.exit_status == STALE_STATUS else FailedError
-        raise family(f"{node.name}: {reason}", code="reset.failed")
+        if completed.exit_status == STALE_STATUS:
+            raise ConflictError(f"{node.name}: {reason}", code=STALE)
+        raise FailedError(f"{node.name}: {reason}", code="reset.failed")
     answer = answer_of(node, completed, "reset.garbled", dict)
     undone = Undone(
         answer["known"],

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from aiops.layers.core.errors import AiopsError, UnreachableError
 from aiops.layers.l0_nodes.node import Node
 
+from .admission import admit
 from .candidates import workable
 from .change import Change
 from .clearance import Clearance
@@ -185,8 +186,13 @@ class Turn:
 
     def _admitted(self, targets: Sequence[Node], works: Mapping[str, Work]) -> dict[str, Verdict]:
         """Open the gates of `targets` and have them remember what is there; verdicts of those where that fails."""
-        memories = {name: memory for name, work in works.items() if (memory := work.memory(self._token))}
-        errors = self._under.doors.gate.open(targets, self._lock.epoch, memories)
+
+        def memories() -> dict[str, str]:
+            return {name: memory for name, work in works.items() if (memory := work.memory(self._token))}
+
+        gate, admitted = self._under.doors.gate, self._under.admitted
+        errors = admit(gate, self._lock, targets, memories, before=admitted)
+        admitted |= {node.name for node in targets if node.name not in errors}
         if any(error.code == STALE for error in errors.values()):
             self._lock.confirm()  # a node has seen another owner: go on only if it is still ours
         return {

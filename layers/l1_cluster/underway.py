@@ -33,6 +33,7 @@ class Underway:
         reboots: Those who run work on the nodes are asked before any is rebooted.
         losses: Nodes that failed after they had been reached, by name; they are asked again at the end.
         at_work: Nodes that work was begun on, and not looked at since.
+        admitted: Nodes whose gate has let this deploy through.
     """
 
     def __init__(self, request: Request, doors: Doors, secrets: Secrets, events: EventStream) -> None:
@@ -55,6 +56,7 @@ class Underway:
         )
         self.losses: dict[str, Loss] = {}
         self.at_work: set[str] = set()
+        self.admitted: set[str] = set()
         self._refreshed: set[str] = set()
 
     @property

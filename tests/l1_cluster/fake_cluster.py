@@ -143,6 +143,8 @@ class World:
         self.lost = threading.Event()
         self.taken_over = False
         self.shut: dict[str, str] = {}  # nodes that refuse us, with what they say
+        self.ahead: dict[str, int] = {}  # nodes that have seen a higher epoch than ours
+        self.epoch = 7
         self.opened: set[str] = set()
         self.unreachable: set[tuple[str, str]] = set()  # Ansible says of them that it cannot reach them
         self.failing_midway: set[tuple[str, str]] = set()  # between files and services
@@ -221,7 +223,7 @@ class World:
 
     def open(self, nodes: Sequence[Node], epoch: int, programs: Mapping[str, str]) -> dict[str, AiopsError]:
         self.on("gate")
-        assert epoch == _Lock.epoch
+        assert epoch == self.epoch
         assert set(programs) <= {node.name for node in nodes}
         errors: dict[str, AiopsError] = {}
         for node in nodes:
@@ -229,6 +231,9 @@ class World:
                 errors[node.name] = UnreachableError(f"{node.name} did not answer on 10.0.0.1:22", code="ssh.timeout")
             elif node.name in self.shut:
                 errors[node.name] = ConflictError(f"{node.name}: {self.shut[node.name]}", code=STALE)
+            elif self.ahead.get(node.name, 0) > epoch:
+                reason = f"fence: epoch {epoch} is stale, this node has seen {self.ahead[node.name]}"
+                errors[node.name] = ConflictError(f"{node.name}: {reason}", code=STALE)
         self.opened = {node.name for node in nodes} - set(errors)
         return errors
 
@@ -252,6 +257,7 @@ class World:
         failures = {}
         for name, variables in given.items():
             assert variables["aiops_gated"]
+            assert variables["ansible_python_interpreter"].endswith(f"-{self.epoch}")
             assert name in self.opened
             desired = variables["aiops_desired"]
             if (phase, name) in self.unreachable:
@@ -353,11 +359,18 @@ class World:
 
 
 class _Lock:
-    epoch = 7
-
     def __init__(self, world: World) -> None:
         self._world = world
         self.lost = world.lost
+
+    @property
+    def epoch(self) -> int:
+        return self._world.epoch
+
+    def surpass(self, seen: int) -> None:
+        self.renew()
+        self.guard()
+        self._world.epoch = max(self._world.epoch, seen + 1)
 
     def renew(self) -> None:
         self._world.on("renew")

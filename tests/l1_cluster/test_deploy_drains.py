@@ -382,6 +382,14 @@ def test_one_that_was_overtaken_between_the_keepers_answer_and_the_step_is_refus
     assert [act for act, _ in busy.acts] == ([] if step == "drain" else ["drain"])
 
 
+def test_a_fence_that_is_ahead_of_a_new_head_is_surpassed(world: World, busy: Busy) -> None:
+    busy.epoch = 40
+    done = world.deploy(ONE)
+    assert done.ledger.ok
+    assert world.epoch == 41
+    assert [act for act, _ in busy.acts][:2] == ["drain", "resume"]
+
+
 def test_a_rollout_that_stops_gives_back_who_is_as_wanted_and_names_who_stays_drained(tmp_path: Path) -> None:
     world = World(tmp_path, names=("head", "w1", "w2", "w3"))
     busy = Busy(world, "w1", "w2", "w3")

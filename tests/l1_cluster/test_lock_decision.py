@@ -81,6 +81,18 @@ class Operators(RuleBasedStateMachine):
         if mine and verb == "release":
             self.owner = None
 
+    @rule(client=st.sampled_from(CLIENTS), ahead=st.integers(-50, 50_000))
+    def surpasses(self, client: str, ahead: int) -> None:
+        token = self.tokens.get(client, "never")
+        mine = self.state["holder"] is not None and self.state["holder"]["token"] == token
+        seen = max(self.epochs, default=0) + ahead
+        answer = self.ask({"verb": "surpass", "token": token, "seen": seen})
+        assert (answer["answer"] == "renewed") == mine
+        if mine:
+            assert answer["epoch"] > seen
+            self.epochs[-1] = answer["epoch"]
+            self.renewed = self.up
+
     @rule(back=st.integers(0, 3))
     def is_released_by_hand(self, back: int) -> None:
         if len(self.epochs) <= back:

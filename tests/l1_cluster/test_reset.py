@@ -26,6 +26,7 @@ from aiops.layers.l1_cluster.draining import Standing
 from aiops.layers.l1_cluster.ledger import Ledger
 from aiops.layers.l1_cluster.member import Members, choose
 from aiops.layers.l1_cluster.remote import notebook
+from aiops.layers.l1_cluster.remote.fence import STALE_STATUS
 from aiops.layers.l1_cluster.reset import Doors, Ended, Request, look, reset, summary, waves
 from aiops.layers.l1_cluster.run import Result
 from aiops.layers.l1_cluster.status import standing
@@ -66,8 +67,6 @@ class Working:
 class World:
     """A cluster whose nodes answer as they are told, and remember in which order they were asked."""
 
-    epoch = 7
-
     def __init__(self, folder: Path, names: tuple[str, ...] = ("head", "w1", "w2")) -> None:
         self.nodes = tuple(node(name) for name in names)
         self.members = Members.of(folder)
@@ -86,6 +85,8 @@ class World:
         self.lost = threading.Event()
         self.forgot_lock = 0
         self.gone: set[str] = set()
+        self.epoch = 7
+        self.ahead: dict[str, int] = {}  # nodes that have seen a higher epoch than ours
 
     def connect(self, one: Node) -> Transport:
         return FakeTransport(one, {"python3": lambda command: self.run(one.name, command)})
@@ -103,6 +104,9 @@ class World:
         assert ("def build_gate" in source) == acts, "what changes a node asks the fence first"
         if name in self.dead or (acts and name in self.dying):
             raise UnreachableError(f"{name} did not answer", code="ssh.timeout")
+        seen = self.ahead.get(name, 0)
+        if acts and seen > request["epoch"]:
+            return STALE_STATUS, b"", f"fence: epoch {request['epoch']} is stale, this node has seen {seen}\n".encode()
         self.asked.append((name, acts, request["whole"]))
         if acts and name == self.loses_at:
             self.lost.set()
@@ -114,6 +118,10 @@ class World:
 
     def renew(self) -> None:
         """The lock's."""
+
+    def surpass(self, seen: int) -> None:
+        self.guard()
+        self.epoch = max(self.epoch, seen + 1)
 
     def guard(self) -> None:
         if self.lost.is_set():
@@ -416,3 +424,11 @@ def test_a_reset_ends_what_is_known_of_a_node_and_a_deploy_ends_the_reset() -> N
     again = result("time", "changed", 7)
     assert told(result("reset", "changed", 5), again) == [("base", "w2"), ("time", "w1")]
     assert ("reset", "w1") not in told(result("reset", "failed", 5), again)
+
+
+def test_nodes_that_have_seen_a_higher_epoch_than_a_new_head_grants_are_reset(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.ahead = {"w1": 90, "w2": 30}
+    assert world.do().ledger.ok
+    assert world.epoch == 91
+    assert {name for name, acted, _ in world.asked if acted} == {"head", "w1", "w2"}

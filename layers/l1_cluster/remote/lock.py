@@ -76,9 +76,10 @@ def decide(state: State, request: Request, now: Dict[str, Any]) -> Tuple[State, 
         state: `{v, epoch, holder, history, cluster}`; holder is None or `{owner, token, epoch, purpose, acquired,
             renewed, renewed_up, renewed_boot}`, history a list of `ended`, cluster None or `{id, name}`.
         request: `{verb, ...}`: `acquire` (token, owner, dead: the epoch whose process the asker knows to be dead, or
-            None; purpose; cluster: `{id, name, adopt}`, where adopt says which other states than this id it takes for
-            the same cluster: `none` and `any`), `renew` (token), `release` (token, or epoch to release another's by
-            hand, and by: who does), `show`, `history`.
+            None; purpose; floor: an epoch that the new one is above; cluster: `{id, name, adopt}`, where adopt says
+            which other states than this id it takes for the same cluster: `none` and `any`), `renew` (token),
+            `surpass` (token, seen: an epoch that this tenure's must be above), `release` (token, or epoch to release
+            another's by hand, and by: who does), `show`, `history`.
         now: `{wall, up, boot}`: wall time, seconds since boot, boot id, all of the keeper.
 
     Returns:
@@ -99,9 +100,10 @@ def decide(state: State, request: Request, now: Dict[str, Any]) -> Tuple[State, 
         mine, how = request.get("epoch") == holder["epoch"], "by_hand"
     if not mine:
         return state, dict(told, answer="refused")
-    if verb == "renew":
-        renewed = dict(holder, renewed=now["wall"], renewed_up=now["up"], renewed_boot=now["boot"])
-        return dict(state, holder=renewed), {"answer": "renewed", "epoch": holder["epoch"]}
+    if verb in ("renew", "surpass"):
+        epoch = max(holder["epoch"], int(request["seen"]) + 1) if verb == "surpass" else holder["epoch"]
+        renewed = dict(holder, epoch=epoch, renewed=now["wall"], renewed_up=now["up"], renewed_boot=now["boot"])
+        return dict(state, epoch=epoch, holder=renewed), {"answer": "renewed", "epoch": epoch}
     if verb == "release":
         after = dict(state, holder=None, history=ended(state, how, request.get("by"), now))
         return after, {"answer": "released", "previous": public(holder, now)}
@@ -131,7 +133,7 @@ def _acquire(state: State, request: Request, now: Dict[str, Any], mine: bool) ->
     taken = {
         "owner": request["owner"],
         "token": request["token"],
-        "epoch": max(int(state["epoch"]) + 1, int(now["wall"])),
+        "epoch": max(int(state["epoch"]) + 1, int(now["wall"]), int(request.get("floor", 0)) + 1),
         "purpose": request.get("purpose", ""),
         "acquired": now["wall"],
         "renewed": now["wall"],
