@@ -32,7 +32,7 @@ def strangers(
     listed = {name: one for name, one in answers.items() if name not in gone}
     found = {}
     for name, machine in chosen.items():
-        twin = next((other for other, one in listed.items() if other != name and one == machine), None)
+        twin = next((other for other, one in listed.items() if machine.id and other != name and one == machine), None)
         owner = next((other for other, one in known.items() if other != name and one == machine.id), None)
         if twin is not None:
             found[name] = f"the machine that answers there is `{twin}`, which is in the inventory"

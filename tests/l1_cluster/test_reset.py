@@ -252,6 +252,8 @@ def test_which_machines_are_strangers() -> None:
     assert strangers({"w1": two, "w2": one}, {}, (), known) == {}  # their names were swapped
     assert list(strangers({"w1": one, "w2": one}, {}, (), {})) == ["w1", "w2"]
     assert strangers({"new": one}, {}, {"w1"}, known) == {}  # w1 under its new name
+    nobody = Machine("", "a")  # containers of one kernel, without machine-ids
+    assert strangers({"w1": nobody, "w2": nobody}, {}, (), {}) == {}
 
 
 def test_what_could_not_be_undone_is_a_failure_with_its_reason(world: World) -> None:
