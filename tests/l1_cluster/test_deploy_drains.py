@@ -322,9 +322,12 @@ def test_a_broken_package_takes_no_more_out_of_service_than_allowed(tmp_path: Pa
     assert not any("/etc/driver" in world.hosts[name].files for name in workers)
 
 
-def test_jobs_that_do_not_end_take_no_more_out_of_service_than_allowed(world: World, busy: Busy) -> None:
+@pytest.mark.parametrize("batch", [None, Share(1)])
+def test_jobs_that_do_not_end_take_no_more_out_of_service_than_allowed(
+    world: World, busy: Busy, batch: Share | None
+) -> None:
     busy.work = {"w1": ["job 42 of alice"], "w2": ["job 43 of bob"]}
-    done = world.deploy(ONE)
+    done = world.deploy(ONE, batch=batch)
     assert [one.node for one in done.ledger.failures] == ["w1", "w2"]
     assert set(busy.reasons) == {"w1"}
 
