@@ -45,7 +45,7 @@ def told(error: ClickException, command: Command, words: Sequence[str]) -> Input
         kind = error.param.param_type_name if error.param is not None else "argument"
         return InputError(f"`{path}` needs the {kind} `{name}`", code="usage.missing", hints=[help_hint])
     if isinstance(error, BadParameter):
-        name = error.param.get_error_hint().strip("'") if error.param is not None else path
+        name = error.param.get_error_hint().split(" / ")[-1].strip("'[]") if error.param is not None else path
         return InputError(f"`{name}`: {_sentence(error.message)}", code="usage.value", hints=[help_hint])
     if isinstance(error, BadOptionUsage):
         return InputError(f"`{path}`: {_sentence(error.message)}", code="usage.value", hints=[help_hint])

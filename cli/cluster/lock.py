@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import typer
@@ -52,7 +53,7 @@ def show(
                     owner.pid,
                     owner.run,
                     holder.since,
-                    f"{holder.age:.0f}s ago",
+                    screen.clock.now() - timedelta(seconds=holder.age),
                     lock.place,
                 )
             ],

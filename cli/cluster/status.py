@@ -16,6 +16,9 @@ from aiops.layers.l0_nodes.nodeset import fold
 
 from .membership import tell_unmanaged, unmanaged
 
+_TRIED = 50
+"""Runs that are looked through for the last one that was let begin."""
+
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.facts import Facts
     from aiops.layers.l0_nodes.fleet import Fleet
@@ -45,7 +48,9 @@ def status(
     with aiops.store() as store:
         runs = Runs(store)
         results = runs.latest_results(read.cluster)
-        last = next(iter(runs.newest(cluster=read.cluster, limit=1)), None)
+        # One that was refused (the lock was another's) has touched nothing and says nothing of the cluster.
+        tried = runs.newest(cluster=read.cluster, limit=_TRIED)
+        last = next((run for run in tried if run.exit != Exit.CONFLICT), None)
         running = runs.running(read.cluster)
         machines = runs.machines(results)
         reach = runs.reach(last.id) if last is not None and last.status == INTERRUPTED else None

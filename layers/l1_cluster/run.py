@@ -52,6 +52,24 @@ class Runs:
         with self._store.read() as connection:
             return list(select_told(connection, cluster, also, kinds, since))
 
+    def recently_told(self, cluster: str, kinds: Iterable[str], since: datetime, *, but: Iterable[str]) -> list[Event]:
+        """The events of some kinds on `cluster` since a moment, oldest first, not those of the runs `but`.
+
+        What runs that had ended by then have told is not read, however many they are.
+        """
+        from .tables import select_recent, select_told_by
+
+        with self._store.read() as connection:
+            recent = set(select_recent(connection, cluster, since)).difference(but)
+            return list(select_told_by(connection, recent, kinds, since, whole=False))
+
+    def begun(self, runs: Iterable[str]) -> list[Event]:
+        """What `runs` have planned (`plan_made`) and begun (`phase_started`), oldest first."""
+        from .tables import select_told_by
+
+        with self._store.read() as connection:
+            return list(select_told_by(connection, runs, ("plan_made", "phase_started"), None, whole=True))
+
     def running(self, cluster: str) -> tuple[Run, ...]:
         """Runs on `cluster` that go on now, newest first."""
         from .tables import select_runs
@@ -89,8 +107,7 @@ class Runs:
         """The nodes that `run` concerned, or those of them that the node set `on` names.
 
         Raises:
-            NotFoundError: The run did not concern a node of `on`.
-            InputError: `on` is not a node set.
+            InputError: `on` is not a node set, or the run did not concern a node of it.
         """
         events = self.events(run)
         begun = {name for event in events if event.kind == "phase_started" for name in event.data.get("nodes", ())}
@@ -102,7 +119,7 @@ class Runs:
             if name not in known:
                 near = get_close_matches(name, known, n=1)
                 hint = f"did you mean `{near[0]}`?" if near else f"its nodes: {fold(known) or 'none'}"
-                raise NotFoundError(f"run {run} did not concern `{name}`", code="run.unknown_node", hints=[hint])
+                raise InputError(f"run {run} did not concern `{name}`", code="run.unknown_node", hints=[hint])
         return wanted
 
     def results(self, run: str) -> tuple[Result, ...]:

@@ -119,7 +119,7 @@ def test_show_one_node(shown: Shown, deployed: Path) -> None:
 
 def test_show_a_node_that_was_not_there(shown: Shown, deployed: Path) -> None:
     screen = shown("run", "show", "1121", "--node", "gpu33")
-    assert screen.startswith("exit: 6\n")
+    assert screen.startswith("exit: 2\n")
     assert "hint: did you mean `gpu03`?" in screen
 
 

@@ -150,7 +150,7 @@ def test_nodes_of_a_run(store: Store) -> None:
     runs = Runs(store)
     assert runs.nodes("r-1") == ("gpu01", "gpu02", "head")
     assert runs.nodes("r-1", "gpu[01-02]") == ("gpu01", "gpu02")
-    with pytest.raises(NotFoundError, match="gpu09") as missing:
+    with pytest.raises(InputError, match="gpu09") as missing:
         runs.nodes("r-1", "gpu09")
     assert missing.value.hints
 
