@@ -73,5 +73,6 @@ def _prepare(under: Underway) -> Plan:
         plan.summary,
         phases={phase.phase: list(phase.lines) for phase in plan.changed_phases},
         nodes=list(plan.changed_nodes),
+        planned={one.phase: [node for node, changes in one.changes.items() if changes] for one in plan.changed_phases},
     )
     return plan

@@ -1,16 +1,15 @@
 """Which nodes a cluster's runs have left unfinished, and so are deployed again by `--retry-failed`."""
 
-from collections.abc import Collection, Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from aiops.layers.core.event import Event
 
 from .run import INTERRUPTED, Result, Runs
 from .status import RESET, standing
 
 _UNFINISHED = frozenset({"failed", "blocked", INTERRUPTED})
 _ALWAYS = frozenset({"connect", "preflight", "verify", "resume", RESET})
-
-_ASKED = frozenset({"connect", "preflight"})
-"""Nothing is done to a node in these."""
+VERIFY = "verify"
 
 
 def unfinished(results: Iterable[Result], phases: Collection[str]) -> frozenset[str]:
@@ -30,30 +29,59 @@ def unfinished(results: Iterable[Result], phases: Collection[str]) -> frozenset[
 
 def failed_nodes(runs: Runs, cluster: str, phases: Collection[str]) -> frozenset[str]:
     """The nodes of `cluster` that its runs have left failed, blocked or interrupted."""
-    latest = runs.latest_results(cluster)
-    results, waiting = list(latest), set[str]()
-    for run in runs.newest(cluster=cluster):
-        if run.status == INTERRUPTED:
-            results += runs.cut_off(run.id)
-            events = runs.events(run.id)
-            planned = next((event for event in events if event.kind == "plan_made"), None)
-            if planned is not None and any(one.kind == "phase_started" and one.seq > planned.seq for one in events):
-                waiting |= not_come_to(run.id, planned.at, planned.data["nodes"], latest)
+    latest = {(one.phase, one.node): one for one in runs.latest_results(cluster)}
+    results, waiting = list(latest.values()), set[str]()
+    begun: dict[str, list[Event]] = {}
+    for event in runs.begun(run.id for run in runs.newest(cluster=cluster) if run.status == INTERRUPTED):
+        begun.setdefault(event.run, []).append(event)
+    for events in begun.values():
+        results += cut_off(events, latest)
+        waiting |= not_come_to(events, latest, phases)
     return unfinished(results, phases) | waiting
 
 
-def not_come_to(run: str, at: datetime, nodes: Iterable[str], latest: Iterable[Result]) -> frozenset[str]:
-    """Those of the nodes that a run which was cut off had planned to change, and that nothing was done to since. Pure.
+Latest = Mapping[tuple[str, str], Result]
+"""The last result of each phase and node."""
+
+
+def cut_off(events: Iterable[Event], latest: Latest) -> list[Result]:
+    """What a run that was cut off had begun on a node and nobody has ended since, as `interrupted`. Pure.
 
     Args:
-        run: The run.
-        at: When it had planned.
-        nodes: What it had planned to change.
-        latest: The last results of all phases and nodes.
+        events: What it had planned and begun, oldest first.
+        latest: The last results in any run, this one too.
     """
-    done = {
-        one.node
-        for one in latest
-        if (one.run == run and one.phase == "verify") or (one.run != run and one.at > at and one.phase not in _ASKED)
+    begun = {
+        (event.data["phase"], node): Result(
+            event.run, event.data["phase"], node, INTERRUPTED, seconds=None, reason=None, at=event.at
+        )
+        for event in events
+        if event.kind == "phase_started"
+        for node in event.data["nodes"]
     }
-    return frozenset(nodes) - done
+    return [one for key, one in begun.items() if key not in latest or latest[key].at < one.at]
+
+
+def not_come_to(events: Sequence[Event], latest: Latest, phases: Collection[str]) -> frozenset[str]:
+    """The nodes that a run which was cut off had planned to change, where that is not done and verified. Pure.
+
+    A planned phase is done once that very phase has a result on the node. What the run itself has done counts once
+    the node was verified; what a later run has done, at once.
+
+    Args:
+        events: As for `cut_off`.
+        latest: As for `cut_off`.
+        phases: Those that there are.
+    """
+    planned = next((event for event in events if event.kind == "plan_made"), None)
+    if planned is None or not any(one.kind == "phase_started" and one.seq > planned.seq for one in events):
+        return frozenset()  # it was cut off while it asked
+    since = {key: one for key, one in latest.items() if one.at > planned.at}
+    waiting = set()
+    for phase, nodes in planned.data.get("planned", {}).items():
+        for node in nodes if phase in phases else ():
+            one = since.get((phase, node))
+            done = one is not None and (one.run != planned.run or (VERIFY, node) in since)
+            if not done and (RESET, node) not in since:
+                waiting.add(node)
+    return frozenset(waiting)

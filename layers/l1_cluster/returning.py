@@ -2,21 +2,21 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aiops.layers.core.clock import Clock
 from aiops.layers.core.event import Event
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.node import Node
 
-from .run import RUNNING, Runs
+from .run import Runs
 from .survey import Prober
 
 REBOOT_STARTED = "reboot_started"
 SECONDS = 1800.0
 """After so long a reboot has failed: as long as Ansible waits for one."""
 
-_RUNS = 20
+_ENDS = ("reboot_finished", "node_finished")
 _STEP = 2.0
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _ASK = Ask("returning", argv=("systemctl", "is-system-running"), paths=(_BOOT_ID,))
@@ -43,19 +43,16 @@ def returning(events: Iterable[Event]) -> dict[str, Returning]:
             continue
         if event.kind == REBOOT_STARTED:
             found[event.node] = Returning(event.data.get("boot_id"), event.at)
-        elif event.kind in {"reboot_finished", "node_finished"}:
+        elif event.kind in _ENDS:
             found.pop(event.node, None)
     return found
 
 
 def returning_of(runs: Runs, cluster: str, clock: Clock) -> dict[str, Returning]:
     """The nodes of `cluster` that its latest runs were rebooting when they were cut off, and that may come back yet."""
-    found: dict[str, Returning] = {}
-    for run in reversed([run for run in runs.newest(cluster=cluster, limit=_RUNS) if run.status != RUNNING]):
-        events = runs.events(run.id)
-        for node in {event.node for event in events if event.node is not None}:
-            found.pop(node, None)
-        found |= returning(events)
+    since = clock.now() - timedelta(seconds=SECONDS)
+    going_on = [run.id for run in runs.running(cluster)]
+    found = returning(runs.recently_told(cluster, (REBOOT_STARTED, *_ENDS), since, but=going_on))
     return {node: one for node, one in found.items() if _lasts(one, clock)}
 
 

@@ -112,13 +112,16 @@ def cluster_status(
     names = {node.name for node in nodes}
     told = standing(result for result in results if result.node in names)
     kept = tuple(one for one in told if not _replaced(one, live.get(one.node), machines or {}))
-    replaced = {one.node for one in told} - {one.node for one in kept}
+    own: dict[str, list[Result]] = {}
+    for one in kept:
+        own.setdefault(one.node, []).append(one)
+    replaced = {one.node for one in told} - set(own)
     return ClusterStatus(
         inventory.cluster,
         tuple(
             _node(
                 node,
-                [one for one in kept if one.node == node.name],
+                own.get(node.name, ()),
                 live.get(node.name),
                 replaced=node.name in replaced,
             )
@@ -144,7 +147,12 @@ def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
     to the node takes their place; a look at everything at the end of a run (`verify`) counts until all that the run
     did on the node was done again.
     """
-    results = _since_reset(tuple(latest))
+    results = tuple(latest)
+    own: dict[str, list[Result]] = {}
+    for one in results:
+        own.setdefault(one.node, []).append(one)
+    still = {one for told in own.values() for one in _since_reset(told)}
+    results = tuple(one for one in results if one in still)
     runs: dict[str, set[str]] = {}  # by node: the runs that some other result is still from
     for one in results:
         if one.phase not in {"connect", _PREFLIGHT, _VERIFY, _RESUME}:
@@ -159,19 +167,14 @@ def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
     return tuple(one for one in results if stands(one))
 
 
-def _since_reset(results: tuple[Result, ...]) -> tuple[Result, ...]:
-    """What was done to a node before it was reset says nothing of it; neither does a reset, once it was deployed to."""
-    kept = list(results)
-    for reset in (one for one in results if one.phase == RESET):
-        later = [one for one in kept if one.node == reset.node and one.at > reset.at]
-        again = any(one.phase not in {"connect", _PREFLIGHT} for one in later)
+def _since_reset(results: Sequence[Result]) -> Sequence[Result]:
+    """Of one node: what was done before it was reset says nothing; neither does a reset, once it was deployed to."""
+    for reset in [one for one in results if one.phase == RESET]:
+        again = any(one.at > reset.at and one.phase not in {"connect", _PREFLIGHT} for one in results)
         undone = reset.outcome in {"ok", "changed"}
-        kept = [
-            one
-            for one in kept
-            if one.node != reset.node or (one is not reset and (one in later or not undone)) or not (undone or again)
-        ]
-    return tuple(kept)
+        if undone or again:
+            results = [one for one in results if one is not reset and (one.at > reset.at or not undone)]
+    return results
 
 
 def _node(node: Node, results: Sequence[Result], live: Facts | AiopsError | None, *, replaced: bool) -> NodeStatus:

@@ -147,6 +147,27 @@ def select_told(
         yield Event(from_text(row.at), row.run, row.seq, row.kind, row.node, row.message, row.data, row.v)
 
 
+def select_recent(connection: Connection, cluster: str, since: datetime) -> list[str]:
+    """Ids of the runs on a cluster that have told anything since a moment; no event of another one is read."""
+    events = EVENT_TABLE.c
+    last = select(events.at).where(events.run == RUN.c.id).order_by(events.seq.desc()).limit(1).scalar_subquery()
+    return list(connection.scalars(select(RUN.c.id).where(RUN.c.cluster == cluster, last >= to_text(since))))
+
+
+def select_told_by(
+    connection: Connection, runs: Iterable[str], kinds: Iterable[str], since: datetime | None, *, whole: bool
+) -> Iterator[Event]:
+    """The events of some kinds in some runs, since a moment, in order; `whole`: those of no single node."""
+    events = EVENT_TABLE.c
+    query = select(EVENT_TABLE).where(events.run.in_(list(runs)), events.kind.in_(list(kinds)))
+    if since is not None:
+        query = query.where(events.at >= to_text(since))
+    if whole:
+        query = query.where(events.node.is_(None))
+    for row in connection.execute(query.order_by(events.at, events.id)):
+        yield Event(from_text(row.at), row.run, row.seq, row.kind, row.node, row.message, row.data, row.v)
+
+
 def select_clusters(connection: Connection) -> list[str]:
     """The clusters that something was run on, by name."""
     return list(connection.scalars(select(RUN.c.cluster).distinct().order_by(RUN.c.cluster)))

@@ -2,18 +2,20 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops.cli.exit import exit_of
-from aiops.layers.core.event import EventStream
+from aiops.layers.core.event import Event, EventStream
 from aiops.layers.core.store import Store
 from aiops.layers.l1_cluster.owner import Owner
-from aiops.layers.l1_cluster.retry import failed_nodes, not_come_to, unfinished
+from aiops.layers.l1_cluster.retry import cut_off, failed_nodes, not_come_to, unfinished
 from aiops.layers.l1_cluster.run import Journal, Result, Runs
 
 START = datetime(2026, 11, 21, 19, 30, tzinfo=UTC)
@@ -73,12 +75,41 @@ def test_the_newest_word_of_each_phase_counts_in_whatever_order_they_come(
     assert unfinished(results, PHASES) == expected
 
 
-def test_a_node_that_a_cut_off_run_did_not_come_to_is_unfinished_until_something_is_done_there() -> None:
-    at = START + timedelta(minutes=2)
-    older = [result(1, "base", "n1", "ok"), result(1, "base", "n2", "ok"), result(2, "verify", "n3", "ok")]
-    assert not_come_to("r-0002", at, ["n1", "n2", "n3"], older) == {"n1", "n2"}
-    newer = [*older, result(3, "base", "n2", "changed"), result(3, "connect", "n1", "ok")]
-    assert not_come_to("r-0002", at, ["n1", "n2", "n3"], newer) == {"n1"}
+def event(seq: int, at: int, kind: str, **data: Any) -> Event:
+    return Event(START + timedelta(minutes=at), "r-0002", seq, kind, None, "", data)
+
+
+def of(*results: Result) -> dict[tuple[str, str], Result]:
+    return {(one.phase, one.node): one for one in results}
+
+
+NODES_OF = {"base": ["n1", "n2", "n3"], "scheduler": ["n1", "n2"], "gone": ["n4"]}
+CUT = [
+    event(1, 2, "plan_made", planned=NODES_OF),
+    event(2, 3, "phase_started", phase="base", nodes=["n1", "n2", "n3"]),
+]
+
+
+def test_a_node_that_a_cut_off_run_did_not_come_to_is_unfinished_until_those_phases_were_done_there() -> None:
+    done = [replace(result(4, "base", name, "ok"), run="r-0002") for name in ("n1", "n2", "n3")]
+    verified = replace(result(5, "verify", "n3", "ok"), run="r-0002")
+    assert not_come_to(CUT, of(*done, verified), PHASES) == {"n1", "n2"}
+    other = [*done, verified, result(6, "time", "n1", "changed"), result(6, "connect", "n1", "ok")]
+    assert not_come_to(CUT, of(*other), PHASES) == {"n1", "n2"}, "another phase says nothing of this one"
+    part = [*other, result(7, "verify", "n1", "ok")]
+    assert not_come_to(CUT, of(*part), PHASES) == {"n1", "n2"}
+    newer = [*done, verified, *(result(8, phase, "n1", "ok") for phase in PHASES)]
+    assert not_come_to(CUT, of(*newer), PHASES) == {"n2"}
+    assert not_come_to(CUT, of(*newer, result(9, "reset", "n2", "changed")), PHASES) == set()
+    assert not_come_to(CUT[:1], {}, PHASES) == set(), "it was cut off while it asked"
+
+
+def test_what_was_begun_is_cut_off_until_it_was_ended_by_anybody() -> None:
+    before, after = result(1, "base", "n1", "ok"), result(4, "base", "n2", "failed")
+    assert [(one.node, one.outcome, one.run) for one in cut_off(CUT, of(before, after))] == [
+        ("n1", "interrupted", "r-0002"),
+        ("n3", "interrupted", "r-0002"),
+    ]
 
 
 class Ticking:
@@ -135,11 +166,11 @@ def test_journals_of_one_cluster_are_read(store: Store) -> None:
     a_run(store, 3, {"n2": "changed"}, begun=("n3",))
     assert failed_nodes(Runs(store), "lab-a", PHASES) == {"n3"}
     journal = begin(store, 4)
-    journal.stream.emit("plan_made", nodes=["n1", "n2", "n3"])
+    journal.stream.emit("plan_made", planned={"base": ["n1", "n2", "n3"]})
     journal.end(143)
     assert failed_nodes(Runs(store), "lab-a", PHASES) == {"n3"}  # it was cut off while it asked
     journal = begin(store, 5)
-    journal.stream.emit("plan_made", nodes=["n1", "n2", "n3"])
+    journal.stream.emit("plan_made", planned={"base": ["n1", "n2", "n3"]})
     journal.stream.emit("phase_started", phase="base", nodes=["n3"])
     journal.stream.emit("node_finished", node="n3", phase="base", outcome="ok")
     journal.end(143)
@@ -147,3 +178,19 @@ def test_journals_of_one_cluster_are_read(store: Store) -> None:
     a_run(store, 6, {"n1": "ok", "n2": "changed", "n3": "ok"})
     assert failed_nodes(Runs(store), "lab-a", PHASES) == set()
     assert failed_nodes(Runs(store), "other", PHASES) == {"n1"}
+
+
+def test_old_journals_are_not_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run has told of single nodes is most of its journal; the table of results has all that counts of it."""
+    for minute in range(1, 6):
+        a_run(store, minute, {"n1": "ok"}, begun=("n2",))
+    read = list[str]()
+    made = Event.__init__
+
+    def count(self: Event, *values: Any, **named: Any) -> None:
+        made(self, *values, **named)
+        read.append(self.kind)
+
+    monkeypatch.setattr(Event, "__init__", count)
+    assert failed_nodes(Runs(store), "lab-a", PHASES) == {"n2"}
+    assert read == ["phase_started"] * 5

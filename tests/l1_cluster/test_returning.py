@@ -1,19 +1,21 @@
 """A deploy that was killed during reboots: the next one waits for the nodes that are on their way back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aiops.cli.exit import exit_of
 from aiops.layers.core.errors import UnreachableError
-from aiops.layers.core.event import EventStream
+from aiops.layers.core.event import Event, EventStream
 from aiops.layers.core.store import Store
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.fleet import Outcome
 from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l1_cluster import tables
 from aiops.layers.l1_cluster.owner import Owner
 from aiops.layers.l1_cluster.returning import SECONDS, Returning, await_returning, is_back, returning_of
 from aiops.layers.l1_cluster.run import Journal, Runs
@@ -143,3 +145,25 @@ def test_the_journals_tell_who_was_being_rebooted(store: Store) -> None:
     assert set(returning_of(runs, "lab-a", time)) == {"gpu02", "gpu04"}
     time.passed += SECONDS
     assert returning_of(runs, "lab-a", time) == {}
+
+
+def test_runs_that_ended_long_ago_are_not_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Time()
+    for number in range(3):
+        old = Run(store, f"r-{number}", time)
+        old.reboot("gpu01")
+        old.journal.end(130)
+    time.passed += SECONDS
+    new = Run(store, "r-9", time)
+    new.reboot("gpu02")
+    new.journal.end(130)
+    asked = list[set[str]]()
+    select = tables.select_told_by
+
+    def remember(connection: Any, runs: Iterable[str], *rest: Any, **named: Any) -> Iterator[Event]:
+        asked.append(set(runs))
+        return select(connection, asked[-1], *rest, **named)
+
+    monkeypatch.setattr(tables, "select_told_by", remember)
+    assert set(returning_of(Runs(store), "lab-a", time)) == {"gpu02"}
+    assert asked == [{"r-9"}]
