@@ -197,7 +197,9 @@ class _Reset:
         from aiops.layers.l1_cluster.owner import Owner
 
         head = self._inventory.head
-        lock = ClusterLock.of(fleet.transport(head) if head else None, self._folder / "lock", self._aiops.clock)
+        keeper = fleet.transport(head) if head else None
+        headless = self._wish.confirm is not None  # said by name, so that no mistake in an inventory does it
+        lock = ClusterLock.of(keeper, self._folder / "lock", self._aiops.clock, headless=headless)
         try:
             owner, nodes = Owner.here(self._events.run), everyone(self._aiops, self._inventory)
             return succeed(lock, owner, self._command, nodes, gate=FleetGate(fleet), screen=self._screen)
@@ -206,7 +208,13 @@ class _Reset:
                 f"the head `{lock.place}` keeps the cluster's lock and does not answer, "
                 f"so nothing can be changed: {error.message}",
                 code="reset.head_unreachable",
-                hints=[*error.hints, f"if it is gone for good, take it out of {self._inventory.path} and try again"],
+                hints=[
+                    *error.hints,
+                    (
+                        f"if it is gone for good, take it out of {self._inventory.path}, "
+                        f"then: `{self._command} --confirm {shlex.quote(self._inventory.cluster)}`"
+                    ),
+                ],
             ) from error
 
     def _confirm(self, lines: Sequence[str]) -> bool:

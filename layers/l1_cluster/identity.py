@@ -5,6 +5,7 @@ the head that it was met on. A head of that name, address and no id is the same 
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -43,19 +44,27 @@ class Known:
 class Identity:
     """The cluster called as its folder is, as an inventory names its head now."""
 
-    def __init__(self, folder: Path, head: Node | None) -> None:
-        """Read what is remembered in `folder` (AIOPS_HOME/clusters/NAME); it need not exist."""
+    def __init__(self, folder: Path, head: Node | None, *, headless: bool = False) -> None:
+        """Read what is remembered in `folder` (AIOPS_HOME/clusters/NAME); it need not exist.
+
+        Args:
+            folder: Where.
+            head: The head; None where the inventory has none.
+            headless: Whether no head is taken for the same cluster, whose head is gone for good. What is remembered
+                stays as it is then: this is for what undoes deploys, and for none that follows.
+        """
         self._path = folder / FILE
         self.name = folder.name
         self._known = self._read()
         identity = self._known.id if self._known else token()
+        self._abandoned = headless and head is None and self._known is not None and self._known.head is not None
         self._here = Known(identity, head.name if head else None, _address(head) if head else "")
 
     @property
     def moved(self) -> bool:
         """Whether the head is not where it was met: the keeper must say that it is the same cluster."""
         known, here = self._known, self._here
-        if known is None or known.head is None:
+        if known is None or known.head is None or self._abandoned:
             return False  # a cluster that gets its first head is the same one
         return (known.head, known.address) != (here.head, here.address)
 
@@ -80,7 +89,7 @@ class Identity:
 
     def settle(self, cluster: Mapping[str, Any] | None) -> None:
         """Remember the cluster as the keeper has named it; what cannot be written is asked again the next time."""
-        if cluster is None:
+        if cluster is None or self._abandoned:
             return
         settled = Known(cluster["id"], self._here.head, self._here.address)
         if settled != self._known:
@@ -89,7 +98,20 @@ class Identity:
                 write_atomic(self._path, json.dumps(asdict(settled)).encode())
 
     def other(self, cluster: Mapping[str, Any] | None) -> ConflictError:
-        """Why nothing may be done: this head is another cluster's."""
+        """Why nothing may be done: this head is another cluster's, or the cluster had a head."""
+        if self._here.head is None and self._known is not None:
+            return ConflictError(
+                f"the head of `{self.name}` is {self._known}, and this inventory names none",
+                code="cluster.other",
+                hints=[
+                    f"write `{self._known.head}` into the inventory again, or the machine that took its place",
+                    (
+                        f"if it is gone for good, what was deployed to the others can be undone: "
+                        f"`aiops cluster reset --confirm {shlex.quote(self.name)}`"
+                    ),
+                    "if this is another cluster, give it its own name by `aiops_cluster` in its inventory",
+                ],
+            )
         called = f", which calls itself `{cluster['name']}`" if cluster else ""
         return ConflictError(
             f"this machine knows another cluster as `{self.name}`: its head is {self._known}, "

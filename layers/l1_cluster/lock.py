@@ -49,10 +49,19 @@ class ClusterLock:
         self._identity = identity
 
     @classmethod
-    def of(cls, head: Transport | None, folder: Path, clock: Clock | None = None) -> Self:
-        """The lock on `head`, or in `folder` (`AIOPS_HOME/clusters/NAME/lock`) when there is none."""
+    def of(cls, head: Transport | None, folder: Path, clock: Clock | None = None, *, headless: bool = False) -> Self:
+        """The lock on `head`, or in `folder` (`AIOPS_HOME/clusters/NAME/lock`) when there is none.
+
+        Args:
+            head: Connected.
+            folder: Where.
+            clock: The time.
+            headless: See `Identity`.
+        """
         keeper = FolderKeeper(folder) if head is None else HeadKeeper(head)
-        return cls(keeper, clock, Identity(folder.parent, head.node if head else None), Floor(folder.parent))
+        return cls(
+            keeper, clock, Identity(folder.parent, head.node if head else None, headless=headless), Floor(folder.parent)
+        )
 
     @property
     def place(self) -> str:

@@ -169,3 +169,24 @@ def test_a_typed_name_must_be_the_clusters(shown: Shown, inventory: Path, monkey
     accepted = shown("cluster", "reset", str(inventory), terminal=True, typed="blue\n")
     assert accepted.startswith("exit: 0\n")
     assert "a1 is as before the first deploy" in accepted
+
+
+def test_the_way_out_where_the_head_is_gone_for_good(shown: Shown, inventory: Path, tmp_path: Path) -> None:
+    """The hint of the reset that cannot reach the head, followed word by word."""
+    folder = tmp_path / "home" / "clusters" / "blue"
+    folder.mkdir(parents=True)
+    (folder / "identity.json").write_text('{"id": "5", "head": "head", "address": "127.0.0.1:1"}')
+    without = inventory.read_text()
+    reach = "{ansible_host: 127.0.0.1, ansible_port: 1, ansible_user: root}"
+    inventory.write_text(f"{without}head:\n  vars: {{aiops_cluster: blue}}\n  hosts: {{head: {reach}}}\n")
+    screen = shown("cluster", "reset", "--confirm", "blue", str(inventory))
+    way = f"aiops cluster reset {inventory} --confirm blue".replace(str(inventory.parent), "[TMP]")
+    assert "if it is gone for good, take it out of [TMP]/inventory.yml" in screen
+    assert f"`{way}`" in screen
+    inventory.write_text(without)
+    screen = shown("cluster", "reset", str(inventory), "--confirm", "blue")
+    assert screen.startswith("exit: 1\n")
+    assert "error: a1 not reset: " in screen
+    screen = shown("cluster", "reset", str(inventory), terminal=True, typed="blue\n")
+    assert "exit: 5\n" in screen
+    assert "`aiops cluster reset --confirm blue`" in screen

@@ -237,6 +237,32 @@ def test_a_cluster_may_get_its_first_head_and_never_loses_it(site: Site) -> None
     assert site.lock("lab-a", None).show() is None
 
 
+def test_what_was_deployed_under_a_head_that_is_gone_can_be_undone_without_it(site: Site, tmp_path: Path) -> None:
+    """Only that: no deploy goes on without the head, before or after."""
+    site.deploy("lab-a", head())
+    folder = tmp_path / "home/clusters/lab-a"
+    remembered = (folder / FILE).read_bytes()
+    lock = ClusterLock.of(None, folder / "lock", headless=True)
+    lock.require_known()
+    with lock.acquire(Owner.here("r-2")):
+        pass
+    with lock.acquire(Owner.here("r-3")):
+        pass
+    assert (folder / FILE).read_bytes() == remembered
+    with pytest.raises(ConflictError) as refused:
+        site.deploy("lab-a", None)
+    assert "names none" in refused.value.message
+    assert "`aiops cluster reset --confirm lab-a`" in refused.value.hints[1]
+    site.deploy("lab-a", head())
+
+
+def test_a_head_of_another_cluster_is_refused_by_a_reset_too(site: Site, tmp_path: Path) -> None:
+    site.deploy("lab-a", head())
+    identity = Identity(tmp_path / "home/clusters/lab-a", head(address="10.9.0.1"), headless=True)
+    with pytest.raises(ConflictError):
+        ClusterLock(FolderKeeper(tmp_path / "other"), identity=identity).acquire(Owner.here("r-2"))
+
+
 def test_a_spoilt_memory_is_made_anew(site: Site, tmp_path: Path) -> None:
     site.deploy("lab-a", head())
     (tmp_path / "home/clusters/lab-a" / FILE).write_text("[")
