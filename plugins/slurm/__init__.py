@@ -1,7 +1,8 @@
 """Slurm: which nodes it may give work to, what runs on them, and how one is drained and given back.
 
-Everything is asked of the head with Slurm's own commands. Where the head has none of them, or no configuration, there
-is no Slurm; where they get no answer, nothing is known of any node.
+Everything is asked of the head with Slurm's own commands. Where they get no answer, nothing is known of any node. Where
+the head has none of them, or no configuration, Slurm was never deployed, or the head was installed anew while daemons
+and jobs on the others live on: then each node is asked whether daemons of Slurm run there. Where none do nobody works.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,12 @@ from aiops.layers.l1_cluster.gate import STALE, fenced
 from aiops.layers.l1_cluster.remote.fence import STALE_STATUS
 
 from .commands import drain, resume, show_jobs, show_nodes
+from .daemons import daemons_in, show_processes
 from .reading import SlurmNode, jobs_by_node, named, read_nodes, standing_of
 
 _NOT_FOUND = 127
 _NO_CONFIGURATION = "Could not establish a configuration source"
+_ABSENT = "slurm.absent"
 
 
 class Slurm:
@@ -29,8 +32,15 @@ class Slurm:
 
     name = "Slurm"
 
-    def __init__(self, head: Transport) -> None:
+    def __init__(self, head: Transport, fleet: Fleet) -> None:
+        """Connect to nobody yet.
+
+        Args:
+            head: Where Slurm's commands are run.
+            fleet: Reaches the nodes, where the head has no Slurm.
+        """
         self._head = head
+        self._fleet = fleet
 
     def standings(self, nodes: Sequence[Node]) -> Mapping[str, Standing]:
         """Where `nodes` stand, those that Slurm has; all unknown while it does not answer.
@@ -41,8 +51,28 @@ class Slurm:
             return {name: standing for name, (_, standing) in self._look(nodes).items()}
         except AiopsError as error:
             here = self._head.node.name
-            served = [node.name for node in nodes if node.name != here or "workers" in node.roles]
-            return dict.fromkeys(served, Standing("unknown", error.message))
+            served = [node for node in nodes if node.name != here or "workers" in node.roles]
+            if error.code == _ABSENT:
+                return self._left_alone(served, error.message)
+            return {node.name: Standing("unknown", error.message) for node in served}
+
+    def _left_alone(self, nodes: Sequence[Node], why: str) -> Mapping[str, Standing]:
+        """Those of `nodes` on which daemons of Slurm run, or may, without a head that could tell of them."""
+
+        def daemons(transport: Transport) -> str:
+            shown = transport.run(show_processes())
+            if not shown.ok or not shown.text.strip():
+                raise FailedError(f"{why}, and {transport.node.name} does not say what runs there", code=_ABSENT)
+            return " and ".join(daemons_in(shown.text))
+
+        found = {}
+        for one in self._fleet.each(nodes, daemons):
+            name = one.node.name
+            if one.error is not None:
+                found[name] = Standing("unknown", one.error.message)
+            elif one.value:
+                found[name] = Standing("unknown", f"{why}, and on {name} runs {one.value}: deploy to the head first")
+        return found
 
     def drain(self, nodes: Sequence[Node], reason: str, epoch: int) -> None:
         """Set those of `nodes` draining that are in service, or drain for a reason of ours."""
@@ -65,11 +95,11 @@ class Slurm:
 
         Raises:
             UnreachableError: The head does not answer.
-            FailedError: Slurm does not.
+            FailedError: Slurm does not, or there is none on the head (`slurm.absent`).
         """
         shown = self._head.run(show_nodes())
         if shown.exit_status == _NOT_FOUND or _NO_CONFIGURATION in shown.error_text:
-            return {}
+            raise FailedError(f"there is no Slurm on {self._head.node.name}", code=_ABSENT)
         known = named(nodes, read_nodes(self._answer(shown)))
         # Asked second: a node that drained in the first answer has been given nothing since.
         jobs = jobs_by_node(self._answer(self._head.run(show_jobs()))) if known else {}
@@ -105,4 +135,4 @@ def _ours(standing: Standing) -> bool:
 @hookimpl
 def workload(inventory: Inventory, fleet: Fleet) -> Workload | None:
     """Slurm on the head; None for a cluster without one."""
-    return Slurm(fleet.transport(inventory.head)) if inventory.head is not None else None
+    return Slurm(fleet.transport(inventory.head), fleet) if inventory.head is not None else None

@@ -11,7 +11,6 @@ from aiops.layers.core.errors import AiopsError, ConflictError
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.draining import Workload
 from aiops.layers.l1_cluster.gate import STALE
-from aiops.plugins.slurm import Slurm
 
 REASON = "aiops: reboot in accelerator, run r-1122-0001: driver was changed"
 EPOCH = 7
@@ -61,7 +60,7 @@ def slurm_rig() -> Rig:
     def silence() -> None:
         slurm.silent = True
 
-    return Rig(Slurm(slurm.head), begin, lambda node: slurm.nodes[node].jobs.clear(), by_hand, down, silence)
+    return Rig(slurm.workload, begin, lambda node: slurm.nodes[node].jobs.clear(), by_hand, down, silence)
 
 
 @pytest.fixture(params=[fake_rig, slurm_rig])

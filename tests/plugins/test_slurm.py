@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.fake_slurm import FakeSlurm
-from tests.support.fake_transport import FakeTransport
+from tests.support.fake_transport import FakeTransport, Program
 
 from aiops.layers.core.errors import FailedError
 from aiops.layers.core.plugin import Plugins
@@ -123,7 +123,7 @@ def test_any_answer_is_read(text: str) -> None:
 def test_a_reason_comes_back_as_it_was_written(why: str) -> None:
     slurm = FakeSlurm("w1", "w2")
     reason = plain(str(Hold("accelerator", "r-1122-0001", why)))
-    workload = Slurm(slurm.head)
+    workload = slurm.workload
     workload.drain([Node("w1")], reason, 7)
     standings = workload.standings([Node("w1"), Node("w2")])
     assert standings["w1"].reason == reason
@@ -149,32 +149,59 @@ def test_a_foreign_reason_is_never_taken_for_ours(text: str) -> None:
     slurm = FakeSlurm("w1")
     slurm.nodes["w1"].drained = True
     slurm.nodes["w1"].reason = plain(f"x{text} aiops: reboot in base, run r-1: y")
-    Slurm(slurm.head).drain([Node("w1")], "aiops: reboot in base, run r-2: z", 7)
-    Slurm(slurm.head).resume([Node("w1")], 7)
+    slurm.workload.drain([Node("w1")], "aiops: reboot in base, run r-2: z", 7)
+    slurm.workload.resume([Node("w1")], 7)
     assert slurm.updates == []
 
 
-def test_a_head_without_slurm_has_no_nodes() -> None:
-    assert Slurm(FakeTransport(Node("head"))).standings([Node("w1")]) == {}
-    words = b"scontrol: error: fetch_config: failed\nscontrol: fatal: Could not establish a configuration source"
-    unconfigured = FakeTransport(Node("head"), {"scontrol": lambda _: (1, b"", words)})
-    assert Slurm(unconfigured).standings([Node("w1")]) == {}
+NO_CONFIGURATION = b"scontrol: error: fetch_config: failed\nscontrol: fatal: Could not establish a configuration source"
+
+
+@pytest.mark.parametrize("programs", [{}, {"scontrol": lambda _: (1, b"", NO_CONFIGURATION)}])
+def test_a_head_without_slurm_tells_nothing_of_nodes_on_which_it_runs(programs: dict[str, Program]) -> None:
+    """A head that was installed anew: daemons and jobs on the workers live on, and reboots would end them."""
+
+    def processes(*names: str) -> dict[str, Program]:
+        return {"sh": lambda _: (0, "".join(f"{name}\n" for name in ("systemd", *names)).encode(), b"")}
+
+    hosts = {
+        "bare": FakeTransport(Node("bare"), processes()),
+        "idle": FakeTransport(Node("idle"), processes("slurmd")),
+        "busy": FakeTransport(Node("busy"), processes("slurmd", "slurmstepd")),
+        "mute": FakeTransport(Node("mute"), {"sh": lambda _: (0, b"", b"")}),
+        "gone": FakeTransport(Node("gone")),
+    }
+    hosts["gone"].close()
+    head = FakeTransport(Node("head"), programs)
+    with Fleet(lambda node: hosts[node.name]) as fleet:
+        slurm = Slurm(head, fleet)
+        standings = slurm.standings([Node(name) for name in hosts])
+        assert {name: one.state for name, one in standings.items()} == dict.fromkeys(
+            ("idle", "busy", "mute", "gone"), "unknown"
+        )
+        assert standings["busy"].reason == (
+            "there is no Slurm on head, and on busy runs slurmd and slurmstepd: deploy to the head first"
+        )
+        # A first deploy: nobody works on bare nodes, and nothing is waited for.
+        assert slurm.standings([Node("bare")]) == {}
+        with pytest.raises(FailedError):
+            slurm.drain([Node("idle")], "aiops: reboot in base, run r-1: x", 7)
 
 
 def test_why_nothing_is_known_is_told() -> None:
     slurm = FakeSlurm("w1")
     slurm.silent = True
-    reason = Slurm(slurm.head).standings([Node("w1")])["w1"].reason
+    reason = slurm.workload.standings([Node("w1")])["w1"].reason
     assert reason == "`scontrol` on head: slurm_load_node error: Unable to contact slurm controller (connect failure)"
     with pytest.raises(FailedError) as caught:
-        Slurm(slurm.head).resume([Node("w1")], 7)
+        slurm.workload.resume([Node("w1")], 7)
     assert "slurmctld" in caught.value.hints[0]
     head = Node("head", roles=frozenset({"head"}))
-    assert set(Slurm(slurm.head).standings([head, Node("w1")])) == {"w1"}
+    assert set(slurm.workload.standings([head, Node("w1")])) == {"w1"}
     working = Node("head", roles=frozenset({"head", "workers"}))
-    assert set(Slurm(slurm.head).standings([working, Node("w1")])) == {"head", "w1"}
+    assert set(slurm.workload.standings([working, Node("w1")])) == {"head", "w1"}
     slurm.head.close()
-    assert Slurm(slurm.head).standings([Node("w1")])["w1"].state == "unknown"
+    assert slurm.workload.standings([Node("w1")])["w1"].state == "unknown"
 
 
 def test_commands() -> None:

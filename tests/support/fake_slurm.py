@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from tests.support.fake_transport import FakeTransport, Program
 
 from aiops.layers.core.command import Command
+from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.remote.fence import STALE_STATUS
+from aiops.plugins.slurm import Slurm
 
 BLOCK = """NodeName={name} Arch=x86_64 CoresPerSocket=2
    CPUAlloc=0 CPUEfctv=2 CPUTot=2 CPULoad=7.98
@@ -47,6 +49,7 @@ class FakeSlurm:
         self.epoch = 0
         programs: dict[str, Program] = {"scontrol": self._scontrol, "squeue": self._squeue, "python3": self._fenced}
         self.head = FakeTransport(Node("head"), programs)
+        self.workload = Slurm(self.head, Fleet(FakeTransport))
 
     def _state(self, node: FakeNode) -> str:
         base = "MIXED" if node.jobs and node.base == "IDLE" else node.base
