@@ -130,7 +130,8 @@ class Clearance:
         if decision.resume:
             self._release(decision.resume)
         refused = dict(decision.refused)
-        for name, reason in self._hold(decision.drain, self._why).items():
+        unheld = self._hold(decision.drain, self._why)
+        for name, reason in (self._look_again(unheld) if unheld else {}).items():
             refused[name] = f"it needs a reboot and could not be set draining: {reason}"
         self._queue = replace(
             self._queue, candidates=tuple(one for one in self._queue.candidates if one.node not in refused)
@@ -150,6 +151,22 @@ class Clearance:
             return {}
         error = self._reboots.hold([self._nodes[name] for name in names], self._phase, why, self._lock)
         return {} if error is None else dict.fromkeys(names, error.message)
+
+    def _look_again(self, unheld: Mapping[str, str]) -> dict[str, str]:
+        """Those of nodes that could not be set draining which serve on: what was not answered may be done all the same.
+
+        A node that drains after all is waited for like others. One that nothing is known of is not drained, as far as
+        we know, and counts as out of service until somebody can say.
+        """
+        found = self._look(list(unheld))
+        self._standings |= found
+        held = {name for name in unheld if Hold.of(found.get(name)) is not None}
+        unsure = {name for name in unheld if name in found and found[name].state == "unknown"}
+        self._reboots.lost |= unsure
+        self._draining.note({name: name in held | unsure for name in unheld})
+        asked = [replace(one, since=None, held=False) if one.node in unsure else one for one in self._queue.candidates]
+        self._queue = replace(self._queue, candidates=tuple(asked))
+        return {name: reason for name, reason in unheld.items() if name not in held | unsure}
 
     def _release(self, names: Sequence[str]) -> None:
         error = self._reboots.release([self._nodes[name] for name in names], self._lock)

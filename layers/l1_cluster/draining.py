@@ -177,7 +177,15 @@ class Draining:
                 self._events.emit("node_draining", reason, node=node.name, phase=phase, reason=str(hold))
             for workload in self._workloads:
                 workload.drain(names, str(hold), epoch)
-            self.held |= dict.fromkeys(node.name for node in names)
+            self.note({node.name: True for node in names})
+
+    def note(self, held: Mapping[str, bool]) -> None:
+        """Remember of nodes, by name, that they are held, or may be, and are to be given back; or that they are not."""
+        for name, is_held in held.items():
+            if is_held:
+                self.held[name] = None
+            else:
+                self.held.pop(name, None)
 
     def tell_drained(self, node: str, phase: str, seconds: float) -> None:
         """Write down that nothing runs on a node any more, and how long that took."""

@@ -184,6 +184,38 @@ def test_one_that_refuses_to_drain_is_told(world: World, busy: Busy) -> None:
     assert boots(world) == {"head": 0, "w1": 0, "w2": 0}
 
 
+def test_a_drain_that_was_done_without_an_answer_is_gone_on_with(world: World, busy: Busy) -> None:
+    busy.answers_late = True
+    done = world.deploy(ONE)
+    assert done.ledger.ok
+    assert busy.reasons == {}
+    assert done.drained == ()
+    assert boots(world) == {"head": 0, "w1": 1, "w2": 1}
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_drain_that_nobody_can_tell_of_is_looked_at_until_somebody_can(
+    world: World, busy: Busy, *, comes_back: bool
+) -> None:
+    busy.answers_late = True
+
+    def silence(moment: str) -> None:
+        busy.silent = bool(busy.reasons) and not (comes_back and world.clock.seconds >= UNKNOWN_SECONDS / 2)
+
+    busy.cut = silence
+    done = world.deploy(ONE, on="w1")
+    if comes_back:
+        assert done.ledger.ok
+        assert busy.reasons == {}
+        assert done.drained == ()
+    else:
+        (failure,) = done.ledger.failures
+        assert "nobody can say what runs on it" in failure.reason
+        assert boots(world)["w1"] == 0
+        assert set(busy.reasons) == {"w1"}
+        assert done.drained == ("w1",)  # it may be: it is named, to be looked at
+
+
 def test_a_node_that_is_not_heard_of_after_its_reboot_stays_drained(world: World, busy: Busy) -> None:
     busy.session = lambda name: None if world.hosts[name].boots and name == "w1" else f"boot {world.hosts[name].boots}"
     done = world.deploy(ONE)

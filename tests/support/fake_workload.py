@@ -22,6 +22,8 @@ class FakeWorkload:
         self.acts: list[tuple[str, tuple[str, ...]]] = []
         self.silent = False
         self.refusing = False
+        self.answers_late = False
+        """Whether it does what it is asked to and gives no answer in time."""
         self.out_most = 0
         self.epoch = 0
         """The highest that it has seen: a step of a lower one is refused."""
@@ -48,6 +50,8 @@ class FakeWorkload:
                 self.reasons[node.name] = reason
         self.acts.append(("drain", tuple(node.name for node in nodes)))
         self.out_most = max(self.out_most, len(self.reasons))
+        if self.answers_late:
+            raise FailedError("Fake: no answer in time", code="fake.silent")
 
     def resume(self, nodes: Sequence[Node], epoch: int) -> None:
         self._answer(epoch)
