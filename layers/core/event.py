@@ -5,7 +5,8 @@ their business. `data` is JSON: strings, numbers, booleans, null, lists and maps
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -48,6 +49,7 @@ class Event:
 
 
 Listener = Callable[[Event], None]
+BatchListener = Callable[[Sequence[Event]], None]
 
 
 class EventStream:
@@ -57,6 +59,8 @@ class EventStream:
         self.run = run
         self._clock = clock
         self._listeners: list[Listener] = []
+        self._recorders: list[BatchListener] = []
+        self._together: list[Event] | None = None
         self._seq = 0
         self._lock = threading.Lock()
 
@@ -64,11 +68,38 @@ class EventStream:
         """Call `listener` for every later event. It must be quick and must not emit."""
         self._listeners.append(listener)
 
+    def record(self, recorder: BatchListener) -> None:
+        """Call `recorder` for every later event, at once or with all those of one `together`, as `subscribe`'s."""
+        self._recorders.append(recorder)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Hand the events of this block to recorders all at once, at its end, however it ends.
+
+        Only for what is known already: nothing may be done in the block that must not be done unrecorded.
+        """
+        outer = self._together is not None
+        try:
+            if not outer:
+                self._together = []
+            yield
+        finally:
+            if not outer:
+                with self._lock:
+                    events, self._together = self._together or [], None
+                    for recorder in self._recorders if events else ():
+                        recorder(events)
+
     def emit(self, kind: str, message: str = "", *, node: str | None = None, **data: Any) -> Event:
         """Record that something happened and tell every listener."""
         with self._lock:
             self._seq += 1
             event = Event(self._clock.now(), self.run, self._seq, kind, node, message, data)
+            if self._together is not None:
+                self._together.append(event)
+            else:
+                for recorder in self._recorders:
+                    recorder([event])
             for listener in self._listeners:
                 listener(event)
         return event

@@ -110,18 +110,19 @@ class Course:
         untried = {(entry.phase, entry.node) for entry in under.ledger.blocked}
         with under.step(VERIFY, "Look at everything once more", names) as since:
             errors = survey.observe(nodes, self._phases, fresh=names)
-            for name in names:
-                reason, item = "", ""
-                if name in errors:
-                    reason = errors[name].message
-                    boot_id, at = survey.facts[name].boot_id, under.doors.clock.monotonic()
-                    under.losses[name] = Loss(name, VERIFY, boot_id, silent=True, rebooting=False, at=at)
-                else:
-                    tried = [phase for phase in self._phases if (phase, name) not in untried]
-                    left = [(phase, one) for phase in tried for one in survey.differences(phase, name)]
-                    if left:
-                        reason, item = f"phase `{left[0][0]}` is undone: {left[0][1]}", left[0][1].key
-                under.enter(Entry(VERIFY, name, "failed" if reason else "ok", since(), reason, item=item))
+            with under.events.together():
+                for name in names:
+                    reason, item = "", ""
+                    if name in errors:
+                        reason = errors[name].message
+                        boot_id, at = survey.facts[name].boot_id, under.doors.clock.monotonic()
+                        under.losses[name] = Loss(name, VERIFY, boot_id, silent=True, rebooting=False, at=at)
+                    else:
+                        tried = [phase for phase in self._phases if (phase, name) not in untried]
+                        left = [(phase, one) for phase in tried for one in survey.differences(phase, name)]
+                        if left:
+                            reason, item = f"phase `{left[0][0]}` is undone: {left[0][1]}", left[0][1].key
+                    under.enter(Entry(VERIFY, name, "failed" if reason else "ok", since(), reason, item=item))
 
     def _stop(self, batch: Batch, names: Iterable[str], error: ConflictError | FailedError | None) -> Stop:
         """Write down what was not tried, or cut off, and say where it ended."""

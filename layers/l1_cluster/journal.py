@@ -1,6 +1,6 @@
 """The journal of a run while it is written: what one command does to a cluster outlives the process that does it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import Self
@@ -17,8 +17,8 @@ from .run_record import DONE, FAILED, INTERRUPTED
 class Journal:
     """The writer of one run: a listener of its event stream, and the two ends of the run.
 
-    Each event is on the disk, together with what follows from it, before the next thing happens; a `kill -9` at any
-    point leaves a readable journal.
+    Each event is on the disk, together with what follows from it, before the next thing happens, but for those that
+    only say what was found: they are written many at once. A `kill -9` at any point leaves a readable journal.
     """
 
     def __init__(self, store: Store, stream: EventStream, exit_of: Callable[[AiopsError], int]) -> None:
@@ -58,16 +58,17 @@ class Journal:
 
         store.require(L1)
         journal = cls(store, stream, exit_of)
-        stream.subscribe(journal.record)
+        stream.record(journal.record)
         stream.emit("run_started", command, cluster=cluster, command=command, aiops=__version__, owner=asdict(owner))
         return journal
 
-    def record(self, event: Event) -> None:
-        """Write one event, and what follows from it."""
+    def record(self, events: Sequence[Event]) -> None:
+        """Write events, and what follows from them, all or none."""
         from .tables import write_event
 
         with self._store.begin() as connection:
-            write_event(connection, event)
+            for event in events:
+                write_event(connection, event)
 
     def end(self, exit_code: int, reason: str = "") -> None:
         """End the run with `exit_code` (0: done, 130 and 143: interrupted, else failed); ending twice is harmless."""

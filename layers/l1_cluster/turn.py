@@ -90,10 +90,11 @@ class Turn:
                 self._under.fail(phase, self._survey.observe(again, self._remaining))
                 living = [node for node in living if self._ledger.failure(node.name) is None]
             before = {node.name: self._survey.differences(phase, node.name) for node in living}
-            for node in living:
-                self._tell_settled(node.name, before[node.name])
-                if not before[node.name]:
-                    self._under.enter(Entry(phase, node.name, "ok", since()))
+            with self._under.events.together():
+                for node in living:
+                    self._tell_settled(node.name, before[node.name])
+                    if not before[node.name]:
+                        self._under.enter(Entry(phase, node.name, "ok", since()))
             targets = [node for node in living if before[node.name]]
             if targets:
                 self._apply(targets, before, since)
@@ -132,15 +133,16 @@ class Turn:
         boot_ids = {node.name: self._survey.facts[node.name].boot_id for node in targets}
         earlier = frozenset(self._under.rebooted)
         verdicts = self._round(targets, before, reboots, since)
-        for name, verdict in verdicts.items():
-            outcome: Outcome = "failed" if verdict.reason else "changed"
-            phase, reason = self._phase.name, verdict.reason
-            self._under.enter(Entry(phase, name, outcome, since(), reason, verdict.tail, verdict.item))
-            if reason:
-                at = self._under.doors.clock.monotonic()
-                ours = name in reboots or name in self._under.rebooted - earlier
-                seen = self._survey.facts[name].boot_id if verdict.seen else None
-                self._under.losses[name] = Loss(name, phase, boot_ids[name], verdict.silent, ours, at, seen)
+        with self._under.events.together():
+            for name, verdict in verdicts.items():
+                outcome: Outcome = "failed" if verdict.reason else "changed"
+                phase, reason = self._phase.name, verdict.reason
+                self._under.enter(Entry(phase, name, outcome, since(), reason, verdict.tail, verdict.item))
+                if reason:
+                    at = self._under.doors.clock.monotonic()
+                    ours = name in reboots or name in self._under.rebooted - earlier
+                    seen = self._survey.facts[name].boot_id if verdict.seen else None
+                    self._under.losses[name] = Loss(name, phase, boot_ids[name], verdict.silent, ours, at, seen)
         return verdicts
 
     def _round(
@@ -148,8 +150,9 @@ class Turn:
     ) -> dict[str, Verdict]:
         """Run Ansible once, look at its nodes again and judge; those in `reboots` are rebooted on the way."""
         boot_ids = {name: self._survey.facts[name].boot_id for name in reboots}
-        for name, boot_id in boot_ids.items():
-            self._under.events.emit(REBOOT_STARTED, node=name, phase=self._phase.name, boot_id=boot_id)
+        with self._under.events.together():
+            for name, boot_id in boot_ids.items():
+                self._under.events.emit(REBOOT_STARTED, node=name, phase=self._phase.name, boot_id=boot_id)
         works = self._works(targets, before, reboots)
         verdicts = self._admitted(targets, works)
         targets = [node for node in targets if node.name not in verdicts]
@@ -157,21 +160,22 @@ class Turn:
         # A node that failed is looked at too: what was changed there before it did is told.
         unseen = self._look(targets, reboots, played.failures)
         self._under.at_work.clear()
-        for node in targets:
-            name = node.name
-            if name in unseen:
-                self._under.tell_lost(name, self._phase.name)
-            left = Verdict() if name in unseen else self._judge(name, before[name], boot_ids, since)
-            if name in played.failures:
-                failure = played.failures[name]
-                silent = failure.unreachable or name in unseen
-                verdicts[name] = Verdict(failure.reason, failure.tail, failure.task, silent, name not in unseen)
-            elif name in unseen:
-                verdicts[name] = Verdict(unseen[name].message, silent=True, seen=False)
-            elif left.reason and played.trouble:
-                verdicts[name] = replace(left, reason=f"{played.trouble}; {left.reason}")
-            else:
-                verdicts[name] = left
+        with self._under.events.together():
+            for node in targets:
+                name = node.name
+                if name in unseen:
+                    self._under.tell_lost(name, self._phase.name)
+                left = Verdict() if name in unseen else self._judge(name, before[name], boot_ids, since)
+                if name in played.failures:
+                    failure = played.failures[name]
+                    silent = failure.unreachable or name in unseen
+                    verdicts[name] = Verdict(failure.reason, failure.tail, failure.task, silent, name not in unseen)
+                elif name in unseen:
+                    verdicts[name] = Verdict(unseen[name].message, silent=True, seen=False)
+                elif left.reason and played.trouble:
+                    verdicts[name] = replace(left, reason=f"{played.trouble}; {left.reason}")
+                else:
+                    verdicts[name] = left
         return verdicts
 
     def _works(self, targets: Sequence[Node], before: Differences, reboots: Collection[str]) -> dict[str, Work]:

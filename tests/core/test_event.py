@@ -2,6 +2,8 @@ import json
 import threading
 from datetime import UTC, datetime
 
+import pytest
+
 from aiops.layers.core.event import Event, EventStream
 
 AT = datetime(2026, 11, 21, 19, 30, 5, tzinfo=UTC)
@@ -50,3 +52,29 @@ def test_an_event_is_one_json_document() -> None:
         "message": "",
         "data": {"nodes": ["gpu01"]},
     }
+
+
+def test_what_only_says_what_was_found_is_recorded_at_once_and_shown_as_it_comes() -> None:
+    stream, shown, written = EventStream("r-1", Clock()), list[str](), list[list[str]]()
+    stream.subscribe(lambda event: shown.append(event.kind))
+    stream.record(lambda events: written.append([event.kind for event in events]))
+    stream.emit("alone")
+    with stream.together():
+        stream.emit("one")
+        with stream.together():
+            stream.emit("two")
+        assert written == [["alone"]]
+        assert shown == ["alone", "one", "two"]
+    assert written == [["alone"], ["one", "two"]]
+    with stream.together():
+        pass
+
+    def cut() -> None:
+        with stream.together():
+            stream.emit("before the cut")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut()
+    stream.emit("after")
+    assert written[2:] == [["before the cut"], ["after"]]

@@ -149,6 +149,7 @@ class World:
         self.unreachable: set[tuple[str, str]] = set()  # Ansible says of them that it cannot reach them
         self.failing_midway: set[tuple[str, str]] = set()  # between files and services
         self.events: list[Event] = []
+        self.written: list[Sequence[Event]] = []  # as the journal gets them, each at once
         self.clock = FakeClock()
         self.locked = 0
         self.on: Callable[[str], None] = lambda moment: None
@@ -332,6 +333,7 @@ class World:
         private.mkdir(exist_ok=True)
         events = EventStream("r-1", self.clock)
         events.subscribe(self.events.append)
+        events.record(self.written.append)
         doors = Doors(
             prober=self,
             gate=self,

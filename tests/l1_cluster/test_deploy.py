@@ -454,3 +454,25 @@ def test_where_every_gate_stays_shut_nothing_is_applied(world: World) -> None:
     world.shut = dict.fromkeys(world.hosts, "fence: it cannot tell")
     assert not world.deploy(BASE).ledger.ok
     assert world.applied == []
+
+
+def test_nodes_with_nothing_to_do_take_one_write_of_the_journal_per_phase(tmp_path: Path) -> None:
+    """Each write waits for the disk; the work itself is written down before it is begun, as ever."""
+    world = World(tmp_path, names=("head", *(f"w{number}" for number in range(1, 9))))
+    world.deploy(BASE, KERNEL)
+    world.events.clear()
+    world.written.clear()
+    world.deploy(BASE, KERNEL)
+    told = [[(one.kind, one.data.get("phase")) for one in events] for events in world.written]
+    for phase in ("base", "kernel"):
+        assert [("node_finished", phase)] * 9 in told
+    assert [one for events in world.written for one in events] == world.events
+
+
+def test_a_reboot_is_written_down_before_it_is_begun(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    at: list[int] = []
+    world.on = lambda moment: at.append(sum(map(len, world.written))) if moment == "apply kernel" else None
+    world.deploy(BASE, KERNEL)
+    kinds = [one.kind for events in world.written for one in events]
+    assert "reboot_started" in kinds[: at[0]]
