@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,7 +81,8 @@ def first_deploy(made: Rig) -> tuple[dict[str, Any], int, float]:
     """A deploy during which one host reboots by itself: its answer, its exit code and its seconds."""
     words = (AIOPS, "cluster", "deploy", made.inventory, "--yes", "--json")
     start = time.monotonic()
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    # A file, for a pipe that nobody reads while the host is waited for would hold the answer up.
+    with tempfile.TemporaryFile("w+") as answer, subprocess.Popen(words, stdout=answer) as process:
         try:
             packages = made.lab.root(REBOOTING) / "var/lib/dpkg/info"
             wait(
@@ -89,10 +91,12 @@ def first_deploy(made: Rig) -> tuple[dict[str, Any], int, float]:
             )
             if process.poll() is None:
                 made.lab.fault(REBOOTING, "reboot")
-            stdout, _ = process.communicate(timeout=LIMIT * 3)
+            code = process.wait(timeout=LIMIT * 3)
         finally:
             process.kill()
-    return json.loads(stdout), process.returncode, time.monotonic() - start
+        seconds = time.monotonic() - start
+        answer.seek(0)
+        return json.load(answer), code, seconds
 
 
 def require(condition: bool, what: str) -> None:

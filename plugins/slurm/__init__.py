@@ -3,6 +3,7 @@
 Everything is asked of the head with Slurm's own commands. Where they get no answer, nothing is known of any node. Where
 the head has none of them, or no configuration, Slurm was never deployed, or the head was installed anew while daemons
 and jobs on the others live on: then each node is asked whether daemons of Slurm run there. Where none do nobody works.
+So is a node that Slurm lists and has not heard of: before its first deploy is done it is in nobody's service.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,13 +49,17 @@ class Slurm:
         A head that is no worker is not: what must be mended before Slurm answers again must not wait for its answer.
         """
         try:
-            return {name: standing for name, (_, standing) in self._look(nodes).items()}
+            found = self._look(nodes)
         except AiopsError as error:
             here = self._head.node.name
             served = [node for node in nodes if node.name != here or "workers" in node.roles]
             if error.code == _ABSENT:
                 return self._left_alone(served, error.message)
             return {node.name: Standing("unknown", error.message) for node in served}
+        silent = [node for node in nodes if node.name in found and found[node.name][0].silent]
+        working = self._left_alone(silent, "Slurm has not heard of it") if silent else {}
+        free = {node.name for node in silent} - set(working)
+        return {name: standing for name, (_, standing) in found.items() if name not in free or standing.work}
 
     def _left_alone(self, nodes: Sequence[Node], why: str) -> Mapping[str, Standing]:
         """Those of `nodes` on which daemons of Slurm run, or may, without a head that could tell of them."""

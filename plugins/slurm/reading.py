@@ -15,6 +15,7 @@ _SYMBOLS = "*~#!%$@^-+"
 _FREE = {"IDLE", "UNKNOWN"}
 _BUSY = {"ALLOCATED", "MIXED"}
 _OUT = {"DOWN", "ERROR", "FUTURE"}
+_SILENT = {"UNKNOWN", "NOT_RESPONDING"}
 _NO_NEW_WORK = ("DRAIN", "FAIL")
 _OVER = {
     *("PENDING", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE"),
@@ -44,6 +45,11 @@ class SlurmNode:
     host: str = ""
     address: str = ""
     started: str | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has not been heard of since slurmctld started, and does not answer it; it is given no work."""
+        return self.states == _SILENT and self.started is None
 
 
 def read_nodes(text: str) -> list[SlurmNode]:

@@ -188,6 +188,27 @@ def test_a_head_without_slurm_tells_nothing_of_nodes_on_which_it_runs(programs: 
             slurm.drain([Node("idle")], "aiops: reboot in base, run r-1: x", 7)
 
 
+def test_a_node_that_is_listed_and_has_no_daemon_yet_is_in_nobodys_service() -> None:
+    names = ("bare", "stopped", "busy", "gone")
+    listed = "".join(f"NodeName={name}\n   State=UNKNOWN+NOT_RESPONDING\n   SlurmdStartTime=None\n\n" for name in names)
+    jobs = b"7|RUNNING|alice|busy\n"
+    head = FakeTransport(
+        Node("head"), {"scontrol": lambda _: (0, listed.encode(), b""), "squeue": lambda _: (0, jobs, b"")}
+    )
+    hosts = {
+        "bare": FakeTransport(Node("bare"), {"sh": lambda _: (0, b"systemd\n", b"")}),
+        "stopped": FakeTransport(Node("stopped"), {"sh": lambda _: (0, b"systemd\nslurmstepd\n", b"")}),
+        "busy": FakeTransport(Node("busy"), {"sh": lambda _: (0, b"systemd\n", b"")}),
+        "gone": FakeTransport(Node("gone")),
+    }
+    hosts["gone"].close()
+    with Fleet(lambda node: hosts[node.name]) as fleet:
+        standings = Slurm(head, fleet).standings([Node(name) for name in names])
+    assert {name: one.state for name, one in standings.items()} == dict.fromkeys(
+        ("stopped", "busy", "gone"), "in_service"
+    )
+
+
 def test_why_nothing_is_known_is_told() -> None:
     slurm = FakeSlurm("w1")
     slurm.silent = True
