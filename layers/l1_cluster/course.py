@@ -9,7 +9,7 @@ from aiops.layers.core.errors import ConflictError, FailedError
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.nodeset import fold
 
-from .ledger import Entry
+from .ledger import Entry, Outcome
 from .loss import Loss
 from .patience import PatientLock, ended_by_lock
 from .rollout import Batch, Stop, batches, too_many
@@ -112,17 +112,19 @@ class Course:
             errors = survey.observe(nodes, self._phases, fresh=names)
             with under.events.together():
                 for name in names:
-                    reason, item = "", ""
+                    reason, item, blocked = "", "", list[str]()
                     if name in errors:
                         reason = errors[name].message
                         boot_id, at = survey.facts[name].boot_id, under.doors.clock.monotonic()
                         under.losses[name] = Loss(name, VERIFY, boot_id, silent=True, rebooting=False, at=at)
                     else:
-                        tried = [phase for phase in self._phases if (phase, name) not in untried]
+                        blocked = [phase for phase in self._phases if (phase, name) in untried]
+                        tried = [phase for phase in self._phases if phase not in blocked]
                         left = [(phase, one) for phase in tried for one in survey.differences(phase, name)]
                         if left:
                             reason, item = f"phase `{left[0][0]}` is undone: {left[0][1]}", left[0][1].key
-                    under.enter(Entry(VERIFY, name, "failed" if reason else "ok", since(), reason, item=item))
+                    outcome: Outcome = "failed" if reason else "blocked" if blocked else "ok"
+                    under.enter(Entry(VERIFY, name, outcome, since(), reason or _untried(blocked), item=item))
 
     def _stop(self, batch: Batch, names: Iterable[str], error: ConflictError | FailedError | None) -> Stop:
         """Write down what was not tried, or cut off, and say where it ended."""
@@ -157,3 +159,11 @@ class Course:
     def _blocked_by(self, node: str, stop: Stop) -> str:
         failure = self._under.ledger.failure(node)
         return f"the rollout stopped in {stop.place}" if failure is None else f"it failed in phase `{failure.phase}`"
+
+
+def _untried(phases: Sequence[str]) -> str:
+    """Why a node is not said to be as wanted: what else was done there is."""
+    if not phases:
+        return ""
+    more = f" and {len(phases) - 1} more" if len(phases) > 1 else ""
+    return f"phase `{phases[0]}`{more} {'were' if more else 'was'} not tried; what was done is as wanted"

@@ -13,6 +13,10 @@ from aiops.layers.l0_nodes.node import Node
 from .run import Reach, Result, Run
 
 _PREFLIGHT = "preflight"
+_ARRIVAL = frozenset({"connect", _PREFLIGHT})
+"""Looks only: nothing is done in them."""
+
+_BLOCKED = "blocked"
 _VERIFY = "verify"
 RESET = "reset"
 _RESUME = "resume"
@@ -145,7 +149,7 @@ def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
 
     A preflight writes down failures only, and `resume` only nodes that were still drained, so the next run that comes
     to the node takes their place; a look at everything at the end of a run (`verify`) counts until all that the run
-    did on the node was done again.
+    did on the node was done again, and where it was `blocked` by phases that were not tried, until these were.
     """
     results = tuple(latest)
     own: dict[str, list[Result]] = {}
@@ -154,14 +158,19 @@ def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
     still = {one for told in own.values() for one in _since_reset(told)}
     results = tuple(one for one in results if one in still)
     runs: dict[str, set[str]] = {}  # by node: the runs that some other result is still from
+    untried: dict[str, set[str]] = {}  # by node: the runs that some phase is still blocked by
     for one in results:
-        if one.phase not in {"connect", _PREFLIGHT, _VERIFY, _RESUME}:
+        if one.phase not in {*_ARRIVAL, _VERIFY, _RESUME}:
             runs.setdefault(one.node, set()).add(one.run)
+            if one.outcome == _BLOCKED:
+                untried.setdefault(one.node, set()).add(one.run)
     connected = {one.node: one.run for one in results if one.phase == "connect"}
 
     def stands(one: Result) -> bool:
         if one.phase in {_PREFLIGHT, _RESUME}:
             return connected.get(one.node, one.run) == one.run
+        if one.phase == _VERIFY and one.outcome == _BLOCKED:
+            return one.run in untried.get(one.node, ())
         return one.phase != _VERIFY or one.run in runs.get(one.node, {one.run})
 
     return tuple(one for one in results if stands(one))
@@ -170,7 +179,7 @@ def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
 def _since_reset(results: Sequence[Result]) -> Sequence[Result]:
     """Of one node: what was done before it was reset says nothing; neither does a reset, once it was deployed to."""
     for reset in [one for one in results if one.phase == RESET]:
-        again = any(one.at > reset.at and one.phase not in {"connect", _PREFLIGHT} for one in results)
+        again = any(one.at > reset.at and one.phase not in _ARRIVAL for one in results)
         undone = reset.outcome in {"ok", "changed"}
         if undone or again:
             results = [one for one in results if one is not reset and (one.at > reset.at or not undone)]
@@ -181,11 +190,11 @@ def _node(node: Node, results: Sequence[Result], live: Facts | AiopsError | None
     roles = tuple(sorted(node.roles))
     if live is None or isinstance(live, AiopsError):
         return NodeStatus(node.name, roles, "unreachable", live.message if live else "it was not asked")
-    state: State = "deployed" if results else "new"
+    state: State = "deployed" if any(one.phase not in _ARRIVAL for one in results) else "new"
     reason = "another machine than the one that was deployed" if replaced else None
     run = None
     # A phase that is blocked only says that an earlier one failed.
-    for outcome in ("blocked", "failed"):
+    for outcome in (_BLOCKED, "failed"):
         for result in results:
             if result.outcome == outcome:
                 state, reason, run = "failed", f"{result.phase}: {result.reason or outcome}", result.run

@@ -242,7 +242,10 @@ def test_a_phase_that_was_not_tried_is_not_said_to_be_undone(world: World) -> No
         world.hosts[name].dead = True
     done = world.deploy(BASE, SCHEDULER.replace("needs: [head]", "needs: [head, workers]"))
     assert {one.phase for one in done.ledger.failures} == {"connect"}
-    assert outcomes(done)[VERIFY] == {"head": "ok"}
+    # Nor is a node as wanted of which a part was not tried.
+    assert outcomes(done)[VERIFY] == {"head": "blocked"}
+    (verified,) = [one for one in done.ledger if one.phase == VERIFY]
+    assert verified.reason == "phase `scheduler` was not tried; what was done is as wanted"
     (entry,) = done.ledger.held_up
     assert (entry.node, entry.phase) == ("head", "scheduler")
     assert entry.reason == "it needs workers: w1 failed in phase `connect`"

@@ -34,6 +34,8 @@ def judged(*results: Result, live: Facts | AiopsError | None = None) -> NodeStat
     ("results", "state", "reason"),
     [
         ([], "new", None),
+        ([result("connect", "ok"), result("preflight", "ok")], "new", None),
+        ([result("connect", "failed", "no answer")], "failed", "connect: no answer"),
         ([result("base", "ok"), result("time", "changed")], "deployed", None),
         ([result("base", "failed", "disk full"), result("time", "ok")], "failed", "base: disk full"),
         ([result("base", "failed", "disk full"), result("time", "blocked", "it failed")], "failed", "base: disk full"),
@@ -64,6 +66,14 @@ def test_a_later_run_takes_the_place_of_what_an_earlier_one_found(
     failed = [phase for phase in left if dict(older)[phase] == "failed"]
     assert judged(*latest).state == ("failed" if failed else "deployed")
     assert judged(*latest).run == ("r-1" if failed else None)
+
+
+def test_a_look_that_was_blocked_counts_until_what_was_not_tried_is_done() -> None:
+    first = [result("base", "ok"), result("verify", "blocked", "phase `time` was not tried")]
+    assert "verify" in {one.phase for one in standing([*first, result("time", "blocked", "it needs head")])}
+    mended = replace(result("time", "ok"), run="r-2")
+    assert [one.phase for one in standing([*first, mended])] == ["base", "time"]
+    assert judged(*first, mended).state == "deployed"
 
 
 @pytest.mark.parametrize(("machine", "state"), [("a", "deployed"), ("b", "new"), (None, "deployed")])
