@@ -1,5 +1,6 @@
 """`aiops cluster drift`: where nodes are not as wanted, or not as most of their group are."""
 
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,13 +19,15 @@ from aiops.cli.options import (
     chosen_inventory,
 )
 from aiops.cli.screen import Screen
+from aiops.layers.core.errors import InputError
 
 from .deploy import ForksOption, PhasesOption
 
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.inventory import Inventory
-    from aiops.layers.l1_cluster.drift import Report
+    from aiops.layers.l1_cluster.drift import Drift, Report
     from aiops.layers.l1_cluster.inspection import Scope
+    from aiops.layers.l1_cluster.phase import Phase
     from aiops.layers.l1_cluster.repair import Commands
 
 GROUP = "group"
@@ -58,7 +61,7 @@ def drift(
     Every node is asked once, nothing is changed and no lock is needed. With -v the lines that differ in files.
     """
     from aiops.layers.l1_cluster.inspection import Scope, bundled_nodes
-    from aiops.layers.l1_cluster.phase import choose, read_phases, shipped_phases
+    from aiops.layers.l1_cluster.phase import read_phases, shipped_phases
     from aiops.layers.l1_cluster.preflight import require
     from aiops.layers.l1_cluster.repair import Commands
 
@@ -66,7 +69,7 @@ def drift(
     screen = aiops.screen(json=json, quiet=quiet, verbose=verbose)
     known = read_phases(phases or shipped_phases())
     names, compared = _chosen(only)
-    chosen = () if names == "" and compared else choose(known, names, None)
+    chosen = () if names == "" and compared else _choose(known, names)
     read = aiops.inventory(chosen_inventory(inventory, inventory_option))
     scope = Scope(read, chosen, read.select(on), compared=compared)
     require(read, {phase.name: phase.needs for phase in scope.phases})
@@ -86,6 +89,17 @@ def _chosen(only: str | None) -> tuple[str | None, bool]:
     words = [word.strip() for word in only.split(",")]
     rest = [word for word in words if word != GROUP]
     return ",".join(rest), GROUP in words
+
+
+def _choose(known: "Sequence[Phase]", names: str | None) -> "tuple[Phase, ...]":
+    """As a deploy chooses them; what else may stand here is said too where a name is wrong."""
+    from aiops.layers.l1_cluster.phase import choose
+
+    try:
+        return choose(known, names, None)
+    except InputError as error:
+        told = f"`{GROUP}` may stand there too: the comparison with the group"
+        raise InputError(error.message, code=error.code, hints=[*error.hints, told]) from error
 
 
 def _inspect(
@@ -130,25 +144,24 @@ def _inspect(
 
 
 def _show(screen: Screen, inventory: "Inventory", report: "Report", commands: "Commands", *, simulated: bool) -> None:
-    """A terminal gets a table and then the repairs, whole and pasteable; a pipe gets one row per finding."""
+    """A terminal gets a table and then the repairs, whole and pasteable; a pipe gets one row per finding.
+
+    Lines of files are no fields of a row: beside a pipe they go to stderr.
+    """
     from aiops.layers.l0_nodes.nodeset import fold
     from aiops.layers.l1_cluster.drift import repairs
 
     rows = [(fold(one.nodes), one.what, one.expected, one.found, one.repair) for one in report.drifts]
     if not screen.terminal:
-        screen.table((), rows)
+        screen.table((), [(*row[:-1], _bare(row[-1])) for row in rows])
+        _lines(report.drifts, screen.note)
         screen.note(_summary(inventory, report, simulated=simulated))
         return
     screen.line(_summary(inventory, report, simulated=simulated))
     if rows:
         screen.line("")
         screen.table(("nodes", "what", "expected", "found"), [row[:-1] for row in rows])
-    for one in report.drifts:
-        if one.lines:
-            screen.line("")
-            screen.line(clean(f"{fold(one.nodes)}: {one.what}  (- expected, + found)"))
-            for line in one.lines:
-                screen.line(f"  {clean(line)}")
+    _lines(report.drifts, screen.line)
     mends = list(repairs(report.drifts, commands))
     if mends:
         screen.line("")
@@ -156,6 +169,24 @@ def _show(screen: Screen, inventory: "Inventory", report: "Report", commands: "C
         for subject, words in mends:
             screen.line(clean(f"  {subject}: {words}"))
     _remark(screen, report)
+
+
+def _lines(drifts: "Iterable[Drift]", tell: Callable[[str], None]) -> None:
+    """The lines that differ, where they were asked for."""
+    from aiops.layers.l0_nodes.nodeset import fold
+
+    for one in drifts:
+        if one.lines:
+            tell("")
+            tell(clean(f"{fold(one.nodes)}: {one.what}  (- expected, + found)"))
+            for line in one.lines:
+                tell(f"  {clean(line)}")
+
+
+def _bare(repair: str) -> str:
+    """A repair that is one command and nothing else, as a shell takes it: within backticks it would substitute."""
+    inner = repair[1:-1]
+    return inner if repair == f"`{inner}`" and "`" not in inner else repair
 
 
 def _remark(screen: Screen, report: "Report") -> None:

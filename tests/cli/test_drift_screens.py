@@ -66,12 +66,17 @@ def test_an_edited_file_with_its_lines_and_its_repair(drifted: Shown, tmp_path: 
     assert screen.startswith("exit: 4\n")
     (row,) = [line.split("\t") for line in answer(screen).splitlines()]
     assert row[:2] == ["n1", "file:[TMP]/own.conf"]
-    assert row[4] == "`aiops cluster deploy [TMP]/inventory.yml --only own --on n1 --phases [TMP]/phases`"
+    assert row[4] == "aiops cluster deploy [TMP]/inventory.yml --only own --on n1 --phases [TMP]/phases"
+
+    piped = drifted(*words, "-v")
+    assert answer(piped) == answer(screen)  # the rows stay rows
+    differing = "n1: file:[TMP]/own.conf  (- expected, + found)\n  @@ -1,2 +1,2 @@\n  -expected\n  +found\n"
+    assert differing in piped.partition("--- stderr\n")[2]
 
     screen = answer(drifted(*words, "-v", terminal=True))
     assert screen.startswith("lab-a · 1 of 2 nodes: 1 drifted\n\nNODES")
-    assert "n1: file:[TMP]/own.conf  (- expected, + found)\n  @@ -1,2 +1,2 @@\n  -expected\n  +found\n" in screen
-    assert f"\nrepair\n  n1: {row[4]}\n" in screen
+    assert differing in screen
+    assert f"\nrepair\n  n1: `{row[4]}`\n" in screen
 
 
 def test_a_node_that_does_not_answer_is_unknown(drifted: Shown) -> None:
@@ -88,11 +93,24 @@ def test_a_node_that_does_not_answer_is_unknown(drifted: Shown) -> None:
 def test_what_is_no_phase_is_refused(drifted: Shown, only: str) -> None:
     screen = drifted("--only", only)
     assert screen.startswith("exit: 2\n")
+    assert "hint: `group` may stand there too" in screen
 
 
 def test_the_group_alone_needs_no_phase(drifted: Shown, tmp_path: Path) -> None:
     (tmp_path / "own.conf").unlink()
     assert drifted("--on", "n1", "--only", "group").startswith("exit: 0\n")
+
+
+def test_a_repair_that_is_more_than_one_command_keeps_its_marks() -> None:
+    from aiops.cli.cluster.drift import _bare
+
+    assert [_bare(one) for one in ("`a b`", "`a` and `b`", "look: `a`", "", "`")] == [
+        "a b",
+        "`a` and `b`",
+        "look: `a`",
+        "",
+        "`",
+    ]
 
 
 def test_what_a_node_has_sent_does_not_drive_the_terminal(drifted: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
