@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -528,6 +528,39 @@ def test_nothing_of_a_user_is_left_over(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_is_exported_or_mounted_names_nothing_of_ours(tmp_path: Path) -> None:
     for name in ("exports.d/a.exports", "shared.mount", "slurm.conf"):
         assert bool(evidence._SHARES.fullmatch(f"/etc/{name}")) == (name != "slurm.conf")
+
+
+def test_accounts_that_went_with_their_packages_are_told_and_those_that_had_gone_before_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Work:
+        memory: ClassVar = {"seen": {}, "evidence": {"users": ["munge", "slurm"], "groups": ["munge", "slurm", "gone"]}}
+
+    files = {"/etc/passwd": {"slurm", "munge"}, "/etc/group": {"slurm", "munge"}}
+    there = {path: set(names) for path, names in files.items()}
+    files["/etc/passwd"].remove("munge")  # by the purge of its package
+    ran = []
+
+    def run(words: list[str]) -> None:
+        ran.append(words)
+        files["/etc/passwd"].discard(words[-1])
+        files["/etc/group"].discard(words[-1])
+
+    monkeypatch.setattr(accounts, "account", lambda path, name: name if name in files[path] else None)
+    monkeypatch.setattr(accounts, "run", run)
+    told = []
+    for step in accounts.accounts(Work, there):
+        step.do()
+        told.append(step.key)
+    assert told == ["user:munge", "user:slurm", "group:munge", "group:slurm"]
+    assert ran == [["userdel", "--", "slurm"], ["groupdel", "--", "munge"]]
+
+
+def test_all_accounts_are_known_by_name() -> None:
+    found = accounts.present()
+    assert set(found) == {"/etc/passwd", "/etc/group"}  # a node need not have the other account files
+    assert "root" in found["/etc/passwd"]
+    assert "root" in found["/etc/group"]
 
 
 def test_units_go_back_to_what_they_were() -> None:

@@ -4,7 +4,7 @@ Standard library only, Python 3.6, imports nothing of ours; it travels with the 
 """
 
 import os
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Set
 
 from .paths import Step, delete, kind, put_back
 from .sight import ACCOUNT_FILES, account, digest, run
@@ -12,8 +12,21 @@ from .sight import ACCOUNT_FILES, account, digest, run
 SKELETON = "/etc/skel"
 
 
-def accounts(work: Any) -> Iterator[Any]:
-    """Steps that remove the accounts that we or our packages have made, and give others their numbers back."""
+def present() -> Dict[str, Set[str]]:
+    """The names of all users and groups, by the file that has them."""
+    found = {}
+    for path in ("/etc/passwd", "/etc/group"):
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            found[path] = {line.partition(":")[0] for line in stream}
+    return found
+
+
+def accounts(work: Any, there: Dict[str, Set[str]]) -> Iterator[Any]:
+    """Steps that remove the accounts that we or our packages have made, and give others their numbers back.
+
+    `there` is what was present before anything was undone: what has gone since, with its package or its user, is told
+    like what is removed here.
+    """
     seen = {key[len("user:") :]: state for key, state in work.memory["seen"].items() if key.startswith("user:")}
     made = {name for name, state in seen.items() if state["was"] is None}
     groups = {state["group"] for state in seen.values() if state["group_was"] is None}
@@ -26,14 +39,16 @@ def accounts(work: Any) -> Iterator[Any]:
                 else:
                     work.keep(home, "the files of %s" % name)
             yield Step("user:" + name, "remove", "present", "absent", lambda name=name: run(["userdel", "--", name]))
+        elif name in there["/etc/passwd"]:
+            yield Step("user:" + name, "remove", "present", "absent", lambda: None)
     for name, state in sorted(seen.items()):
         now = account("/etc/passwd", name)
         if state["was"] is not None and now not in (None, state["was"]):
             words = usermod(name, state["was"])
             yield Step("user:" + name, "alter", shown(now), shown(state["was"]), lambda words=words: run(words))
     for name in sorted(groups.union(work.memory["evidence"]["groups"])):
-        # userdel has taken the group of the same name along
-        if account("/etc/group", name) is not None:
+        if name in there["/etc/group"] or account("/etc/group", name) is not None:
+            # userdel has taken the group of the same name along
             gone = lambda name=name: run(["groupdel", "--", name]) if account("/etc/group", name) else None  # noqa: E731
             yield Step("group:" + name, "remove", "present", "absent", gone)
 

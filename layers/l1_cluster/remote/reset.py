@@ -93,7 +93,7 @@ class Reset:
     def run(self) -> None:
         """All of it, in the order in which nothing needs what is gone already."""
         seen = self.memory["seen"]
-        packages = installed()
+        packages, there = installed(), accounts.present()
         if self.memory["window"]:
             memory.close_window(self.memory, packages)
         leaving, staying = purge.ours(self.memory, packages)
@@ -110,7 +110,7 @@ class Reset:
         self.take(paths.unfinished(self))
         self.take(purge.steps(self, leaving, packages, installed))
         purge.tell_staying(self, staying, leaving, packages)
-        self.take(accounts.accounts(self))
+        self.take(accounts.accounts(self, there))
         self.take(self._settings(seen))
         self.take(self._leftovers())
         self.take(paths.folders(self, own=(*OWN, PROGRAM, STATE)))
