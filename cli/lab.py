@@ -35,7 +35,7 @@ def up(
     context: typer.Context,
     *,
     nodes: Annotated[
-        int | None, typer.Option("--nodes", metavar="N", help="Workers; the head comes on top. [2]")
+        int | None, typer.Option("--nodes", metavar="N", help="Workers; the head comes on top, 0 is a head alone. [2]")
     ] = None,
     accelerator: Annotated[
         str | None,

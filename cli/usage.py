@@ -50,7 +50,9 @@ def told(error: ClickException, command: Command, words: Sequence[str]) -> Input
     if isinstance(error, BadOptionUsage):
         return InputError(f"`{path}`: {_sentence(error.message)}", code="usage.value", hints=[help_hint])
     if extra:
-        return InputError(f"`{path}` does not take `{extra[1]}`", code="usage.extra", hints=[help_hint])
+        behind = words[words.index("--") + 1 :] if "--" in words else []
+        dashes = ["options stand before `--`"] if any(word.startswith("--") for word in behind) else []
+        return InputError(f"`{path}` does not take `{extra[1]}`", code="usage.extra", hints=[*dashes, help_hint])
     return InputError(f"`{path}`: {_sentence(error.format_message())}", code="usage", hints=[help_hint])
 
 

@@ -90,6 +90,16 @@ def test_wrong_values(
     assert f"\n\nhint: see `aiops try {words[0]} --help`\n" in screen
 
 
+def test_an_option_behind_the_double_dash_is_told_where_it_stands(
+    shown: Shown, verb: Callable[[Callable[[], object]], None]
+) -> None:
+    verb(lambda: None)
+    screen = shown("try", "take", "--", "a", "--count", "3")
+    assert "does not take `--count" in screen
+    assert "\n\nhint: options stand before `--`\nhint: see `aiops try take --help`\n" in screen
+    assert "options stand" not in shown("try", "take", "--", "a", "b")
+
+
 def test_a_mistake_as_one_document(shown: Shown) -> None:
     assert shown("clustr", "--json") == (
         'exit: 2\n--- stdout\n{\n  "error": {\n    "code": "usage.unknown_command",\n'

@@ -15,7 +15,7 @@ from aiops.layers.l1_cluster.bundle.licence import parse_copyright
 from aiops.layers.l1_cluster.bundle.manifest import Artefact, Manifest, content_digest
 from aiops.layers.l1_cluster.bundle.names import packages_of_playbooks
 from aiops.layers.l1_cluster.bundle.repository import package_paragraph, packages_text, pool_path, release_text
-from aiops.layers.l1_cluster.bundle.target import Target, parse_targets, sources_text
+from aiops.layers.l1_cluster.bundle.target import Target, parse_source, parse_targets, sources_text
 from aiops.layers.l1_cluster.bundle.version import compare_versions, upstream, version_key
 from aiops.layers.l1_cluster.bundle.workspace import parse_addresses, parse_missing
 
@@ -41,6 +41,32 @@ def test_sources_of_ubuntu_on_arm_come_from_ports_and_take_more_lines() -> None:
     assert "http://ports.ubuntu.com/ubuntu-ports noble-security main universe" in text
     assert text.count("signed-by=/usr/share/keyrings/ubuntu-archive-keyring.gpg") == 3
     assert text.endswith("deb [signed-by=/k.gpg] https://vendor.example/apt ./\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "deb https://apt.example.com/debian bookworm main contrib",
+        " deb [arch=amd64 signed-by=/etc/apt/keyrings/maker.asc] https://apt.example.com/debian12/x86_64 / ",
+        "deb [trusted=yes] file:/srv/apt ./",
+    ],
+)
+def test_sources_of_ones_own(line: str) -> None:
+    assert parse_source(line) == line.strip()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("abc", "", "deb", "deb https://x", "deb https://x bookworm", "deb https://x / main", "rpm https://x / "),
+        *("deb [trusted=yes https://x /", "deb https://x /\ndeb https://y /", "deb example.com/debian /"),
+    ],
+)
+def test_what_is_no_source_is_refused_and_named(line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_source(line)
+    assert caught.value.code == "bundle.source"
+    assert f"`{line}`" in caught.value.message
 
 
 def test_a_mirror_replaces_the_main_one_but_not_security() -> None:

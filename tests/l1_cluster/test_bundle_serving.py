@@ -68,6 +68,15 @@ def test_what_is_no_place(text: str) -> None:
     assert caught.value.code == "bundle.listen"
 
 
+@pytest.mark.parametrize("text", ["192.0.2.7:8080", "no-such-host.invalid"])
+def test_an_address_that_is_not_of_this_machine_is_refused_before_anything_is_read(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Listen.parse(text).require()
+    assert caught.value.code == "bundle.listen"
+    Listen.parse("127.0.0.1").require()
+    Listen().require()
+
+
 @given(st.text(max_size=20))
 def test_any_text_is_a_place_or_refused(text: str) -> None:
     try:

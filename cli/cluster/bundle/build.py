@@ -70,12 +70,12 @@ def build(
     from aiops.layers.core.identifier import run_id
     from aiops.layers.l1_cluster.bundle.build import Request, build_bundle
     from aiops.layers.l1_cluster.bundle.names import packages_of_playbooks
-    from aiops.layers.l1_cluster.bundle.target import parse_targets
+    from aiops.layers.l1_cluster.bundle.target import parse_source, parse_targets
     from aiops.layers.l1_cluster.bundle.workspace import Wanted
 
     world: App = context.obj
     screen = world.screen(json=json, quiet=quiet)
-    sources = tuple(source or ())
+    sources = tuple(parse_source(line) for line in source or ())
     chosen = parse_targets(targets or ())
     dummies = list(simulated or ())
     order = order_of(world, screen, chosen_inventory(file, inventory), chosen, vendor=bool(sources))

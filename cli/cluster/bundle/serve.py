@@ -36,6 +36,7 @@ def serve(
     screen = world.screen(json=json, quiet=quiet)
     path = (world.working_folder / folder) if folder else world.home / "bundle"
     place = Listen.parse(listen) if listen is not None else Listen()
+    place.require()  # before all bytes of the bundle are read
     with screen.step("verify") as step:
         bundle = Bundle.read(path, trusted_keys(world.home))
         bundle.require_whole()

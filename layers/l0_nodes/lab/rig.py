@@ -97,7 +97,9 @@ class Rig:
             disk.make(host.disk_mib)
             self.furnish(host)
             self.show_devices(host)
-        self._events.emit("hosts_made", f"{len(state.hosts)} hosts", seconds=time.monotonic() - started)
+        self._events.emit(
+            "hosts_made", f"{len(state.hosts)} host{'s' * (len(state.hosts) != 1)}", seconds=time.monotonic() - started
+        )
 
     def furnish(self, host: HostState) -> None:
         """Have what makes a bare root this host copied onto it at the next boot."""

@@ -50,6 +50,23 @@ class Listen:
             )
         return cls(match["six"] or match["four"] or EVERYWHERE, port)
 
+    def require(self) -> None:
+        """See that it is an address of this machine; whether the port is free is seen when it is listened on.
+
+        Raises:
+            InputError: `bundle.listen`: it is none.
+        """
+        try:
+            family, _, _, _, place = socket.getaddrinfo(self.address, 0, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.bind(place)
+        except OSError as error:
+            raise InputError(
+                f"`{self.address}` is no address of this machine: {error.strerror or error}",
+                code="bundle.listen",
+                hints=["see this machine's addresses: `ip -brief address`", "or leave it out: `--listen :8080`"],
+            ) from error
+
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 

@@ -1,9 +1,14 @@
 """For which releases and architectures a bundle can be built, and where their packages come from."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiops.layers.core.errors import InputError
+
+_SOURCE = re.compile(
+    r"deb(-src)?[ \t]+(\[[^\]\n]*\][ \t]+)?[a-z][a-z0-9+.-]*:\S+[ \t]+(?P<suite>\S+)(?P<components>([ \t]+\S+)*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +166,22 @@ def sources_text(target: Target, extra: Iterable[str] = (), mirror: str | None =
         lines.append(f"deb [{options}] {address} {suite.name} {' '.join(suite.components)}")
     lines.extend(line.strip() for line in extra)
     return "\n".join(lines) + "\n"
+
+
+def parse_source(text: str) -> str:
+    """One more apt source in the one-line format: `deb [signed-by=KEYRING] https://HOST/PATH SUITE COMPONENT...`.
+
+    Raises:
+        InputError: It is none (`bundle.source`).
+    """
+    match = _SOURCE.fullmatch(text.strip())
+    # A suite that ends with a slash is a folder, and has no components; any other has some.
+    if match is None or match["suite"].endswith("/") == bool(match["components"].split()):
+        raise InputError(
+            f"`{text}` is no apt source",
+            code="bundle.source",
+            hints=[
+                "for example `--source 'deb [signed-by=/etc/apt/keyrings/maker.asc] https://example.com/debian12 /'`"
+            ],
+        )
+    return text.strip()
