@@ -197,7 +197,7 @@ class Screen:
             return True
         if not self.interactive:
             raise InputError(
-                f"this needs an answer and nobody can be asked: {question}",
+                f'nobody is here to answer what this asks: "{question}"',
                 code="usage.needs_yes",
                 hints=["say yes beforehand: add `--yes`"],
             )
@@ -209,9 +209,13 @@ class Screen:
         return not self.json and self._stdin is not None and self._stdin.isatty() and self._stderr.isatty()
 
     def ask(self, question: str) -> str:
-        """What somebody types when asked; empty for a bare return. Only where `interactive`."""
+        """What somebody types when asked; empty for a bare return. Only where `interactive`.
+
+        What was typed before the question stood there answers something else, and is dropped.
+        """
         if self._stdin is None:
             return ""
+        _drop_typed(self._stdin)
         self._aside(question)
         return self._stdin.readline().strip()
 
@@ -232,6 +236,15 @@ class Screen:
             self._stderr.flush()
         except BrokenPipeError:
             return
+
+
+def _drop_typed(stdin: TextIO) -> None:
+    import termios
+
+    try:
+        termios.tcflush(stdin.fileno(), termios.TCIFLUSH)
+    except (OSError, termios.error):  # no terminal of the system's
+        return
 
 
 def _columns(stream: TextIO, environment: Mapping[str, str]) -> int:

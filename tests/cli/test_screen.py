@@ -1,5 +1,7 @@
 import io
 import json
+import os
+import select
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -174,6 +176,18 @@ def test_a_dumb_terminal_is_not_animated() -> None:
 # Questions
 
 
+class Answering(Terminal):
+    """A terminal at which somebody types once the question stands there."""
+
+    def __init__(self, keyboard: int, answer: bytes) -> None:
+        super().__init__()
+        self._keyboard, self._answer = keyboard, answer
+
+    def write(self, text: str) -> int:
+        os.write(self._keyboard, self._answer)
+        return super().write(text)
+
+
 @pytest.mark.parametrize(
     ("typed", "agreed"), [("y\n", True), ("yes\n", True), ("Y\n", True), ("\n", False), ("", False)]
 )
@@ -181,6 +195,16 @@ def test_a_question_on_a_terminal(typed: str, agreed: bool) -> None:
     made, _, stderr = screen(terminal=True, stdin=Terminal(typed))
     assert made.confirm("Continue?", yes=False) is agreed
     assert stderr.getvalue() == "Continue? [y/N] "
+
+
+def test_what_was_typed_before_the_question_is_no_answer_to_it() -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, encoding="utf-8") as stdin:
+        os.write(ours, b"yes\n")  # while it still looked around
+        assert select.select([theirs], [], [], 10)[0]
+        made = Screen(Terminal(), Answering(ours, b"no\n"), stdin=stdin)
+        assert made.ask("Undo this? ") == "no"
+    os.close(ours)
 
 
 def test_yes_asks_nothing() -> None:
