@@ -148,9 +148,10 @@ def main() -> int:
         lives += 1
     after = outside(home)
     shutil.rmtree(home)
-    changed = [name for name in before if before[name] != after[name]]
+    # More than before, not other than before: what other labs had mounted when this began may have gone meanwhile.
+    changed = [name for name in before if set(after[name].splitlines()) - set(before[name].splitlines())]
     if changed and verdict == "nothing stayed behind":
-        verdict = f"changed on this machine: {', '.join(changed)}"
+        verdict = f"left on this machine: {', '.join(changed)}"
     print(f"{verdict}; seed {seed}")
     return report(
         "soak_lab",

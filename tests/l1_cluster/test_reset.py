@@ -57,11 +57,11 @@ class Working:
     def standings(self, nodes: Sequence[Node]) -> dict[str, Standing]:
         return {one.name: Standing("in_service", work=self._work.get(one.name, ())) for one in nodes}
 
-    def drain(self, nodes: Sequence[Node], reason: str) -> None:
-        raise AssertionError(f"{len(nodes)} nodes drained: {reason}")
+    def drain(self, nodes: Sequence[Node], reason: str, epoch: int) -> None:
+        raise AssertionError(f"{len(nodes)} nodes drained under {epoch}: {reason}")
 
-    def resume(self, nodes: Sequence[Node]) -> None:
-        raise AssertionError(f"{len(nodes)} nodes resumed")
+    def resume(self, nodes: Sequence[Node], epoch: int) -> None:
+        raise AssertionError(f"{len(nodes)} nodes resumed under {epoch}")
 
 
 class World:

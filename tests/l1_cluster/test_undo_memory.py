@@ -33,7 +33,7 @@ from aiops.layers.l1_cluster.remote import (
     sight,
     units,
 )
-from aiops.layers.l1_cluster.resource import File, Tree
+from aiops.layers.l1_cluster.resource import File, Resource, Tree
 from aiops.layers.l1_cluster.undo import request_of
 
 # What a user may call a file; the tree is small, so that the same paths come again and again.
@@ -322,7 +322,7 @@ def test_nothing_of_what_is_in_our_own_places_is_copied(fresh: Callable[[], tupl
 
 
 def test_which_places_are_ours() -> None:
-    wanted = [
+    wanted: list[Resource] = [
         File("/srv/aiops/incoming", None, absent=True),
         Tree("/srv/aiops/bundle", {}, 0),
         File("/etc/aiops/apt/sources.list", b""),
