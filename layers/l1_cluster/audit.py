@@ -76,9 +76,10 @@ def deeds(
     ]
     for one in cut_off:
         if one.phase not in _LOOKS and one.run in by_run:
-            owner = by_run[one.run].owner
+            owner, ended = by_run[one.run].owner, by_run[one.run].ended
             what = "cut off: what it had changed by then was not written down"
-            found.append(Deed(one.at, owner.user, owner.host, one.run, (one.node,), one.phase, what))
+            # It was cut off when the run ended; where nobody wrote that down either, some time after it began.
+            found.append(Deed(ended or one.at, owner.user, owner.host, one.run, (one.node,), one.phase, what))
     for tenure in past:
         found += _of_tenure(tenure, elsewhere=tenure.owner.run not in by_run)
     return tuple(sorted(found, key=lambda deed: deed.at))

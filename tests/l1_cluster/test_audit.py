@@ -80,6 +80,9 @@ def test_a_phase_that_was_cut_off_may_have_changed_something() -> None:
     (deed,) = deeds([run()], [], cut, [])
     assert (deed.phase, deed.nodes) == ("base", ("gpu01",))
     assert "not written down" in deed.what
+    assert deed.at == at(9)
+    (deed,) = deeds([replace(run(), ended=at(70))], [], cut, [])
+    assert deed.at == at(70)
 
 
 def test_runs_of_other_machines_are_known_by_the_lock() -> None:
