@@ -92,15 +92,25 @@ def main(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
     try:
         return _run(words, app, screen)
     except (KeyboardInterrupt, typer.Abort) as cut:
-        screen.error(FailedError("interrupted", code="interrupted", hints=getattr(cut, "__notes__", ())))
-        return Exit.INTERRUPTED
+        return _cut_off(screen, "interrupted", cut, Exit.INTERRUPTED)
     except TerminatedError as cut:
-        screen.error(FailedError("terminated", code="terminated", hints=getattr(cut, "__notes__", ())))
-        return Exit.TERMINATED
+        return _cut_off(screen, "terminated", cut, Exit.TERMINATED)
     except PipeClosedError:
-        # Python flushes stdout once more when it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()
         return Exit.DONE
+
+
+def _cut_off(screen: Screen, word: str, cut: BaseException, code: Exit) -> int:
+    try:
+        screen.error(FailedError(word, code=word, hints=getattr(cut, "__notes__", ())))
+    except PipeClosedError:  # who read our stdout was cut off with us
+        _let_go_of_stdout()
+    return code
+
+
+def _let_go_of_stdout() -> None:
+    """Python flushes stdout once more when it ends, and would complain of a closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str], app: App, screen: Screen) -> int:

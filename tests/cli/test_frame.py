@@ -232,7 +232,7 @@ import typer
 from aiops.cli import main as main_module
 root = typer.Typer()
 @root.command("wait")
-def _wait() -> None:
+def _wait(json: bool = False) -> None:
     try:
         sys.stderr.write("ready\\n")
         sys.stderr.flush()
@@ -264,6 +264,20 @@ def test_signals_unwind_and_have_their_codes(number: signal.Signals, code: int, 
     process.send_signal(number)
     _, error = process.communicate(timeout=30)
     assert (process.returncode, error) == (code, f"released\nerror: {word}\n")
+
+
+def test_who_is_cut_off_with_its_reader_ends_quietly_and_keeps_its_code() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, "wait", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stderr.readline() == "ready\n"
+    process.stdout.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143
+    assert process.stderr.read() == "released\n"
+    process.stderr.close()
 
 
 def test_a_closed_pipe_ends_quietly() -> None:
