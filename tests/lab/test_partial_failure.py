@@ -25,6 +25,7 @@ def test_a_rollout_stops_and_only_what_failed_or_was_not_begun_is_retried(cluste
         "failed": 1,
         "nodes": 3,
         "limit": "0",
+        "error": None,
         "halted": [],
         "not_begun": ["gpu02"],
     }

@@ -38,9 +38,6 @@ PROGRAM = "/opt/aiops"
 ANSIBLE = ("/root/.ansible/tmp", "/root/.ansible")
 STATE = "/var/lib/aiops"
 FENCE = re.compile(r"(epoch|gate)([.-].*)?")
-DONE = ".done"
-"""What the memory is called while it is deleted."""
-
 STALE_STATUS = 75
 """What the fence ends with."""
 
@@ -183,9 +180,9 @@ class Reset:
 
     def _forget(self) -> None:
         """Remove the memory, and what else is a node's in our state folder."""
-        paths.delete(self.folder + DONE)
-        os.rename(self.folder, self.folder + DONE)  # all of it at once: a part of it would be a memory that was lost
-        paths.delete(self.folder + DONE)
+        # As if nothing had ever been changed, in one step; what is cut off after it is no memory that was lost.
+        notebook.keep(self.folder, notebook.empty())
+        drop(self.folder)
         forget_fence()
         if self.request["whole"]:
             paths.prune(os.path.join(STATE, "clusters", self.request["whole"]))
@@ -195,6 +192,12 @@ class Reset:
         if left:
             self.keep(STATE, "a controller's own state is in it (%s)" % ", ".join(left[:3]))
         paths.prune(STATE)
+
+
+def drop(folder: str) -> None:
+    """Remove a memory that remembers nothing; the originals first, for they prove one while they are there."""
+    paths.delete(os.path.join(folder, "files"))
+    paths.delete(folder)
 
 
 def prune_new(folders: Iterable[str], before: Container[str]) -> None:
@@ -291,8 +294,7 @@ def forgotten(request: Dict[str, Any], folder: str) -> Dict[str, Any]:
         told["failed"].append({"key": "file:" + os.path.join(folder, "memory.json"), "reason": reason})
         return told
     if not request["dry"]:
-        paths.delete(folder)
-        paths.delete(folder + DONE)
+        drop(folder)
         forget_fence()
         paths.prune(STATE)
     why = "nothing is remembered of how the node was before"
