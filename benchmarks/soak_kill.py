@@ -247,6 +247,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.points} points", flush=True)
+    # A shell's background job ignores Ctrl-C, and so would the deploys that it is tried on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     dice = random.Random(options.seed)  # noqa: S311 - repeatable on purpose
     # One moment in each equal part of a deploy, so that no phase is left out.
     points = [(Point("kill", ""), (part + dice.random()) / options.points) for part in range(options.points)]
