@@ -30,6 +30,7 @@ PAUSED = "paused"
 _LOOK_SECONDS = 1.0
 _LINGER_SECONDS = 1.0
 _LINGER_STEP = 0.05
+_LOOK_AGAIN_SECONDS = 0.01
 _END_SECONDS = 10.0
 
 
@@ -76,23 +77,41 @@ def kill_marked(mark: str, title: str | None = None) -> int:
     """Kill every process of this user whose environment holds `mark`, the start of a variable with its name.
 
     Ansible's workers leave their process group, and the environment stays with them. ssh's shared connections write
-    a `title` over theirs, which begins with the path of their socket.
+    a `title` over theirs, which begins with the path of their socket. A process that is killed goes on for a moment,
+    and its parent may start another one while we look: this returns when a look finds none, or after a few seconds
+    where the kernel does not let go of one.
 
     Returns:
         How many were killed.
     """
-    wanted, killed = mark.encode(), 0
+    killed: set[int] = set()
+    deadline = time.monotonic() + _END_SECONDS
+    while found := _marked(mark.encode(), title.encode() if title else None):
+        for process in found:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except OSError:
+                continue
+            killed.add(process)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    return len(killed)
+
+
+def _marked(mark: bytes, title: bytes | None) -> list[int]:
+    """Processes that live and bear the mark; one that is dead has neither an environment nor a command line left."""
+    found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal() or int(folder.name) == os.getpid():
             continue
         try:
-            marked = any(entry.startswith(wanted) for entry in (folder / "environ").read_bytes().split(b"\0"))
-            if marked or (title and (folder / "cmdline").read_bytes().startswith(title.encode())):
-                os.kill(int(folder.name), signal.SIGKILL)
-                killed += 1
+            marked = any(entry.startswith(mark) for entry in (folder / "environ").read_bytes().split(b"\0"))
+            if marked or (title and (folder / "cmdline").read_bytes().startswith(title)):
+                found.append(int(folder.name))
         except OSError:
             continue
-    return killed
+    return found
 
 
 def watch(private: Path, process: int, descriptor: int) -> None:
