@@ -78,6 +78,22 @@ class Plugins:
             self._managers[kind] = self._load(kind, specification)
         return self._managers[kind].hook
 
+    def answers(self, kind: str, specification: Any, hook: str) -> tuple[tuple[str, Any], ...]:
+        """What each plugin of `kind` gives for `hook`, which takes no arguments, with the plugin's name.
+
+        Raises:
+            PluginError: As for `hooks`; or a plugin's hook fails.
+        """
+        relay = getattr(self.hooks(kind, specification), hook)
+        found = []
+        for one in relay.get_hookimpls():
+            try:
+                found.append((str(one.plugin_name), one.function()))
+            except Exception as error:
+                point = next(point for point in self._points if point.name == one.plugin_name)
+                raise _broken(point, error) from error
+        return tuple(sorted(found, key=lambda pair: pair[0]))
+
     def _load(self, kind: str, specification: Any) -> pluggy.PluginManager:
         manager = pluggy.PluginManager(GROUP)
         manager.add_hookspecs(specification)

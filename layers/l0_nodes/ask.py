@@ -22,6 +22,9 @@ class Ask:
         paths: Files to read; `*` globs are expanded on the node.
         timeout: Seconds until the command is killed.
         max_bytes: Bytes kept of each stream and each file.
+        scratch: Whether the command runs in an empty folder of its own; files that it leaves there come back under
+            their bare names, and the folder is gone afterwards.
+        environment: Variables for the command; `{scratch}` in a value stands for its own folder, or `/`.
     """
 
     name: str
@@ -29,6 +32,8 @@ class Ask:
     paths: tuple[str, ...] = ()
     timeout: float = 5.0
     max_bytes: int = 262_144
+    scratch: bool = False
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

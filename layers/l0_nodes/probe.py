@@ -61,6 +61,8 @@ def command(node: Node, asks: Iterable[Ask], seconds: float = SECONDS) -> Comman
                 "paths": list(ask.paths),
                 "timeout": ask.timeout,
                 "max_bytes": ask.max_bytes,
+                **({"scratch": True} if ask.scratch else {}),
+                **({"environment": dict(ask.environment)} if ask.environment else {}),
             }
             for ask in asks
         ],

@@ -209,3 +209,59 @@ def test_one_bad_node_among_good_ones() -> None:
 
 def nodes(*names: str) -> Iterable[Node]:
     return [Node(name) for name in names]
+
+
+def test_a_tool_that_leaves_files_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    tool(tmp_path, "leaver", f"pwd >{tmp_path}/where; echo kept >left.json; ln -s /etc/passwd link; echo $LOGS")
+    ask = Ask("x", ("leaver",), scratch=True, environment=(("LOGS", "{scratch}/logs"),))
+    answer = asked(ask, path=str(tmp_path)).answer("x")
+    folder = (tmp_path / "where").read_text().strip()
+    assert answer.files == {"left.json": "kept\n"}
+    assert answer.stdout == f"{folder}/logs\n"
+    assert folder not in {"/", str(tmp_path)}
+    assert not Path(folder).exists()
+
+
+def test_a_tool_that_hangs_leaves_no_folder_behind(tmp_path: Path) -> None:
+    tool(tmp_path, "hung", f"pwd >{tmp_path}/where; echo half >left.json; exec sleep 60")
+    answer = asked(Ask("x", ("hung",), timeout=1.0, scratch=True), path=str(tmp_path)).answer("x")
+    assert answer.timed_out
+    assert answer.files == {"left.json": "half\n"}
+    assert not Path((tmp_path / "where").read_text().strip()).exists()
+
+
+def test_it_is_gentle() -> None:
+    record = asked(Ask("x.nice", ("nice",)), Ask("x.ionice", ("ionice",)))
+    assert record.answer("x.nice").stdout == "10\n"
+    assert record.answer("x.ionice").stdout == "idle\n"
+
+
+def test_tools_are_found_where_cron_does_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in ("3.2", "4.0"):
+        (tmp_path / f"corex-{version}/bin").mkdir(parents=True)
+        tool(tmp_path / f"corex-{version}/bin", "ixsmi", f"echo {version}")
+    from aiops.layers.l0_nodes.remote import probe as remote
+
+    monkeypatch.setattr(remote, "FOLDERS", (f"{tmp_path}/corex*/bin", "/usr/bin"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert remote.search_path().split(":") == [
+        "/usr/bin",
+        "/bin",
+        f"{tmp_path}/corex-4.0/bin",
+        f"{tmp_path}/corex-3.2/bin",
+    ]
+
+
+def test_a_file_that_hangs_in_the_kernel_holds_nothing_up(tmp_path: Path) -> None:
+    """A named pipe opened for a driver's file that never answers: its reader stays, the answer comes all the same."""
+    os.mkfifo(tmp_path / "hung")
+    source = command(NODE, (Ask("x", paths=(f"{tmp_path}/hung",)), Ask("y", ("echo", "hi"))), 1.0)
+    assert source.stdin is not None
+    hanging = source.stdin.replace(b"os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC", b"os.O_RDONLY")
+    assert hanging != source.stdin
+    begun = time.monotonic()
+    done = subprocess.run(source.argv, input=hanging, capture_output=True, timeout=20, check=False)
+    assert time.monotonic() - begun < 5
+    record = record_of(NODE, Completed(source, done.returncode, done.stdout, done.stderr, 0.0), AT)
+    assert record.answer("x").missing == {"files": "it did not answer before the deadline"}
+    assert record.answer("y").stdout == "hi\n"

@@ -1,0 +1,66 @@
+"""What is remembered of a node's counters, so that a judge can tell how much one has grown in a while. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A counter's value at one moment.
+
+    Attributes:
+        boot_id: Of which boot of the node: most counters begin anew with it.
+    """
+
+    at: datetime
+    value: int
+    boot_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How much a counter has grown.
+
+    Attributes:
+        seconds: Over how long that was measured; less than was asked for where less is remembered.
+    """
+
+    amount: int
+    seconds: float
+
+    @property
+    def per_hour(self) -> float:
+        """The rate; over less than a minute nothing can be said, and it counts as one minute."""
+        return self.amount * 3600.0 / max(self.seconds, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The samples of a node's counters, by name, oldest first; values that stay the same stand once, at their first."""
+
+    samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+
+    def growth(self, name: str, now: Sample, window: timedelta) -> Growth | None:
+        """How much the counter has grown within `window` before `now`; None where nothing is remembered of it.
+
+        A counter that is smaller than before has begun anew, and so has one of another boot: then all that it shows
+        has come since.
+
+        Args:
+            name: The counter's.
+            now: Its value in this examination.
+            window: How far to look back.
+        """
+        earlier = [one for one in self.samples.get(name, ()) if one.at < now.at]
+        if not earlier:
+            return None
+        since = now.at - window
+        older = [one for one in earlier if one.at <= since]
+        first = older[-1] if older else earlier[0]
+        amount, last = 0, first
+        for one in [*(one for one in earlier if one.at > first.at), now]:
+            anew = one.value < last.value or (one.boot_id is not None and last.boot_id not in (None, one.boot_id))
+            amount += one.value if anew else one.value - last.value
+            last = one
+        return Growth(amount, (now.at - max(first.at, since)).total_seconds())

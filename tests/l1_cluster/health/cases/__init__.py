@@ -1,0 +1,5 @@
+"""The cases, a module for each domain of checks."""
+
+from . import timekeeping
+
+MODULES = (timekeeping,)

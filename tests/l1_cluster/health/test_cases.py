@@ -1,0 +1,73 @@
+"""Every case is found by its check and by no other; healthy nodes alarm nobody; no check is without a case."""
+
+import pytest
+from tests.l1_cluster.health.case import PEERS, Case, subject
+from tests.l1_cluster.health.cases import MODULES
+
+from aiops.layers.core.plugin import Plugins
+from aiops.layers.l1_cluster.health.catalogue import checks_of
+from aiops.layers.l1_cluster.health.check import Check
+from aiops.layers.l1_cluster.health.examination import Examination, asks_of, examine
+from aiops.layers.l1_cluster.health.rules import Rules
+
+ALL = checks_of(Plugins())
+CASES = [case for module in MODULES for case in module.CASES]
+
+
+def examined(case: Case | None, checks: tuple[Check, ...] = ALL) -> Examination:
+    peers = [subject(None, f"gpu{number:02d}") for number in range(2, 2 + PEERS)]
+    alone = case is not None and not case.unlike_peers
+    return examine([subject(case), *([] if alone else peers)], checks, Rules())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_it_is_found_by_its_check_and_alarms_no_other(case: Case) -> None:
+    findings = examined(case).findings
+    own = [one for one in findings if one.check == case.check]
+    assert own, f"not found; found were {[str(one.document()) for one in findings]}"
+    assert {one.check for one in findings} == {case.check, *case.also}
+    assert {one.node for one in findings} == {"gpu01"}
+    finding = next((one for one in own if one.about == case.about), None)
+    assert finding is not None, [one.about for one in own]
+    assert (finding.verdict, finding.action, finding.owner) == (case.severity, case.action, case.owner)
+    assert case.words in finding.message
+
+
+def test_healthy_nodes_alarm_nobody() -> None:
+    found = examined(None)
+    assert found.findings == ()
+    assert set(found.judged["gpu01"]) == {check.id for check in ALL}, "every check must have something to judge here"
+
+
+@pytest.mark.parametrize("check", ALL, ids=lambda check: check.id)
+def test_each_check_has_a_case_that_only_it_finds(check: Check) -> None:
+    own = [case for case in CASES if case.check == check.id and case.severity != "unknown" and not case.also]
+    assert own, "no case is found by this check alone"
+
+
+@pytest.mark.parametrize("check", ALL, ids=lambda check: check.id)
+def test_what_was_not_answered_is_unknown_and_never_well(check: Check) -> None:
+    """Without any answer to what it asks, a check says `unknown`, unless it judges facts alone."""
+    if not check.asks or check.compare is not None:
+        pytest.skip("it judges facts, or nodes together")
+    case = Case("", check.id, "unknown", "none", answers={ask.name: None for ask in check.asks})
+    findings = examine([subject(case)], (check,), Rules()).findings
+    assert [one.verdict for one in findings] == ["unknown"] * len(findings) != []
+
+
+def test_asks_are_unique_and_bounded() -> None:
+    for ask in asks_of(ALL, ()):
+        assert ask.timeout <= 10
+        assert ask.name.count(".") >= 1
+
+
+@pytest.mark.parametrize("check", ALL, ids=lambda check: check.id)
+def test_words_of_a_check(check: Check) -> None:
+    assert check.title[:1].islower() or not check.title[:1].isalpha() or check.title.split()[0].isupper()
+    assert not check.title.endswith(".")
+    assert check.judges.endswith(".")
+    assert check.remedy.endswith((".", "`", ")"))
+    assert check.source
+    for threshold in check.thresholds:
+        assert threshold.source
+        assert threshold.least <= threshold.default <= threshold.most
