@@ -24,6 +24,7 @@ class Ask:
         max_bytes: Bytes kept of each stream and each file.
         scratch: Whether the command runs in an empty folder of its own; files that it leaves there come back under
             their bare names, and the folder is gone afterwards.
+        tail: Whether the last bytes of files count, not the first: for logs.
         environment: Variables for the command; `{scratch}` in a value stands for its own folder, or `/`.
     """
 
@@ -33,6 +34,7 @@ class Ask:
     timeout: float = 5.0
     max_bytes: int = 262_144
     scratch: bool = False
+    tail: bool = False
     environment: tuple[tuple[str, str], ...] = ()
 
 

@@ -62,6 +62,7 @@ def command(node: Node, asks: Iterable[Ask], seconds: float = SECONDS) -> Comman
                 "timeout": ask.timeout,
                 "max_bytes": ask.max_bytes,
                 **({"scratch": True} if ask.scratch else {}),
+                **({"tail": True} if ask.tail else {}),
                 **({"environment": dict(ask.environment)} if ask.environment else {}),
             }
             for ask in asks

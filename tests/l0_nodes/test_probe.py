@@ -244,7 +244,7 @@ def test_tools_are_found_where_cron_does_not_look(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(remote, "FOLDERS", (f"{tmp_path}/corex*/bin", "/usr/bin"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    assert remote.search_path().split(":") == [
+    assert remote.search_path().split(":") == [  # type: ignore[no-untyped-call]
         "/usr/bin",
         "/bin",
         f"{tmp_path}/corex-4.0/bin",
@@ -265,3 +265,17 @@ def test_a_file_that_hangs_in_the_kernel_holds_nothing_up(tmp_path: Path) -> Non
     record = record_of(NODE, Completed(source, done.returncode, done.stdout, done.stderr, 0.0), AT)
     assert record.answer("x").missing == {"files": "it did not answer before the deadline"}
     assert record.answer("y").stdout == "hi\n"
+
+
+def test_of_a_log_the_last_bytes_count(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("".join(f"line {number:05d}\n" for number in range(40_000)))
+    answer = asked(Ask("x", paths=(f"{tmp_path}/log",), max_bytes=22, tail=True)).answer("x")
+    assert answer.files[f"{tmp_path}/log"] == "line 39998\nline 39999\n"
+    assert answer.truncated
+
+
+@pytest.mark.skipif(not os.access("/dev/kmsg", os.R_OK), reason="the kernel's log may not be read here")
+def test_the_kernel_s_log_is_read_to_its_end() -> None:
+    answer = asked(Ask("x", paths=("/dev/kmsg",), tail=True)).answer("x")
+    assert answer.missing == {}
+    assert ";" in answer.files["/dev/kmsg"]

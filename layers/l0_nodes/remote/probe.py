@@ -122,21 +122,32 @@ def read_files(one):
 
 
 def read_file(one, name):
-    """The first bytes of a file. Never waits for a writer: the file may be a pipe."""
+    """The first bytes of a file, or its last. Never waits for a writer: the file may be a pipe, or the kernel's log."""
     limit = one.ask["max_bytes"]
+    tail = one.ask.get("tail", False)
     descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        content = b""
-        while len(content) <= limit:
-            piece = os.read(descriptor, min(CHUNK, limit + 1 - len(content)))
+        content = bytearray()
+        while tail or len(content) <= limit:
+            try:
+                piece = os.read(descriptor, CHUNK if tail else min(CHUNK, limit + 1 - len(content)))
+            except OSError as error:
+                if error.errno == errno.EPIPE:
+                    continue  # the kernel has overwritten what we were to read next
+                if error.errno == errno.EAGAIN and content:
+                    break  # the kernel's log has an end only for those who do not wait
+                raise
             if not piece:
                 break
             content += piece
+            if tail and len(content) > 2 * limit:
+                one.truncated = True
+                del content[:-limit]
     finally:
         os.close(descriptor)
     if len(content) > limit:
         one.truncated = True
-    return content[:limit]
+    return bytes(content[-limit:] if tail else content[:limit])
 
 
 def run(one, path, end):

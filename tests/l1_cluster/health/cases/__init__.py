@@ -1,5 +1,5 @@
 """The cases, a module for each domain of checks."""
 
-from . import timekeeping
+from . import kernel_log, timekeeping
 
-MODULES = (timekeeping,)
+MODULES = (kernel_log, timekeeping)

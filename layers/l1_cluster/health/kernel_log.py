@@ -1,0 +1,65 @@
+"""The kernel's log, read: what was said since the node has booted, and how long ago."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aiops.layers.l0_nodes.answer_reading import UnreadableError, file, word
+from aiops.layers.l0_nodes.ask import Ask, Record
+
+KERNEL_LOG, UPTIME = "kernel.log", "kernel.uptime"
+KERNEL_ASKS = (
+    Ask(KERNEL_LOG, paths=("/dev/kmsg",), tail=True),
+    Ask(UPTIME, paths=("/proc/uptime",)),
+)
+"""Raw records: no `dmesg` is needed, and none of a node's settings changes what it prints."""
+
+_RECORD = re.compile(r"(\d{1,10}),\d{1,20},(\d{1,20}),[^;]*;(.*)")
+_LEVEL_MASK = 7
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLine:
+    """One message.
+
+    Attributes:
+        level: 0 (emergency) to 7 (debug).
+        seconds: Since the boot.
+        ago: Seconds before the node was asked.
+    """
+
+    level: int
+    seconds: float
+    ago: float
+    text: str
+
+
+def read_uptime(record: Record) -> float:
+    """Seconds since the node has booted.
+
+    Raises:
+        UnreadableError: It does not say.
+    """
+    return float(word(file(record.answer(UPTIME), "/proc/uptime").partition(" ")[0], "/proc/uptime"))
+
+
+def read_kernel_log(record: Record) -> tuple[KernelLine, ...]:
+    """The newest messages, oldest first.
+
+    Raises:
+        UnreadableError: The log cannot be read, or nothing in it is a record.
+    """
+    text = file(record.answer(KERNEL_LOG), "/dev/kmsg")
+    uptime = read_uptime(record)
+    lines = tuple(_lines(text, uptime))
+    if not lines:
+        raise UnreadableError("/dev/kmsg holds no record")
+    return lines
+
+
+def _lines(text: str, uptime: float) -> Iterator[KernelLine]:
+    for line in text.split("\n"):
+        found = _RECORD.fullmatch(line)  # others continue a record, with its dictionary
+        if found is not None:
+            seconds = int(found[2]) / 1e6
+            yield KernelLine(int(found[1]) & _LEVEL_MASK, seconds, max(0.0, uptime - seconds), found[3])
