@@ -1,21 +1,40 @@
 """The vendor-neutral record of one accelerator. What is missing is None, never 0."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+DeviceHealth = Literal["ok", "warning", "critical"]
+"""How a device is by its own vendor's tool, in words that are the same for all: `warning`: it works, and somebody
+should look; `critical`: no job should run on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pcie:
-    """The link to the host: generation and lane count, now and at best."""
+    """The link to the host: generation and lane count, now and at best.
+
+    Attributes:
+        max_generation: The best that device and slot can do together, where the tool tells that apart; likewise
+            `max_width`.
+        replays: Packets that had to be sent again, since the driver was loaded.
+    """
 
     generation: int | None = None
     width: int | None = None
     max_generation: int | None = None
     max_width: int | None = None
+    replays: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ecc:
-    """Memory errors, as counts since the driver was loaded (volatile) or ever (aggregate)."""
+    """Memory errors, as counts since the driver was loaded (volatile) or ever (aggregate).
+
+    Attributes:
+        remapped_correctable: Rows that a spare one stands in for; `remap_pending`: one will, after the next reset;
+            `remap_failed`: there was no spare left.
+        retired: Pages of memory that are no longer used, on devices that have no spare rows.
+        retire_pending: Whether a page will be, after the next reset.
+    """
 
     enabled: bool | None = None
     corrected_volatile: int | None = None
@@ -26,11 +45,17 @@ class Ecc:
     remapped_uncorrectable: int | None = None
     remap_pending: bool | None = None
     remap_failed: bool | None = None
+    retired: int | None = None
+    retire_pending: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Device-to-device links (NVLink, HCCS, XGMI ...)."""
+    """Device-to-device links (NVLink, HCCS, XGMI ...).
+
+    Attributes:
+        errors: Of all links together, since the driver was loaded or the counters were cleared.
+    """
 
     active: int | None = None
     total: int | None = None
@@ -47,7 +72,15 @@ class Accelerator:
         utilization: Percent of the last sample.
         temperature_c: Degrees Celsius of the core; memory and hottest spot beside it.
         power_w: Watts drawn; the cap beside it.
-        throttle_reasons: Why clocks are lowered, in the vendor's words; None when it was not told.
+        partitioned: Whether it is divided into devices of their own (MIG, virtual functions).
+        processes: How many processes have it open for work; None when it was not told.
+        throttle_reasons: Why clocks are lowered, in the vendor's words, in lower case and with `_` between them
+            (`hw_thermal_slowdown`, `prochot`, `gpu_idle`); None when it was not told.
+        health: How it is, as the vendor's own tool judges; None when the tool has no such word. Only what the tool
+            itself says: no parser makes this up from other values.
+        health_codes: The vendor's codes of what is wrong, as the tool prints them.
+        problems: Conditions that only this vendor tells of, and that a person must look at, in a few words each:
+            `a power cable is not attached`, `it is marked for return`.
         simulated: True when a simulated tool of the lab answered.
     """
 
@@ -72,6 +105,10 @@ class Accelerator:
     links: Links = Links()
     persistence: bool | None = None
     fabric_state: str | None = None
+    partitioned: bool | None = None
+    processes: int | None = None
     throttle_reasons: tuple[str, ...] | None = None
-    health: str | None = None
+    health: DeviceHealth | None = None
+    health_codes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     simulated: bool = False
