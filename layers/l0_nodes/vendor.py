@@ -53,6 +53,8 @@ class SimulatedTool:
         devices: Device nodes that the loaded driver has, as (type, major, minor), e.g. `/dev/nvidia0`: ("c", 195, 0).
         bus: What the PCI bus shows of the devices: sysfs attributes by address, driver or not.
         links: Links that a driver's installer leaves, by path: `/usr/bin/nvidia-smi` -> one of `files`.
+        packaged: Whether the tool comes with the driver's packages, of which there are dummies for the lab; otherwise
+            every host with such devices has it from the start.
         boot: Command that a host runs once while booting, as the kernel would load the driver; empty for none.
         fault: Pure: (state, kind, device index, value) to what the fault looks like; None for a kind or a device
             that the vendor does not have.
@@ -64,6 +66,7 @@ class SimulatedTool:
     devices: Mapping[str, tuple[str, int, int]]
     bus: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    packaged: bool = False
     boot: tuple[str, ...] = ()
     fault: Callable[[Mapping[str, Any], str, int, str | None], SimulatedFault | None] = lambda *_: None
 

@@ -125,6 +125,7 @@ def simulate(count: int, model: str | None) -> SimulatedTool:
         devices=devices,
         bus={str(gpu["bus"]): _bus(product) for gpu in gpus},
         links={"/usr/bin/nvidia-smi": TOOL},
+        packaged=True,
         boot=(TOOL, "--lab-load"),
         fault=fault,
     )

@@ -42,7 +42,8 @@ def simulated_tool(vendors: Iterable[Vendor], wanted: Simulated) -> SimulatedToo
 def tool_files(tool: SimulatedTool) -> dict[str, tuple[str, int]]:
     """What the simulation puts on a host, by path below its root, as (content, mode). Pure.
 
-    The tool is nowhere in PATH: a host has devices on its bus and nothing that knows them until a driver comes.
+    A tool that is packaged is nowhere in PATH: such a host has devices on its bus and nothing that knows them until a
+    driver comes.
     """
     files = {path.lstrip("/"): (content, 0o755) for path, content in tool.files.items()}
     if tool.boot:
@@ -57,7 +58,8 @@ def tool_files(tool: SimulatedTool) -> dict[str, tuple[str, int]]:
 
 def tool_links(tool: SimulatedTool, *, with_driver: bool) -> dict[str, str]:
     """Links below the root: what the vendor's installer leaves when there is a driver, and the boot unit. Pure."""
-    links = {path.lstrip("/"): target for path, target in tool.links.items()} if with_driver else {}
+    there = with_driver or not tool.packaged
+    links = {path.lstrip("/"): target for path, target in tool.links.items()} if there else {}
     if tool.boot:
         links[f"etc/systemd/system/sysinit.target.wants/{UNIT}"] = f"/usr/lib/systemd/system/{UNIT}"
     return links
