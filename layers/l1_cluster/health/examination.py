@@ -3,8 +3,8 @@
 A judge that fails costs its own check only: that is then `unknown` there, with the name of the plugin that it is of.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -53,47 +53,84 @@ def asks_of(checks: Iterable[Check], facts: Iterable[Ask]) -> tuple[Ask, ...]:
     return tuple(asks.values())
 
 
-def examine(subjects: Sequence[Subject], checks: Sequence[Check], rules: Rules) -> Examination:
-    """Judge every subject by every check."""
+def examine(subjects: Iterable[Subject], checks: Sequence[Check], rules: Rules) -> Examination:
+    """Judge every subject by every check: each by itself as it comes, then all beside each other.
+
+    Of a subject that was judged only what the comparing checks need is kept, so that a large fleet fits in memory.
+    """
     findings: list[Finding] = []
-    judged: dict[str, list[str]] = {one.node.name: [] for one in subjects}
-    counters: dict[str, dict[str, int]] = {one.node.name: {} for one in subjects}
-    for check in checks:
-        here: list[Subject] = []
-        for subject in subjects:
-            name = subject.node.name
-            applies = _guarded(check, partial(check.applies, subject))
-            if isinstance(applies, Sighting):
-                findings.append(_finding(check, name, applies, rules))
-            elif applies:
-                here.append(subject)
-            if applies:
-                judged[name].append(check.id)
-        findings += [_finding(check, name, sighting, rules) for name, sighting in _sightings(check, here, rules)]
-        for subject in here if check.counters is not None else ():
-            assert check.counters is not None  # noqa: S101 - for the type checker
-            counted = _guarded(check, partial(check.counters, subject))
-            if not isinstance(counted, Sighting):  # what cannot be read the judge has told
-                counters[subject.node.name] |= counted
-    order = {subject.node.name: number for number, subject in enumerate(subjects)}
+    judged: dict[str, tuple[str, ...]] = {}
+    counters: dict[str, Mapping[str, int]] = {}
+    kept: list[Subject] = []
+    for subject in subjects:
+        one = examine_one(subject, checks, rules)
+        findings += one.findings
+        judged |= one.judged
+        counters |= one.counters
+        kept.append(slim(subject, checks))
+    findings += compared(kept, checks, judged, rules)
+    order = {name: number for number, name in enumerate(judged)}
     places = {check.id: number for number, check in enumerate(checks)}
     findings.sort(key=lambda one: (order[one.node], places[one.check], one.about))
-    return Examination(tuple(findings), {node: tuple(ids) for node, ids in judged.items()}, counters)
+    return Examination(tuple(findings), judged, counters)
 
 
-def _sightings(check: Check, subjects: Sequence[Subject], rules: Rules) -> Iterator[tuple[str, Sighting]]:
-    if check.compare is not None:
-        compared = _guarded(check, partial(_all, check.compare, subjects, rules.limits(check, None)))
-        if isinstance(compared, Sighting):
-            yield from ((subject.node.name, compared) for subject in subjects)
+def examine_one(subject: Subject, checks: Iterable[Check], rules: Rules) -> Examination:
+    """Judge one subject by the checks of single nodes; what applies of those that compare is told too."""
+    name = subject.node.name
+    findings: list[Finding] = []
+    judged: list[str] = []
+    counters: dict[str, int] = {}
+    for check in checks:
+        applies = _guarded(check, partial(check.applies, subject))
+        if isinstance(applies, Sighting):
+            findings.append(_finding(check, name, applies, rules))
+            judged.append(check.id)
+            continue
+        if not applies:
+            continue
+        judged.append(check.id)
+        if check.judge is not None:
+            seen = _guarded(check, partial(_all, check.judge, subject, rules.limits(check, subject.node)))
+            sightings = (seen,) if isinstance(seen, Sighting) else seen
+            findings += [_finding(check, name, sighting, rules) for sighting in sightings]
+        if check.counters is not None:
+            counted = _guarded(check, partial(check.counters, subject))
+            if not isinstance(counted, Sighting):  # what cannot be read the judge has told
+                counters |= counted
+    return Examination(tuple(findings), {name: tuple(judged)}, {name: counters})
+
+
+def slim(subject: Subject, checks: Iterable[Check]) -> Subject:
+    """The subject with the answers that comparing checks have asked for, and no other."""
+    wanted = {ask.name for check in checks if check.compare is not None for ask in check.asks}
+    record = subject.record
+    answers = {name: answer for name, answer in record.answers.items() if name in wanted}
+    return replace(subject, record=replace(record, answers=answers), _read={})
+
+
+def compared(
+    subjects: Sequence[Subject], checks: Iterable[Check], judged: Mapping[str, Sequence[str]], rules: Rules
+) -> list[Finding]:
+    """What the checks find that look at nodes beside each other.
+
+    Args:
+        subjects: Of all nodes that answered.
+        checks: All checks.
+        judged: By node, the checks that apply there.
+        rules: The site's.
+    """
+    findings: list[Finding] = []
+    for check in checks:
+        if check.compare is None:
+            continue
+        here = [subject for subject in subjects if check.id in judged[subject.node.name]]
+        seen = _guarded(check, partial(_all, check.compare, here, rules.limits(check, None)))
+        if isinstance(seen, Sighting):
+            findings += [_finding(check, subject.node.name, seen, rules) for subject in here]
         else:
-            yield from compared
-        return
-    assert check.judge is not None  # noqa: S101 - a check has either
-    for subject in subjects:
-        seen = _guarded(check, partial(_all, check.judge, subject, rules.limits(check, subject.node)))
-        for sighting in (seen,) if isinstance(seen, Sighting) else seen:
-            yield subject.node.name, sighting
+            findings += [_finding(check, name, sighting, rules) for name, sighting in seen]
+    return findings
 
 
 def _all(judge: Callable[[A, Limits], Iterable[T]], about: A, limits: Limits) -> tuple[T, ...]:
