@@ -139,7 +139,9 @@ def _services(
     if not rebooted:
         services += [{"name": unit, "state": "restarted"} for unit in sorted(restarts - set(wanted))]
     stale = any(change.action == "reload" for change in changes.values())
-    if stale or any(one.path.startswith(f"{UNIT_FOLDER}/") for one in files):
+    # Also where none is written now: a deploy that was cut off may have written one, and systemd not heard of it.
+    units = [one for one in (*files, *resources) if isinstance(one, File) and one.path.startswith(f"{UNIT_FOLDER}/")]
+    if stale or (units and (services or any(one in files for one in units))):
         if services:
             services[0]["daemon_reload"] = True
         else:

@@ -111,6 +111,18 @@ def test_a_unit_file_reloads_systemd() -> None:
     assert work([unit, Service("a")])["services"][0]["daemon_reload"] is True
 
 
+def test_a_unit_file_of_a_deploy_that_was_cut_off_is_heard_of_before_its_service_starts() -> None:
+    """The file is as wanted already; systemd may still go by what was there before it, and a service not start."""
+    unit = File("/etc/systemd/system/a.service.d/60-aiops.conf", b"x")
+    digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+    there = FileState("file", "0644", "root", "root", digest)
+    off = Observation(files={unit.path: there}, units={"a.service": UnitState("loaded", "inactive", "enabled")})
+    (service,) = work([unit, Service("a")], off)["services"]
+    assert service == {"name": "a.service", "enabled": True, "state": "started", "daemon_reload": True}
+    on = Observation(files={unit.path: there}, units={"a.service": UnitState("loaded", "active", "enabled")})
+    assert work([unit, Service("a")], on)["services"] == []
+
+
 def test_a_mount_is_made_by_its_unit() -> None:
     resources: list[Resource] = [Mount("/shared", "/src", "bind"), Service("shared.mount")]
     seen = Observation(units={"shared.mount": UnitState("loaded", "active", "enabled")})
