@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from aiops import __version__
 from aiops.layers.core.errors import AiopsError, FailedError
 
-from . import cluster, config, doctor, lab, node, plugin, run
+from . import cluster, config, doctor, health, lab, node, plugin, run
 from .app import App
 from .exit import Exit, exit_of
 from .screen import PipeClosedError, Screen
@@ -49,6 +49,7 @@ root = typer.Typer(
 root.add_typer(lab.app, name="lab")
 root.add_typer(cluster.app, name="cluster")
 root.add_typer(node.app, name="node")
+root.add_typer(health.app, name="health")
 root.add_typer(run.app, name="run")
 root.add_typer(plugin.app, name="plugin")
 root.add_typer(config.app, name="config")

@@ -98,6 +98,10 @@ class Screen:
         """A line of the answer."""
         self._answer(text + "\n")
 
+    def text(self, text: str) -> None:
+        """Lines of the answer as they are, each with its end."""
+        self._answer(text)
+
     def time(self, at: "datetime") -> str:
         """`at` as the answer shows it: relative on a terminal, RFC 3339 in a pipe."""
         return for_person(at, self.clock.now()) if self.terminal else for_program(at)

@@ -30,7 +30,11 @@ _NOT_FOUND = 127
 
 
 def probe(
-    fleet: Fleet, nodes: Iterable[Node], asks_for: Callable[[Node], tuple[Ask, ...]], clock: Clock
+    fleet: Fleet,
+    nodes: Iterable[Node],
+    asks_for: Callable[[Node], tuple[Ask, ...]],
+    clock: Clock,
+    seconds: float = SECONDS,
 ) -> Iterator[Outcome[Record]]:
     """Ask every node, as root, and yield the records as they come.
 
@@ -39,11 +43,12 @@ def probe(
         nodes: Whom to ask.
         asks_for: What to ask of a node.
         clock: Says when an answer came.
+        seconds: After so long a node answers with what it has.
     """
 
     def ask(transport: Transport) -> Record:
         node = transport.node
-        done = transport.run(command(node, asks_for(node)))
+        done = transport.run(command(node, asks_for(node), seconds))
         return record_of(node, done, clock.now())
 
     return fleet.each(nodes, ask)

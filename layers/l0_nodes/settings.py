@@ -11,7 +11,7 @@ from aiops.layers.core.errors import InputError, Problem
 
 FILE_NAME = "aiops.toml"
 ROLES = ("head", "workers", "storage", "login")
-_KEYS = ("aiops", "roles", "variables", "forks", "timeout", "drain_minutes")
+_KEYS = ("aiops", "roles", "variables", "forks", "timeout", "drain_minutes", "health")
 _FORKS = 32
 _TIMEOUT = 10.0
 _MOST = 1024
@@ -30,6 +30,7 @@ class Settings:
         forks: How many nodes are worked on at once.
         timeout: Seconds a node has to answer.
         drain_minutes: Minutes that what runs on a node has to end before a deploy gives up rebooting it.
+        health: What it says of health, as it stands there: the layer that judges it knows what it may say.
         lines: The line of each key, for words about mistakes.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     forks: int = _FORKS
     timeout: float = _TIMEOUT
     drain_minutes: float = _DRAIN_MINUTES
+    health: Mapping[str, Any] = field(default_factory=dict, hash=False)
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def groups_of(self, role: str) -> tuple[str, ...]:
@@ -81,6 +83,7 @@ def read_settings(path: Path) -> Settings:
         int(_number(document, "forks", _FORKS, complaints)),
         float(_number(document, "timeout", _TIMEOUT, complaints)),
         float(_number(document, "drain_minutes", _DRAIN_MINUTES, complaints, most=_MOST_MINUTES)),
+        _table(document, "health", complaints),
         complaints.lines,
     )
     if complaints.problems:
@@ -113,6 +116,14 @@ def _number(
         complaints.add(f"`{key}` must be a {kind} above 0 and at most {most}", key)
         return default
     return value
+
+
+def _table(document: Mapping[str, Any], key: str, complaints: _Complaints) -> Mapping[str, Any]:
+    table = document.get(key, {})
+    if isinstance(table, dict):
+        return table
+    complaints.add(f"`{key}` must be a table", key)
+    return {}
 
 
 def _variables(table: Any, complaints: _Complaints) -> Mapping[str, Any]:

@@ -54,7 +54,7 @@ class Journal:
             ConflictError: A newer aiops has written the store.
             FailedError: The store cannot be written.
         """
-        from .tables import L1
+        from .tables.run import L1
 
         store.require(L1)
         journal = cls(store, stream, exit_of)
@@ -64,7 +64,7 @@ class Journal:
 
     def record(self, events: Sequence[Event]) -> None:
         """Write events, and what follows from them, all or none."""
-        from .tables import write_event
+        from .tables.run import write_event
 
         with self._store.begin() as connection:
             for event in events:

@@ -24,21 +24,21 @@ class Runs:
         Raises:
             ConflictError: A newer aiops has written the store.
         """
-        from .tables import L1
+        from .tables.run import L1
 
         store.require(L1)
         self._store = store
 
     def newest(self, *, cluster: str | None = None, limit: int | None = None) -> tuple[Run, ...]:
         """Runs, newest first; of one cluster when it is given."""
-        from .tables import select_runs
+        from .tables.run import select_runs
 
         with self._store.read() as connection:
             return tuple(run_of(row._mapping) for row in select_runs(connection, cluster=cluster, limit=limit))  # noqa: SLF001
 
     def of(self, cluster: str, also: Iterable[str] = ()) -> tuple[Run, ...]:
         """The runs on `cluster`, and those whose ids are in `also` though it was called otherwise, oldest first."""
-        from .tables import select_runs_of
+        from .tables.run import select_runs_of
 
         with self._store.read() as connection:
             return tuple(run_of(row._mapping) for row in select_runs_of(connection, cluster, also))  # noqa: SLF001
@@ -47,7 +47,7 @@ class Runs:
         self, cluster: str, kinds: Iterable[str], *, also: Iterable[str] = (), since: datetime | None = None
     ) -> list[Event]:
         """The events of some kinds in the runs that `of` gives, since a moment, oldest first."""
-        from .tables import select_told
+        from .tables.run import select_told
 
         with self._store.read() as connection:
             return list(select_told(connection, cluster, also, kinds, since))
@@ -57,7 +57,7 @@ class Runs:
 
         What runs that had ended by then have told is not read, however many they are.
         """
-        from .tables import select_recent, select_told_by
+        from .tables.run import select_recent, select_told_by
 
         with self._store.read() as connection:
             recent = set(select_recent(connection, cluster, since)).difference(but)
@@ -65,14 +65,14 @@ class Runs:
 
     def begun(self, runs: Iterable[str]) -> list[Event]:
         """What `runs` have planned (`plan_made`) and begun (`phase_started`), oldest first."""
-        from .tables import select_told_by
+        from .tables.run import select_told_by
 
         with self._store.read() as connection:
             return list(select_told_by(connection, runs, ("plan_made", "phase_started"), None, whole=True))
 
     def running(self, cluster: str) -> tuple[Run, ...]:
         """Runs on `cluster` that go on now, newest first."""
-        from .tables import select_runs
+        from .tables.run import select_runs
 
         with self._store.read() as connection:
             rows = list(select_runs(connection, cluster=cluster, status=RUNNING))
@@ -80,7 +80,7 @@ class Runs:
 
     def clusters(self) -> list[str]:
         """The clusters that something was run on, by name."""
-        from .tables import select_clusters
+        from .tables.run import select_clusters
 
         with self._store.read() as connection:
             return select_clusters(connection)
@@ -92,7 +92,7 @@ class Runs:
             NotFoundError: There is none; the nearest is named.
             InputError: Several start so.
         """
-        from .tables import select_run, select_run_ids
+        from .tables.run import select_run, select_run_ids
 
         prefix = text if text.startswith("r-") else f"r-{text}"
         with self._store.read() as connection:
@@ -124,7 +124,7 @@ class Runs:
 
     def results(self, run: str) -> tuple[Result, ...]:
         """What each phase did to each node in `run`, in the order it ended."""
-        from .tables import select_results
+        from .tables.run import select_results
 
         with self._store.read() as connection:
             return tuple(result_of(row._mapping) for row in select_results(connection, run))  # noqa: SLF001
@@ -149,14 +149,14 @@ class Runs:
 
     def latest_results(self, cluster: str) -> tuple[Result, ...]:
         """For each phase and node of `cluster`, the last result in any run."""
-        from .tables import select_latest_results
+        from .tables.run import select_latest_results
 
         with self._store.read() as connection:
             return tuple(result_of(row._mapping) for row in select_latest_results(connection, cluster))  # noqa: SLF001
 
     def machines(self, results: Iterable[Result]) -> dict[tuple[str, str], str]:
         """The machine-id that each node had in the runs that `results` are of, by run and node, where it was told."""
-        from .tables import select_machines
+        from .tables.run import select_machines
 
         with self._store.read() as connection:
             rows = list(select_machines(connection, {one.run for one in results}))

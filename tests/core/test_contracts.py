@@ -25,7 +25,7 @@ PLANTS = {
     "ansible_runner": ("layers/l1_cluster/planted.py", "def run() -> None:\n    import ansible_runner"),
     "prometheus": ("cli/planted.py", "import prometheus_api_client"),
     "sqlalchemy": ("layers/l1_cluster/planted.py", "import sqlalchemy"),
-    "alembic": ("layers/l1_cluster/tables.py", "import alembic"),
+    "alembic": ("layers/l1_cluster/tables/run.py", "import alembic"),
     "clustershell": ("cli/planted.py", "import ClusterShell.NodeSet"),
     "pluggy": ("plugins/nvidia/planted.py", "import pluggy"),
     "ansible": ("layers/l0_nodes/planted.py", "import ansible.parsing.dataloader"),

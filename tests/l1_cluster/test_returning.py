@@ -15,10 +15,10 @@ from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.fleet import Outcome
 from aiops.layers.l0_nodes.node import Node
-from aiops.layers.l1_cluster import tables
 from aiops.layers.l1_cluster.owner import Owner
 from aiops.layers.l1_cluster.returning import SECONDS, Returning, await_returning, is_back, returning_of
 from aiops.layers.l1_cluster.run import Journal, Runs
+from aiops.layers.l1_cluster.tables import run as tables
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)

@@ -71,7 +71,7 @@ def examine(subjects: Iterable[Subject], checks: Sequence[Check], rules: Rules) 
     findings += compared(kept, checks, judged, rules)
     order = {name: number for number, name in enumerate(judged)}
     places = {check.id: number for number, check in enumerate(checks)}
-    findings.sort(key=lambda one: (order[one.node], places[one.check], one.about))
+    findings.sort(key=lambda one: (order.get(one.node, len(order)), places[one.check], one.about))
     return Examination(tuple(findings), judged, counters)
 
 

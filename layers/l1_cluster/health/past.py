@@ -41,6 +41,11 @@ class Past:
 
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
 
+    def last(self, name: str) -> tuple[int, str | None] | None:
+        """The newest value of a counter and its boot; None where nothing is remembered of it."""
+        samples = self.samples.get(name, ())
+        return (samples[-1].value, samples[-1].boot_id) if samples else None
+
     def growth(self, name: str, now: Sample, window: timedelta) -> Growth | None:
         """How much the counter has grown within `window` before `now`; None where nothing is remembered of it.
 

@@ -1,0 +1,12 @@
+"""`aiops health`: whether the nodes are well. Without a verb it is `run`."""
+
+import typer
+
+from . import checks, history, run
+
+app = typer.Typer(invoke_without_command=True, help="Whether the nodes are well: `aiops health` asks and judges.")
+app.callback()(run.bare)
+app.command("run")(run.run)
+app.command("checks")(checks.list_)
+app.command("explain")(checks.explain)
+app.command("history")(history.history)

@@ -1,0 +1,106 @@
+"""`aiops health checks|explain`: what is judged, by which rule, and what to do about it."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiops.cli.app import App
+from aiops.cli.options import JsonOption, QuietOption
+from aiops.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from aiops.layers.l1_cluster.health.check import Check
+
+from .run import TagOption
+
+
+def list_(
+    context: typer.Context, *, tag: TagOption = None, json: JsonOption = False, quiet: QuietOption = False
+) -> None:
+    """List the checks: what each is about, how bad it can be, and what is to be done then."""
+    from aiops.layers.l1_cluster.health.catalogue import checks_of, select
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    checks = select(checks_of(aiops.plugins), (), tag or ())
+    if json:
+        screen.document([_document(check) for check in checks])
+        return
+    screen.table(
+        ("check", "about", "at worst", "action", "level", "of"),
+        [(one.id, one.title, one.severity, one.action, one.level, one.plugin) for one in checks],
+    )
+
+
+def explain(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="CHECK", help="Its name, as `aiops health checks` lists it.")],
+    *,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Explain a check: what it asks, how it judges, where its thresholds come from, what to do."""
+    from aiops.layers.l1_cluster.health.catalogue import called, checks_of
+
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    check = called(checks_of(aiops.plugins), name)
+    if json:
+        screen.document(_document(check))
+        return
+    for words in (f"{check.id}: {check.title}", "", check.judges):
+        screen.line(screen.wrapped(words, 0))
+    _paragraph(screen, "asks", [_asked(ask) for ask in check.asks] or ["nothing beside the node's facts"])
+    _paragraph(
+        screen,
+        "thresholds",
+        [f"{one.name} = {one.default:g} {one.unit}: {one.source}" for one in check.thresholds],
+    )
+    rules = [f"it must be seen in {check.sightings} looks in a row"] if check.sightings > 1 else []
+    rules += ["the first 5 minutes after a boot do not count"] if check.grace else []
+    _paragraph(screen, "counts when", rules)
+    _paragraph(screen, "source", [check.source])
+    _paragraph(screen, "what to do", [check.remedy])
+    rows = [f"{check.severity} at worst", f"action {check.action}", f"owner {check.owner}", f"level {check.level}"]
+    _paragraph(screen, "in short", [*rows, f"tags {', '.join(check.all_tags)}", f"of {check.plugin}"])
+
+
+def _paragraph(screen: Screen, title: str, lines: list[str]) -> None:
+    if lines:
+        screen.line("")
+        screen.line(title)
+        for line in lines:
+            screen.line(screen.wrapped(f"  {line}", 4))
+
+
+def _asked(ask: Any) -> str:
+    from shlex import join
+
+    parts = [f"`{join(ask.argv)}`"] if ask.argv else []
+    return " and ".join([*parts, *([", ".join(ask.paths)] if ask.paths else [])])
+
+
+def _document(check: "Check") -> dict[str, Any]:
+    return {
+        "id": check.id,
+        "title": check.title,
+        "tags": list(check.all_tags),
+        "severity": check.severity,
+        "action": check.action,
+        "owner": check.owner,
+        "level": check.level,
+        "sightings": check.sightings,
+        "grace": check.grace,
+        "judges": check.judges,
+        "remedy": check.remedy,
+        "source": check.source,
+        "asks": [
+            {"name": ask.name, "argv": list(ask.argv), "paths": list(ask.paths), "timeout": ask.timeout}
+            for ask in check.asks
+        ],
+        "thresholds": [
+            {"name": one.name, "default": one.default, "unit": one.unit, "source": one.source}
+            for one in check.thresholds
+        ],
+        "plugin": check.plugin,
+    }

@@ -1,0 +1,117 @@
+"""A report for people: equal findings once, with all their nodes, the worst first."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aiops.cli.cell import clean
+from aiops.cli.duration import ago, spell
+from aiops.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from aiops.layers.l1_cluster.health.finding import Finding
+    from aiops.layers.l1_cluster.health.round import Report
+
+_ORDER = ("critical", "warn", "unknown")
+_STANDINGS = ("counts", "recovering", "once", "starting", "observed")
+_ACTIONS = {
+    "none": "",
+    "restart_app": "restart the job",
+    "reset_device": "drain the node and reset the device",
+    "restart_service": "restart the service",
+    "reboot": "drain the node and reboot it",
+    "service": "drain the node and have it serviced",
+}
+_OWNERS = {"node": "", "fabric": "the network's", "user": "a job's", "controller": "this controller's"}
+_ASIDES = {
+    "counts": "",
+    "once": "seen once; it counts when it is seen again",
+    "starting": "the node has only just booted; it counts from 5 minutes on",
+    "observed": "only observed",
+    "recovering": "no longer seen; over 10 minutes after it was last",
+}
+
+
+def show(screen: Screen, report: "Report") -> None:
+    """Tell a report: a table on a terminal, a row per finding and node elsewhere."""
+    if not screen.terminal:
+        screen.table(
+            (),
+            [
+                (one.node, one.verdict, one.check, one.about or None, one.message, one.action, one.owner, one.standing)
+                for one in report.findings
+            ],
+        )
+        screen.note(summary(report))
+        return
+    screen.line(headline(report))
+    rows = folded(report.findings)
+    if rows:
+        width = max(5, *(len(nodes) for nodes, _ in rows))
+        screen.line("")
+        screen.line(f"  {'NODES':<{width}}  {'VERDICT':<9} FINDING")
+        for nodes, finding in rows:
+            lead = f"  {nodes:<{width}}  {_verdict(finding):<9} "
+            screen.line(screen.wrapped(clean(lead + _told(finding)), len(lead)))
+            for aside in _asides(finding, screen):
+                screen.line(screen.wrapped(" " * len(lead) + aside, len(lead)))
+    screen.line("")
+    screen.line(summary(report))
+    for hint in hints(report):
+        screen.hint(hint)
+
+
+def headline(report: "Report") -> str:
+    """`16 nodes · 43 checks · standard                 3.1s`."""
+    count = len(report.nodes)
+    words = [f"{count} node{'s' * (count != 1)}", f"{report.checks} checks", report.level]
+    words += ["simulated"] if report.simulated else []
+    return f"{' · '.join(words):<66} {spell(report.seconds):>6}"
+
+
+def summary(report: "Report") -> str:
+    """`12 ok, 2 warn, 1 critical, 1 unknown`."""
+    counts = report.counts
+    told = [f"{counts[verdict]} {verdict}" for verdict in ("ok", "warn", "critical", "unknown") if counts.get(verdict)]
+    return ", ".join(told)
+
+
+def folded(findings: "Sequence[Finding]") -> "list[tuple[str, Finding]]":
+    """Equal findings with the nodes that have them, what counts and is worst first."""
+    from aiops.layers.l0_nodes.nodeset import fold
+
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for one in findings:
+        groups.setdefault((one.standing, one.verdict, one.check, one.words, one.action, one.owner), []).append(one)
+    rows = sorted(
+        groups.values(), key=lambda several: (_STANDINGS.index(several[0].standing), _ORDER.index(several[0].verdict))
+    )
+    return [(fold({one.node for one in several}), several[0]) for several in rows]
+
+
+def hints(report: "Report") -> list[str]:
+    """What to type next."""
+    from aiops.layers.l0_nodes.nodeset import fold
+
+    counting = [one for one in report.findings if one.counts]
+    critical = {one.node for one in counting if one.verdict == "critical" and one.owner == "node"}
+    found = [f"take {fold(critical)} out of service with `aiops node drain {fold(critical)}`"] if critical else []
+    first = next((one for one in counting if one.check != "node.reachable"), None)
+    return [*found, f"why, and what to do: `aiops health explain {first.check}`"] if first is not None else found
+
+
+def _verdict(finding: "Finding") -> str:
+    return finding.verdict if finding.counts else f"({finding.verdict})"
+
+
+def _told(finding: "Finding") -> str:
+    return finding.words if finding.check == "node.reachable" else f"{finding.check}: {finding.words}"
+
+
+def _asides(finding: "Finding", screen: Screen) -> list[str]:
+    action = _ACTIONS[finding.action] if finding.counts and finding.verdict != "unknown" else ""
+    if action and finding.owner == "fabric":
+        action = "nothing is to be done on the node"
+    parts = [action, _OWNERS[finding.owner] and f"{_OWNERS[finding.owner]} to mend", _ASIDES[finding.standing]]
+    if screen.verbose and finding.since is not None:
+        parts.append(f"first seen {ago(finding.since, screen.clock.now())}")
+    return [part for part in parts if part]
