@@ -358,3 +358,57 @@ def test_a_server_that_does_not_answer_is_unreachable_and_its_password_hidden() 
     with pytest.raises(UnreachableError, match=r"\*\*\*@host") as caught, told("postgresql://user:***@host/aiops"):
         raise refused
     assert caught.value.code == "store.unreachable"
+
+
+def test_opening_the_store_again_lets_go_of_no_lock_of_this_process(tmp_path: Path) -> None:
+    """POSIX locks are the process's: who closes any descriptor of the file takes away what SQLite holds on it.
+
+    Without its lock another process takes itself for the last one, and removes the log that this one writes to.
+    """
+    probe = (
+        "import fcntl, sys\n"
+        "with open(sys.argv[1], 'r+b') as file:\n"
+        "    try:\n"
+        "        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)\n"
+        "    except OSError:\n"
+        "        print('held')\n"
+        "    else:\n"
+        "        print('free')\n"
+    )
+
+    def state() -> str:
+        words = (sys.executable, "-c", probe, str(tmp_path / "aiops.db"))
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+    with Store.open(tmp_path, {}) as first:
+        first.append([event(1)])
+        assert state() == "held"
+        with Store.open(tmp_path, {}) as second:
+            assert [one.seq for one in second.events("r-1")] == [1]
+            assert state() == "held"
+        assert state() == "held"
+        first.append([event(2)])
+    assert state() == "free"
+
+
+def test_two_stores_of_one_process_lose_nothing_beside_other_processes(tmp_path: Path) -> None:
+    """A long-lived store, others opened and closed beside it here and elsewhere, as commands do: all events stay."""
+    elsewhere = (
+        "import sys\nfrom pathlib import Path\nfrom aiops.layers.core.store import Store\n"
+        "for _ in range(20):\n"
+        "    with Store.open(Path(sys.argv[1]), {}) as store:\n"
+        "        store.events('r-1')\n"
+    )
+    with Store.open(tmp_path, {}) as kept:
+        kept.append([event(1)])
+        with subprocess.Popen((sys.executable, "-c", elsewhere, str(tmp_path))) as other:
+            seq = 1
+            while other.poll() is None:
+                with Store.open(tmp_path, {}) as second:
+                    second.events("r-1")
+                seq += 1
+                kept.append([event(seq)])
+            assert other.returncode == 0
+    with Store.open(tmp_path, {}) as later, later.read() as connection:
+        assert connection.execute(text("PRAGMA integrity_check")).scalar() == "ok"
+        assert [one.seq for one in later.events("r-1")] == list(range(1, seq + 1))

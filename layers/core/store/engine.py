@@ -1,5 +1,6 @@
 """Engines: how each kind of database is opened, and how its troubles are told."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -35,9 +36,7 @@ def sqlite_engine(path: Path) -> "Engine":
 
     try:
         ensure_folder(path.parent)
-        # SQLite gives its -wal and -shm files the mode of the database.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        path.chmod(0o600)
+        _make(path)
     except OSError as error:
         raise FailedError(
             f"the database {path} cannot be opened: {error.strerror}",
@@ -48,6 +47,24 @@ def sqlite_engine(path: Path) -> "Engine":
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make(path: Path) -> None:
+    """Make the file where there is none, for its owner alone; SQLite gives its -wal and -shm files the same mode.
+
+    A file that is there is never opened here: closing it would take away every lock that this process holds on it
+    through SQLite (POSIX locks are the process's, not the descriptor's), and with them what keeps others from removing
+    the log that we still write to.
+
+    Raises:
+        OSError: It cannot be made, or not be read and written.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        path.chmod(0o600)
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
