@@ -11,12 +11,12 @@ from aiops.cli.options import InventoryOption, JsonOption, OnOption, QuietOption
 from aiops.cli.screen import Screen
 from aiops.layers.core.errors import InputError
 
+from . import cron as unattended
 from . import formats, table
+from .looking import Looking
 
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.inventory import Inventory
-    from aiops.layers.l0_nodes.node import Node
-    from aiops.layers.l1_cluster.health.check import Check
     from aiops.layers.l1_cluster.health.round import Report
 
 
@@ -60,6 +60,15 @@ EveryOption = Annotated[float, typer.Option("--every", metavar="S", min=1, help=
 ForksOption = Annotated[int | None, typer.Option("--forks", metavar="N", min=1, help="Nodes at once.")]
 
 
+ActOption = Annotated[
+    bool, typer.Option("--act", help="Drain nodes that are critical, and give back those that are well, by policy.")
+]
+CronOption = Annotated[
+    bool,
+    typer.Option("--cron", help="For cron: never twice at once, a moment later, and silent while nothing changes."),
+]
+
+
 def bare(
     context: typer.Context,
     *,
@@ -69,6 +78,8 @@ def bare(
     tag: TagOption = None,
     format_: FormatOption = FormatName.table,
     fail_on: FailOption = FailName.critical,
+    act: ActOption = False,
+    cron: CronOption = False,
     watch: WatchOption = False,
     every: EveryOption = 30.0,
     forks: ForksOption = None,
@@ -79,7 +90,7 @@ def bare(
 ) -> int:
     """Ask every node and judge what it says; 4 where something is critical, 3 where something is unknown.
 
-    Nothing is changed. Equal findings are told once, with all their nodes.
+    Equal findings are told once, with all their nodes. Nothing is changed, unless `--act` is given.
     """
     if context.invoked_subcommand is not None:
         return Exit.DONE
@@ -91,6 +102,8 @@ def bare(
         tag=tag,
         format_=format_,
         fail_on=fail_on,
+        act=act,
+        cron=cron,
         watch=watch,
         every=every,
         forks=forks,
@@ -110,6 +123,8 @@ def run(
     tag: TagOption = None,
     format_: FormatOption = FormatName.table,
     fail_on: FailOption = FailName.critical,
+    act: ActOption = False,
+    cron: CronOption = False,
     watch: WatchOption = False,
     every: EveryOption = 30.0,
     forks: ForksOption = None,
@@ -120,65 +135,45 @@ def run(
 ) -> int:
     """Ask every node and judge what it says; 4 where something is critical, 3 where something is unknown.
 
-    Nothing is changed. Equal findings are told once, with all their nodes.
+    Equal findings are told once, with all their nodes. Nothing is changed, unless `--act` is given.
     """
     from aiops.layers.l1_cluster.health.catalogue import checks_of, select
+    from aiops.layers.l1_cluster.health.site import read_site
 
     aiops: App = context.obj
     style = FormatName.json if json else format_
-    screen = aiops.screen(json=style is FormatName.json, quiet=quiet or style is not FormatName.table, verbose=verbose)
-    if watch and style is not FormatName.table:
-        raise InputError("`--watch` is for a table", code="usage.watch", hints=["leave `--format` out"])
+    aside = quiet or cron or style is not FormatName.table
+    screen = aiops.screen(json=style is FormatName.json, quiet=aside, verbose=verbose)
+    _require_sense(style, watch=watch, cron=cron)
     checks = checks_of(aiops.plugins)
     chosen = select(checks, check or (), tag or ())
     read = aiops.inventory(inventory)
     nodes = read.select(on)
+    site = read_site(read.settings, checks, {group for node in read.nodes for group in node.groups})
+    words = ["aiops", "health", *(["--act"] if act else []), *(["--on", on] if on else [])]
+    looking = Looking(aiops, screen, read, nodes, chosen, site, level.value, forks, words if act else None)
+    if cron:
+        return unattended.once(looking, fail_on=fail_on.value)
     while True:
-        report = look(aiops, screen, read, nodes, chosen, level=level.value, forks=forks, every_check=checks)
+        report, told = looking.look()
         code = show(screen, read, report, style, fail_on=fail_on.value)
+        for line in told:
+            screen.note(line)
         if not watch:
             return code
         screen.line("")
         aiops.clock.sleep(every)
 
 
-def look(
-    aiops: App,
-    screen: Screen,
-    inventory: "Inventory",
-    nodes: "tuple[Node, ...]",
-    checks: "tuple[Check, ...]",
-    *,
-    level: str,
-    forks: int | None,
-    every_check: "tuple[Check, ...] | None" = None,
-) -> "Report":
-    """One round over `nodes`, remembered in the store.
-
-    Raises:
-        InputError: aiops.toml says something wrong of health.
-    """
-    from aiops.layers.l1_cluster.health.history import HealthHistory
-    from aiops.layers.l1_cluster.health.round import Round
-    from aiops.layers.l1_cluster.health.site import read_site
-
-    groups = {group for node in inventory.nodes for group in node.groups}
-    site = read_site(inventory.settings, every_check or checks, groups)
-    with (
-        aiops.store() as store,
-        aiops.fleet(inventory, nodes, width=forks or inventory.settings.forks) as fleet,
-        screen.step("health", nodes=[node.name for node in nodes]) as step,
-    ):
-        round_ = Round(
-            fleet,
-            aiops.vendors(),
-            checks,
-            site.rules,
-            aiops.clock,
-            level,  # type: ignore[arg-type]  # one of the three, by its enumeration
-            history=HealthHistory(store, inventory.cluster),
+def _require_sense(style: FormatName, *, watch: bool, cron: bool) -> None:
+    """Refuse options that exclude each other."""
+    if watch and (cron or style is not FormatName.table):
+        other = "`--cron`" if cron else f"`--format {style.value}`"
+        raise InputError(f"`--watch` does not go with {other}", code="usage.watch", hints=["leave one of them out"])
+    if cron and style is not FormatName.table:
+        raise InputError(
+            f"`--cron` does not go with `--format {style.value}`", code="usage.cron", hints=["leave one of them out"]
         )
-        return round_.make(nodes, lambda node, failed: step.done(node, failed=failed))
 
 
 def show(screen: Screen, inventory: "Inventory", report: "Report", style: FormatName, *, fail_on: str) -> int:

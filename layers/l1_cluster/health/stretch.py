@@ -71,3 +71,16 @@ def reliability(stretches: Iterable[Stretch], since: datetime) -> dict[str, Reli
             before = one
         found[node] = Reliability(node, watched, failures, None if not watched else 1 - bad / watched)
     return found
+
+
+def clean_looks(stretches: Iterable[Stretch]) -> dict[str, int]:
+    """By node, at how many looks in a row up to the last nothing was critical and nothing unknown. Pure.
+
+    Args:
+        stretches: Oldest first.
+    """
+    found: dict[str, int] = {}
+    for one in stretches:
+        well = one.verdict in {"ok", "warn"}
+        found[one.node] = found.get(one.node, 0) + one.looks if well else 0
+    return found

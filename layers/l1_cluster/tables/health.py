@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -82,6 +83,37 @@ SAMPLE = Table(
     Index("health_sample_node", "cluster", "node", "at"),
 )
 """Counters of a node that differ from the sample before."""
+
+NODE_CHANGE = Table(
+    "health_node_change",
+    _METADATA,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("cluster", String(255), nullable=False),
+    Column("node", String(255), nullable=False),
+    Column("at", String(32), nullable=False),
+    Column("before", String(16), nullable=False),
+    Column("after", String(16), nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("finding", String(64), nullable=False),
+    Column("actor", String(255), nullable=False),
+    Column("run", String(64), nullable=False),
+    Index("health_node_change_node", "cluster", "node", "id"),
+    Index("health_node_change_at", "cluster", "at"),
+)
+"""Every change of a node's state; the last one of a node says what it is."""
+
+BREAKER = Table(
+    "health_breaker",
+    _METADATA,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("cluster", String(255), nullable=False),
+    Column("opened", String(32), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("closed", String(32)),
+    Column("closed_by", String(255)),
+    Index("health_breaker_open", "cluster", "closed"),
+)
+"""Each time that too many nodes were critical, and who has said that draining may go on."""
 
 L1_HEALTH = Schema("l1_health", 1, _METADATA)
 
@@ -179,3 +211,49 @@ def replace_samples(connection: Connection, numbers: Iterable[int], row: Mapping
     """Put one sample in the place of several."""
     connection.execute(delete(SAMPLE).where(SAMPLE.c.id.in_(list(numbers))))
     connection.execute(insert(SAMPLE), [dict(row)])
+
+
+def insert_changes(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write down changes of nodes' states."""
+    if rows:
+        connection.execute(insert(NODE_CHANGE), list(rows))
+
+
+def select_last_changes(connection: Connection, cluster: str) -> Iterator[Any]:
+    """The last change of each node."""
+    table = NODE_CHANGE.c
+    last = select(func.max(table.id)).where(table.cluster == cluster).group_by(table.node)
+    yield from connection.execute(select(NODE_CHANGE).where(table.id.in_(last)))
+
+
+def select_changes(
+    connection: Connection, cluster: str, since: datetime, nodes: Sequence[str] | None = None
+) -> Iterator[Any]:
+    """The changes since then, oldest first."""
+    table = NODE_CHANGE.c
+    query = select(NODE_CHANGE).where(table.cluster == cluster, table.at >= to_text(since))
+    if nodes is not None:
+        query = query.where(table.node.in_(nodes))
+    yield from connection.execute(query.order_by(table.id))
+
+
+def select_open_breaker(connection: Connection, cluster: str) -> Any | None:
+    """The row of the breaker that is open, or None."""
+    table = BREAKER.c
+    query = select(BREAKER).where(table.cluster == cluster, table.closed.is_(None)).order_by(table.id).limit(1)
+    return connection.execute(query).first()
+
+
+def insert_breaker(connection: Connection, cluster: str, opened: datetime, why: str) -> None:
+    """Write down that the breaker has opened."""
+    connection.execute(insert(BREAKER).values(cluster=cluster, opened=to_text(opened), why=why))
+
+
+def close_breakers(connection: Connection, cluster: str, at: datetime, by: str) -> int:
+    """Write down who has closed the breaker; how many were open."""
+    done = connection.execute(
+        update(BREAKER)
+        .where(BREAKER.c.cluster == cluster, BREAKER.c.closed.is_(None))
+        .values(closed=to_text(at), closed_by=by)
+    )
+    return int(done.rowcount)

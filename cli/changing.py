@@ -1,0 +1,96 @@
+"""What a command has that changes something of a cluster beside deploys: a journal, the fleet, the cluster's lock."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiops.layers.core.errors import FailedError, UnreachableError
+
+from .cluster.membership import everyone
+from .cluster.succession import succeed
+from .exit import exit_of
+
+if TYPE_CHECKING:
+    from aiops.layers.core.event import EventStream
+    from aiops.layers.core.store import Store
+    from aiops.layers.l0_nodes.fleet import Fleet
+    from aiops.layers.l0_nodes.inventory import Inventory
+    from aiops.layers.l1_cluster.draining import Workload
+    from aiops.layers.l1_cluster.lock import Lock
+    from aiops.layers.l1_cluster.owner import Owner
+    from aiops.layers.l1_cluster.run import Journal
+
+    from .app import App
+    from .screen import Screen
+
+
+@dataclass(frozen=True)
+class Changing:
+    """A change under way.
+
+    Attributes:
+        lock: Held until the end of the block.
+        workloads: Who runs work on the nodes.
+    """
+
+    store: "Store"
+    events: "EventStream"
+    journal: "Journal"
+    fleet: "Fleet"
+    lock: "Lock"
+    workloads: "tuple[Workload, ...]"
+    owner: "Owner"
+
+
+@contextmanager
+def changing(
+    aiops: "App", screen: "Screen", inventory: "Inventory", words: Sequence[str], fleet: "Fleet | None" = None
+) -> Iterator[Changing]:
+    """Begin a run and take the lock.
+
+    Args:
+        aiops: The outside world.
+        screen: Where it is said whom the lock was taken over from.
+        inventory: Of the cluster.
+        words: The command, for the journal and for others who look at the lock.
+        fleet: Connections that are open already.
+
+    Raises:
+        ConflictError: Another holds the lock.
+        FailedError: The head, which keeps it, does not answer; or the store cannot be written.
+    """
+    from aiops.layers.core.event import EventStream
+    from aiops.layers.core.identifier import run_id
+    from aiops.layers.l1_cluster.draining import workloads_of
+    from aiops.layers.l1_cluster.gate import FleetGate
+    from aiops.layers.l1_cluster.lock import ClusterLock
+    from aiops.layers.l1_cluster.owner import Owner
+    from aiops.layers.l1_cluster.run import Journal
+
+    events = EventStream(run_id(aiops.clock.now()), aiops.clock)
+    owner, command = Owner.here(events.run), shlex.join(words)
+    with ExitStack() as stack:
+        store = stack.enter_context(aiops.store())
+        journal = stack.enter_context(
+            Journal.begin(store, events, owner=owner, cluster=inventory.cluster, command=command, exit_of=exit_of)
+        )
+        if fleet is None:
+            fleet = stack.enter_context(aiops.fleet(inventory))
+        head = inventory.head
+        keeper = fleet.transport(head) if head else None
+        lock = ClusterLock.of(keeper, aiops.home / "clusters" / inventory.cluster / "lock", aiops.clock)
+        try:
+            held = stack.enter_context(
+                succeed(lock, owner, command, everyone(aiops, inventory), gate=FleetGate(fleet), screen=screen)
+            )
+        except UnreachableError as error:
+            raise FailedError(
+                f"the head `{lock.place}` keeps the cluster's lock and does not answer, so nothing can be changed: "
+                f"{error.message}",
+                code="lock.head_unreachable",
+                hints=[*error.hints, f"once it answers: `{command}`"],
+            ) from error
+        workloads = workloads_of(aiops.plugins, inventory, fleet)
+        yield Changing(store, events, journal, fleet, held, workloads, owner)

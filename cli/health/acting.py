@@ -1,0 +1,116 @@
+"""`aiops health --act`: what the policy does about what was found, and what is told of it."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from aiops.cli.app import App
+from aiops.cli.changing import changing
+from aiops.cli.exit import Exit
+from aiops.cli.screen import Screen
+from aiops.layers.core.errors import AiopsError, ConflictError
+
+if TYPE_CHECKING:
+    from aiops.layers.core.store import Store
+    from aiops.layers.l0_nodes.fleet import Fleet
+    from aiops.layers.l0_nodes.inventory import Inventory
+    from aiops.layers.l0_nodes.node import Node
+    from aiops.layers.l1_cluster.health.conduct import Conduct, Ward
+    from aiops.layers.l1_cluster.health.round import Report
+
+_BACK = timedelta(days=1)
+
+
+def ward_of(
+    aiops: App, store: "Store", fleet: "Fleet", *, inventory: "Inventory", nodes: "Sequence[Node]", report: "Report"
+) -> "Ward":
+    """All that is known when it is decided what to do about a report."""
+    from aiops.layers.l1_cluster.draining import workloads_of
+    from aiops.layers.l1_cluster.health.conduct import Ward
+    from aiops.layers.l1_cluster.health.history import HealthHistory
+    from aiops.layers.l1_cluster.health.register import Register
+    from aiops.layers.l1_cluster.health.stretch import clean_looks
+    from aiops.layers.l1_cluster.health.withdrawal import standings
+
+    register = Register(store, inventory.cluster)
+    since = report.at - _BACK
+    breaker = register.breaker
+    workers = [node for node in inventory.nodes if "workers" in node.roles]
+    return Ward(
+        report.at,
+        report.findings,
+        report.verdicts,
+        register.states(),
+        standings(workloads_of(aiops.plugins, inventory, fleet), nodes),
+        clean_looks(HealthHistory(store, inventory.cluster).stretches(since, nodes=[node.name for node in nodes])),
+        register.changes(since),
+        len(workers or inventory.nodes),
+        None if breaker is None else breaker.why,
+    )
+
+
+def follow(store: "Store", inventory: "Inventory", conduct: "Conduct", ward: "Ward") -> None:
+    """Write down what nodes have become by themselves, and that the breaker opens."""
+    from aiops.layers.l1_cluster.health.register import Register
+
+    register = Register(store, inventory.cluster)
+    register.enter(conduct.became)
+    if conduct.breaker is not None:
+        register.open_breaker(ward.at, conduct.breaker)
+
+
+def act(
+    aiops: App, screen: Screen, fleet: "Fleet", *, inventory: "Inventory", conduct: "Conduct", words: Sequence[str]
+) -> list[str]:
+    """Drain and give back as it was decided; what was done, in lines.
+
+    While another changes the cluster nothing is done, and that is told: the next run comes.
+    """
+    from aiops.layers.l1_cluster.health.conduct import POLICY, REASON
+    from aiops.layers.l1_cluster.health.register import Register
+    from aiops.layers.l1_cluster.health.withdrawal import Cause, Withdrawal, standings
+
+    by_name = {node.name: node for node in inventory.nodes}
+    told = held(conduct)
+    if not conduct.drain and not conduct.resume:
+        return told
+    try:
+        with changing(aiops, screen, inventory, words, fleet) as change:
+            register = Register(change.store, inventory.cluster)
+            withdrawal = Withdrawal(
+                register, change.workloads, change.events, lock=change.lock, clock=aiops.clock, actor=POLICY
+            )
+            run = change.events.run
+            causes = {
+                name: Cause(f"{REASON} {one.check}, run {run}: {one.words}", f"{one.check}: {one.words}", one.check)
+                for name, one in conduct.drain.items()
+            }
+            named = [by_name[name] for name in (*causes, *conduct.resume)]
+            served = standings(change.workloads, named)
+            withdrawal.drain([by_name[name] for name in causes], causes, register.states(), served)
+            told += [f"drained {name}: {cause.words}" for name, cause in causes.items()]
+            back = [by_name[name] for name in conduct.resume]
+            if back:
+                withdrawal.resume(back, "nothing critical is found any more", register.states(), served)
+                told += [f"gave {node.name} work again: nothing critical is found any more" for node in back]
+            change.journal.end(Exit.DONE)
+    except ConflictError as error:
+        told.append(f"nothing was done this time: {error.message}")
+    except AiopsError as error:
+        told.append(f"it could not be acted: {error.message}")
+    return told
+
+
+def held(conduct: "Conduct") -> list[str]:
+    """Why nodes that are critical are not drained, equal reasons once."""
+    from aiops.layers.l0_nodes.nodeset import fold
+
+    reasons: dict[str, list[str]] = {}
+    for name, reason in conduct.held.items():
+        reasons.setdefault(reason, []).append(name)
+    told = [f"not drained: {fold(names)}: {reason}" for reason, names in reasons.items()]
+    if conduct.breaker is not None:
+        told.append(
+            f"the breaker is open: {conduct.breaker}; close it with `aiops health rearm` once that is understood"
+        )
+    return told

@@ -1,0 +1,65 @@
+"""How one invocation looks at nodes: a round, remembered, and what is done about it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiops.cli.app import App
+from aiops.cli.screen import Screen
+
+from . import acting
+
+if TYPE_CHECKING:
+    from aiops.layers.l0_nodes.inventory import Inventory
+    from aiops.layers.l0_nodes.node import Node
+    from aiops.layers.l1_cluster.health.check import Check
+    from aiops.layers.l1_cluster.health.round import Report
+    from aiops.layers.l1_cluster.health.site import Site
+
+
+@dataclass(frozen=True)
+class Looking:
+    """How nodes are looked at in one invocation.
+
+    Attributes:
+        words: The command, where it is to be acted; None where it is only looked.
+    """
+
+    aiops: App
+    screen: Screen
+    inventory: "Inventory"
+    nodes: "tuple[Node, ...]"
+    checks: "tuple[Check, ...]"
+    site: "Site"
+    level: str
+    forks: int | None
+    words: list[str] | None
+
+    def look(self) -> "tuple[Report, list[str]]":
+        """One round, remembered in the store, and acted on where that is wanted; what was done, in lines."""
+        from aiops.layers.l1_cluster.health.conduct import decide
+        from aiops.layers.l1_cluster.health.history import HealthHistory
+        from aiops.layers.l1_cluster.health.round import Round
+
+        aiops, inventory, nodes = self.aiops, self.inventory, self.nodes
+        with (
+            aiops.store() as store,
+            aiops.fleet(inventory, width=self.forks or inventory.settings.forks) as fleet,
+        ):
+            with self.screen.step("health", nodes=[node.name for node in nodes]) as step:
+                round_ = Round(
+                    fleet,
+                    aiops.vendors(),
+                    self.checks,
+                    self.site.rules,
+                    aiops.clock,
+                    self.level,  # type: ignore[arg-type]  # one of the three, by its enumeration
+                    history=HealthHistory(store, inventory.cluster),
+                )
+                report = round_.make(nodes, lambda node, failed: step.done(node, failed=failed))
+            if self.words is None:
+                return report, []
+            ward = acting.ward_of(aiops, store, fleet, inventory=inventory, nodes=nodes, report=report)
+            conduct = decide(ward, self.site.policy)
+            acting.follow(store, inventory, conduct, ward)
+            told = acting.act(aiops, self.screen, fleet, inventory=inventory, conduct=conduct, words=self.words)
+        return report, told

@@ -1,0 +1,168 @@
+"""What `aiops health --act` does about what was found: a pure decision, and the rules that hold it back.
+
+Only what is critical and the node's own drains it, never what is unknown, never what the network or a job has done. At
+most so many nodes are drained within so many minutes; when more would be, a breaker opens, and nothing is drained until
+a person has closed it. A node is given back only when we have drained it for its health, and after several looks in a
+row at which nothing was critical and nothing unknown.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from aiops.layers.l1_cluster.draining import PREFIX, Standing
+
+from .finding import Finding
+from .node_state import IN_SERVICE, NodeState, StateChange
+from .site import Policy
+from .verdict import Verdict
+
+REASON = f"{PREFIX} health"
+"""What the reason of every node begins with that was drained for its health."""
+
+OPERATOR = f"{PREFIX} operator"
+"""Likewise of those that a person has drained by our command; they are given back by a person alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ward:
+    """All that is known when a decision is made.
+
+    Attributes:
+        at: When this is.
+        findings: Of the round, settled.
+        verdicts: By node that was looked at.
+        states: By node, of all nodes; one that is not in it is `new`.
+        standings: By node, with whoever runs work there; a node that is not in it is given no work by anybody.
+        clean: By node, how many looks in a row nothing was critical and nothing unknown, this one included.
+        changes: The changes of state of late, oldest first.
+        total: How many nodes the cluster has that may be given work.
+        breaker: Why the breaker is open; None while it is closed.
+    """
+
+    at: datetime
+    findings: Sequence[Finding]
+    verdicts: Mapping[str, Verdict]
+    states: Mapping[str, NodeState]
+    standings: Mapping[str, Standing]
+    clean: Mapping[str, int]
+    changes: Sequence[StateChange] = ()
+    total: int = 0
+    breaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """What is to be done.
+
+    Attributes:
+        drain: By node, the finding that it is drained for.
+        resume: Nodes that are given back.
+        became: Changes of state that only follow what was seen: nothing is done for them.
+        breaker: Why the breaker opens now; None where it does not.
+        held: Nodes that would have been drained, and why they are not, by node.
+    """
+
+    drain: Mapping[str, Finding] = field(default_factory=dict)
+    resume: tuple[str, ...] = ()
+    became: tuple[StateChange, ...] = ()
+    breaker: str | None = None
+    held: Mapping[str, str] = field(default_factory=dict)
+
+
+def limit(policy: Policy, total: int) -> int:
+    """How many nodes may be drained within the policy's minutes: its share of `total`, and one at least."""
+    return max(1, int(total * policy.most_percent // 100))
+
+
+def decide(ward: Ward, policy: Policy) -> Conduct:
+    """What is to be done about what was found. Pure."""
+    became = _followed(ward)
+    states = {**ward.states, **{one.node: one.after for one in became}}
+    resume = tuple(name for name in ward.verdicts if _may_return(ward, policy, name, states.get(name, "new")))
+    wanted = {
+        name: finding
+        for name, finding in _critical(ward.findings).items()
+        if states.get(name, "new") in IN_SERVICE
+        and ward.standings.get(name, Standing("in_service")).state == "in_service"
+    }
+    if not wanted or not policy.drain:
+        held = dict.fromkeys(wanted, "the policy drains nothing")
+        return Conduct({}, resume, became, held=held)
+    if ward.breaker is not None:
+        return Conduct({}, resume, became, held=dict.fromkeys(wanted, f"the breaker is open: {ward.breaker}"))
+    since = ward.at - timedelta(minutes=policy.within_minutes)
+    lately = {one.node for one in ward.changes if one.after == "draining" and one.at > since and one.actor == POLICY}
+    most = limit(policy, ward.total)
+    room = max(0, most - len(lately))
+    chosen = dict(list(wanted.items())[:room])
+    held = {
+        name: f"{most} nodes may be drained within {policy.within_minutes:g} minutes"
+        for name in wanted
+        if name not in chosen
+    }
+    opens = None
+    if held:
+        count = len(lately | set(wanted))
+        span = f"{policy.within_minutes:g} minutes"
+        opens = f"{count} of {ward.total} nodes were critical within {span}, {most} may be drained"
+    return Conduct(chosen, resume, became, opens, held)
+
+
+POLICY = "policy"
+"""The actor of what was done without a person."""
+
+
+def _critical(findings: Sequence[Finding]) -> dict[str, Finding]:
+    """By node, the first finding that drains it."""
+    found: dict[str, Finding] = {}
+    for one in findings:
+        if one.counts and one.verdict == "critical" and one.owner == "node":
+            found.setdefault(one.node, one)
+    return found
+
+
+def _may_return(ward: Ward, policy: Policy, name: str, state: NodeState) -> bool:
+    standing = ward.standings.get(name)
+    return (
+        state in {"draining", "drained"}
+        and standing is not None
+        and standing.state in {"draining", "drained"}
+        and standing.reason.startswith(REASON)
+        and ward.clean.get(name, 0) >= policy.clean_runs
+        and not any(
+            one.node == name and one.standing == "recovering" and one.verdict == "critical" for one in ward.findings
+        )
+    )
+
+
+def _followed(ward: Ward) -> tuple[StateChange, ...]:
+    """Changes that only follow what was seen: well or not, drained by now, or given back by somebody else."""
+    found = []
+    for name, verdict in ward.verdicts.items():
+        before = ward.states.get(name, "new")
+        after, cause = _now(before, verdict, ward.standings.get(name))
+        if after != before:
+            first = next((one for one in ward.findings if one.node == name and one.counts), None)
+            found.append(StateChange(name, ward.at, before, after, cause, "" if first is None else first.check))
+    return tuple(found)
+
+
+def _now(before: NodeState, verdict: Verdict, standing: Standing | None) -> tuple[NodeState, str]:
+    if standing is not None and before in IN_SERVICE and standing.state in {"draining", "drained"}:
+        return "draining", f"drained by somebody: {standing.reason}"
+    if before == "draining" and standing is not None:
+        if standing.state == "drained":
+            return "drained", "nothing runs there any more"
+        if standing.state == "in_service":
+            return _served(verdict), "given back by somebody"
+    if before == "drained" and standing is not None and standing.state == "in_service":
+        return _served(verdict), "given back by somebody"
+    if before in IN_SERVICE and verdict != "unknown":
+        after = _served(verdict)
+        return after, "nothing is found" if after == "ready" else f"something is {verdict}"
+    return before, ""
+
+
+def _served(verdict: Verdict) -> NodeState:
+    return "ready" if verdict == "ok" else "degraded"

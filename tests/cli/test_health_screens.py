@@ -1,0 +1,265 @@
+"""`aiops health`: whole screens, formats and exit codes; this machine as a node, and one where nobody listens."""
+
+import json
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiops.cli.exit import Exit
+from aiops.cli.health import formats, table
+from aiops.cli.health.cron import differences, lines
+from aiops.cli.health.schedule import entry, entry_name, expression
+from aiops.layers.core.errors import InputError
+from aiops.layers.l1_cluster.health.finding import Finding
+from aiops.layers.l1_cluster.health.round import Report
+from aiops.layers.l1_cluster.health.settling import verdicts
+
+Shown = Callable[..., str]
+AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+INVENTORY = """
+workers:
+  vars: {{aiops_cluster: lab-a}}
+  hosts:
+    n1: {{ansible_connection: local}}
+away:
+  vars: {{aiops_cluster: lab-a}}
+  hosts:
+    gone: {{ansible_host: 127.0.0.1, ansible_port: {port}, ansible_user: root}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def inventory(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "inventory.yml").write_text(INVENTORY.format(port=port))
+
+
+def finding(node: str, verdict: Any, **more: Any) -> Finding:
+    return Finding(node, "x.y", verdict, "bad, limit 1", **more)
+
+
+def report(*findings: Finding, simulated: bool = False) -> Report:
+    nodes = ("gpu01", "gpu02", "gpu03")
+    return Report(AT, "standard", 3.1, nodes, findings, verdicts(findings, nodes), 43, simulated=simulated)
+
+
+MIXTURES: dict[tuple[str, ...], tuple[int, int, int]] = {
+    (): (0, 0, 0),
+    ("warn",): (0, 4, 1),
+    ("critical",): (4, 4, 2),
+    ("unknown",): (3, 3, 3),
+    ("warn", "unknown"): (3, 4, 3),
+    ("warn", "critical"): (4, 4, 2),
+    ("unknown", "critical"): (4, 4, 2),
+    ("warn", "unknown", "critical"): (4, 4, 2),
+}
+"""By the verdicts in a report: the exit code, with `--fail-on warn`, and Nagios' own."""
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["apart", "on-one-node"])
+@pytest.mark.parametrize("mixture", MIXTURES, ids=lambda one: "+".join(one) or "ok")
+def test_exit_codes_of_every_mixture(mixture: tuple[str, ...], together: bool) -> None:
+    found = [
+        finding("gpu01" if together else f"gpu{number:02d}", verdict, about=str(number))
+        for number, verdict in enumerate(mixture, 1)
+    ]
+    code, strict, nagios = MIXTURES[mixture]
+    assert formats.exit_code(report(*found), fail_on="critical") == code
+    assert formats.exit_code(report(*found), fail_on="warn") == strict
+    assert formats.nagios_code(report(*found)) == nagios
+
+
+@pytest.mark.parametrize("standing", ["once", "starting", "observed", "recovering"])
+def test_what_does_not_count_changes_no_exit_code(standing: Any) -> None:
+    one = report(finding("gpu01", "critical", standing=standing))
+    assert formats.exit_code(one, fail_on="warn") == Exit.DONE
+    assert formats.nagios_code(one) == 0
+    assert "critical=0" in formats.nagios(one)
+    assert "aiops_health_finding{" not in formats.prometheus("lab-a", one)
+
+
+def test_a_line_for_nagios() -> None:
+    line = formats.nagios(report(finding("gpu02", "warn"), finding("gpu01", "critical", about="GPU 3"), simulated=True))
+    assert line == (
+        "CRITICAL (simulated) - 1 critical, 1 warn, 1 ok: gpu01 x.y GPU 3: bad, limit 1; gpu02 x.y bad, limit 1"
+        " | ok=1;;;0;3 warn=1;;;0;3 critical=1;;;0;3 unknown=0;;;0;3"
+    )
+    evil = formats.nagios(report(Finding("gpu01", "x.y", "warn", "a|b\nc")))
+    assert evil.count("|") == 1
+    assert "\n" not in evil
+
+
+def test_text_for_prometheus() -> None:
+    text = formats.prometheus("lab-a", report(Finding("gpu01", "x.y", "warn", "m", 'a"b\\')))
+    assert 'aiops_health_node{cluster="lab-a",node="gpu01",verdict="warn"} 1\n' in text
+    assert 'aiops_health_node{cluster="lab-a",node="gpu01",verdict="ok"} 0\n' in text
+    assert 'about="a\\"b\\\\"' in text
+    assert text.endswith("\n")
+    names = [line.partition("{")[0] for line in text.splitlines() if not line.startswith("#")]
+    assert set(names) == {
+        "aiops_health_node",
+        "aiops_health_finding",
+        "aiops_health_seconds",
+        "aiops_health_time_seconds",
+    }
+
+
+def test_equal_findings_are_one_row_and_what_counts_comes_first() -> None:
+    found = [
+        finding("gpu03", "critical", standing="once"),
+        finding("gpu01", "warn"),
+        finding("gpu02", "warn"),
+        Finding("gpu03", "a.b", "critical", "worse"),
+    ]
+    rows = [(nodes, one.check, one.standing) for nodes, one in table.folded(found)]
+    assert rows == [("gpu03", "a.b", "counts"), ("gpu[01-02]", "x.y", "counts"), ("gpu03", "x.y", "once")]
+
+
+def test_hints_name_who_is_to_be_drained_and_only_those() -> None:
+    found = [finding("gpu01", "critical"), finding("gpu02", "critical", owner="fabric"), finding("gpu03", "unknown")]
+    assert table.hints(report(*found))[0] == "take gpu01 out of service with `aiops node drain gpu01`"
+    assert table.hints(report()) == []
+
+
+def test_a_node_that_does_not_answer_is_unknown_and_hides_no_other(shown: Shown) -> None:
+    screen = shown("health", "--tag", "time", "--json")
+    assert screen.startswith("exit: ")
+    told = json.loads(screen.partition("--- stdout\n")[2].partition("--- stderr\n")[0])
+    verdict = {one["node"]: one["verdict"] for one in told["nodes"]}
+    assert verdict["gone"] == "unknown"
+    (reach,) = [one for one in told["findings"] if one["node"] == "gone"]
+    assert reach["check"] == "node.reachable"
+    assert "Connection refused" in reach["message"] or "did not answer" in reach["message"]
+
+
+def test_only_nodes_that_do_not_answer(shown: Shown) -> None:
+    screen = shown("health", "--on", "gone", terminal=True)
+    assert screen.startswith("exit: 3\n")
+    assert "1 node · 0 checks · standard" in screen
+    assert "  gone   unknown" in screen
+    assert "\n1 unknown\n" in screen
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "near"),
+    [
+        (("--check", "time.sink"), "there is no check `time.sink`", "did you mean `time.sync`?"),
+        (("--tag", "tyme"), "there is no tag `tyme`", "did you mean `time`?"),
+        (("--on", "gpu99"), "gpu99", ""),
+        (("--on", "n1,!n1"), "select", ""),
+        (("--watch", "--format", "nagios"), "`--watch` does not go with `--format nagios`", "leave one of them out"),
+        (("--cron", "--json"), "`--cron` does not go with `--format json`", "leave one of them out"),
+        (("--level", "deepest"), "deepest", ""),
+    ],
+)
+def test_wrong_words_change_nothing(shown: Shown, words: tuple[str, ...], told: str, near: str) -> None:
+    screen = shown("health", *words)
+    assert screen.startswith("exit: 2\n")
+    assert told in screen
+    assert near in screen
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        ('[health.thresholds]\n"time.sync" = {warm = 5}', 2, "`time.sync` has no threshold `warm`"),
+        ('[health.thresholds]\n"time.sync" = {warn = "5"}', 2, "`warn` must be a number of ms"),
+        ('[health.thresholds]\n"time.sync" = {warn = -5}', 2, "`warn` must lie between"),
+        ('[health.thresholds]\n"time.sink" = {warn = 5}', 2, "there is no check `time.sink`"),
+        ('[health]\noff = ["time.sink"]', 2, "there is no check `time.sink`"),
+        ('[health]\nobserve = "time.sync"', 2, "must be a list of checks"),
+        ("[health.act]\nmost_percent = 200", 2, "must be a number between 0 and 100"),
+        ('[health.act]\nrepair = ["magic"]', 2, "must be a list of"),
+        ("[health]\nthreshold = 5", 2, "unknown key `threshold`"),
+        ('[health.groups.h1000.thresholds]\n"time.sync" = {warn = 5}', None, "the inventory has no group `h1000`"),
+    ],
+)
+def test_wrong_settings_are_told_with_their_place(
+    shown: Shown, tmp_path: Path, text: str, line: int | None, told: str
+) -> None:
+    (tmp_path / "aiops.toml").write_text(text + "\n")
+    screen = shown("health", "--on", "n1")
+    assert screen.startswith("exit: 2\n")
+    assert told in screen
+    assert line is None or f"aiops.toml:{line}: " in screen
+
+
+def test_a_check_that_is_off_is_not_made(shown: Shown, tmp_path: Path) -> None:
+    (tmp_path / "aiops.toml").write_text('[health]\noff = ["time.sync"]\n')
+    screen = shown("health", "--on", "n1", "--check", "time.sync", terminal=True)
+    assert "1 node · 0 checks" in screen
+
+
+def test_checks_are_listed_and_explained(shown: Shown) -> None:
+    listed = shown("health", "checks")
+    assert listed.startswith("exit: 0\n")
+    assert "time.sync\tthe clock is set by somebody, and right\tcritical\trestart_service\tstandard\taiops\n" in listed
+    told = shown("health", "explain", "time.sync")
+    for words in ("asks\n  `chronyc -c tracking`", "thresholds\n  warn = 10 ms:", "what to do\n", "source\n"):
+        assert words in told
+    wrong = shown("health", "explain", "time.sink")
+    assert wrong.startswith("exit: 6\n")
+    assert "did you mean `time.sync`?" in wrong
+
+
+def test_history_of_what_was_never_looked_at(shown: Shown) -> None:
+    screen = shown("health", "history", terminal=True)
+    assert screen.startswith("exit: 0\n")
+    assert "lab-a was not looked at in the last 7d" in screen
+
+
+def test_history_tells_what_was_found(shown: Shown) -> None:
+    shown("health", "--on", "gone")
+    told = json.loads(shown("health", "history", "--json").partition("--- stdout\n")[2].partition("--- stderr\n")[0])
+    (episode,) = told["episodes"]
+    assert (episode["node"], episode["check"], episode["verdict"]) == ("gone", "node.reachable", "unknown")
+    assert [one["node"] for one in told["nodes"]] == ["gone"]
+
+
+def test_cron_tells_what_has_changed_and_only_that() -> None:
+    bad, worse = finding("gpu01", "warn"), finding("gpu01", "critical")
+    first = lines(report(bad))
+    assert differences({}, first) == ["gpu01 warn: x.y: bad, limit 1"]
+    moved = lines(report(Finding("gpu01", "x.y", "warn", "bad, 87 now")))
+    assert differences(first, moved) == [], "a value that moves is no change"
+    assert differences(first, lines(report(worse))) == [
+        "gpu01 critical: x.y: bad, limit 1",
+        "over: gpu01 warn: x.y: bad, limit 1",
+    ]
+    assert differences(first, {}) == ["over: gpu01 warn: x.y: bad, limit 1"]
+
+
+@pytest.mark.parametrize(
+    ("span", "times"),
+    [
+        ("1m", "* * * * *"),
+        ("5m", "*/5 * * * *"),
+        ("60m", "0 * * * *"),
+        ("6h", "0 */6 * * *"),
+        ("1d", "0 0 * * *"),
+    ],
+)
+def test_spans_of_cron(span: str, times: str) -> None:
+    assert expression(span) == times
+
+
+@pytest.mark.parametrize("span", ["7m", "90s", "5h", "2d", "90m"])
+def test_spans_that_cron_cannot_do(span: str) -> None:
+    with pytest.raises(InputError, match="cron cannot"):
+        expression(span)
+
+
+def test_an_entry_of_cron() -> None:
+    text = entry("lab a", "*/5 * * * *", ["/usr/bin/aiops", "health", "-i", "/a b%/i.yml"], {"AIOPS_HOME": "/var/x"})
+    assert text.splitlines()[1:] == [
+        "AIOPS_HOME=/var/x",
+        "*/5 * * * * root /usr/bin/aiops health -i '/a b\\%/i.yml'",
+    ]
+    assert text.endswith("\n")
+    assert entry_name("lab a/ü") == "aiops-health-lab_a__"

@@ -1,0 +1,217 @@
+"""What is done about what was found: only what the policy allows, and never more than that."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiops.layers.l1_cluster.draining import Standing
+from aiops.layers.l1_cluster.health.conduct import OPERATOR, POLICY, REASON, Conduct, Ward, decide, limit
+from aiops.layers.l1_cluster.health.finding import Finding
+from aiops.layers.l1_cluster.health.node_state import STATES, NodeState, StateChange, allowed
+from aiops.layers.l1_cluster.health.site import Policy
+
+AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SERVED = Standing("in_service")
+BAD = Finding("gpu01", "gpu.ecc", "critical", "2 errors", "GPU 3", action="reset_device")
+NAMES = [f"gpu{number:02d}" for number in range(1, 21)]
+
+
+def ward(*findings: Finding, **more: Any) -> Ward:
+    """Twenty nodes in service, ready and well but for `findings`."""
+    worst = {one.node: one.verdict for one in findings if one.counts}
+    fresh: dict[str, Any] = {
+        "verdicts": {name: worst.get(name, "ok") for name in NAMES},
+        "states": dict.fromkeys(NAMES, "ready"),
+        "standings": dict.fromkeys(NAMES, SERVED),
+        "clean": {},
+        "total": len(NAMES),
+    }
+    return Ward(AT, findings, **{**fresh, **more})
+
+
+def on(name: str, finding: Finding = BAD) -> Finding:
+    return replace(finding, node=name)
+
+
+def test_a_critical_node_is_drained_for_its_first_finding() -> None:
+    done = decide(ward(BAD, replace(BAD, check="disk.used")), Policy())
+    assert done.drain == {"gpu01": BAD}
+    assert done.held == {}
+    assert done.breaker is None
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [
+        replace(BAD, verdict="warn"),
+        replace(BAD, verdict="unknown"),
+        replace(BAD, owner="fabric"),
+        replace(BAD, owner="user"),
+        replace(BAD, owner="controller"),
+        replace(BAD, standing="once"),
+        replace(BAD, standing="starting"),
+        replace(BAD, standing="observed"),
+        replace(BAD, standing="recovering"),
+    ],
+    ids=lambda one: f"{one.verdict}-{one.owner}-{one.standing}",
+)
+def test_nothing_else_drains(finding: Finding) -> None:
+    done = decide(ward(finding), Policy())
+    assert (done.drain, done.held, done.breaker) == ({}, {}, None)
+
+
+@pytest.mark.parametrize("state", ["draining", "drained", "down", "unknown"])
+def test_who_is_out_of_service_already_is_left_alone(state: Any) -> None:
+    standings = {**dict.fromkeys(NAMES, SERVED), "gpu01": Standing(state, "bob: disk")}
+    done = decide(ward(BAD, standings=standings), Policy())
+    assert (done.drain, done.resume, done.breaker) == ({}, (), None)
+
+
+def test_a_policy_that_drains_nothing() -> None:
+    done = decide(ward(BAD), Policy(drain=False))
+    assert done.drain == {}
+    assert done.held == {"gpu01": "the policy drains nothing"}
+
+
+def test_the_breaker_opens_when_more_are_critical_than_may_be_drained() -> None:
+    several = [on(name) for name in NAMES[:6]]  # 30 %
+    done = decide(ward(*several), Policy())
+    assert list(done.drain) == NAMES[:2]
+    assert set(done.held) == set(NAMES[2:6])
+    assert done.breaker == "6 of 20 nodes were critical within 15 minutes, 2 may be drained"
+    later = decide(ward(*several, breaker=done.breaker), Policy())
+    assert later.drain == {}
+    assert all("the breaker is open" in why for why in later.held.values())
+
+
+def test_what_was_drained_a_while_ago_does_not_count() -> None:
+    def drained(name: str, minutes: float, actor: str = POLICY) -> StateChange:
+        return StateChange(name, AT - timedelta(minutes=minutes), "ready", "draining", "", actor=actor)
+
+    out = {**dict.fromkeys(NAMES, SERVED), **dict.fromkeys(NAMES[:2], Standing("drained", f"{REASON} x"))}
+    lately = [drained(name, 10) for name in NAMES[:2]]
+    assert decide(ward(on("gpu05"), changes=lately, standings=out), Policy()).drain == {}
+    before = [drained(name, 16) for name in NAMES[:2]]
+    assert list(decide(ward(on("gpu05"), changes=before, standings=out), Policy()).drain) == ["gpu05"]
+    by_hand = [drained(name, 1, "alice on head") for name in NAMES[:2]]
+    assert list(decide(ward(on("gpu05"), changes=by_hand, standings=out), Policy()).drain) == ["gpu05"]
+
+
+def test_a_small_cluster_may_lose_one_node() -> None:
+    assert limit(Policy(), 3) == 1
+    assert limit(Policy(), 20) == 2
+    assert limit(Policy(most_percent=0), 20) == 1
+
+
+def resumed(reason: str, clean: int = 2, state: Any = "drained", *findings: Finding) -> Conduct:
+    standings = {**dict.fromkeys(NAMES, SERVED), "gpu01": Standing(state, reason)}
+    states = {**dict.fromkeys(NAMES, "ready"), "gpu01": "drained"}
+    return decide(ward(*findings, standings=standings, states=states, clean={"gpu01": clean}), Policy())
+
+
+def test_who_was_drained_for_its_health_returns_after_two_clean_looks() -> None:
+    assert resumed(f"{REASON} gpu.ecc: 2 errors").resume == ("gpu01",)
+    assert resumed(f"{REASON} gpu.ecc: 2 errors", clean=1).resume == ()
+
+
+@pytest.mark.parametrize(
+    "reason", ["", "bob: disk", "Not responding", f"{OPERATOR} alice: mine", "aiops: reboot in base, run r-1: x"]
+)
+def test_nobody_else_s_node_is_given_back(reason: str) -> None:
+    assert resumed(reason, clean=99).resume == ()
+
+
+def test_what_only_just_recovered_is_waited_for() -> None:
+    assert resumed(f"{REASON} x", 5, "drained", replace(BAD, standing="recovering")).resume == ()
+
+
+def test_states_follow_what_is_seen() -> None:
+    states: dict[str, NodeState] = {"gpu01": "ready", "gpu02": "degraded", "gpu03": "draining", "gpu05": "drained"}
+    standings = {
+        **dict.fromkeys(NAMES, SERVED),
+        "gpu03": Standing("drained", f"{REASON} x"),
+        "gpu04": Standing("draining", "bob: mine"),
+        "gpu06": Standing("unknown", "no answer"),
+    }
+    warn = replace(BAD, verdict="warn", check="gpu.temp")
+    became = {
+        one.node: (one.before, one.after)
+        for one in decide(ward(warn, states=states, standings=standings), Policy()).became
+    }
+    assert became["gpu01"] == ("ready", "degraded")
+    assert became["gpu02"] == ("degraded", "ready")
+    assert became["gpu03"] == ("draining", "drained")
+    assert became["gpu04"] == ("new", "draining")
+    assert became["gpu05"] == ("drained", "ready"), "somebody has given it back"
+    assert became["gpu06"] == ("new", "ready")
+
+
+def test_a_node_that_could_not_be_looked_at_keeps_its_state() -> None:
+    unknown = Finding("gpu01", "node.reachable", "unknown", "did not answer")
+    assert [one.node for one in decide(ward(unknown), Policy()).became] == []
+
+
+FINDINGS = st.builds(
+    Finding,
+    node=st.sampled_from(NAMES),
+    check=st.sampled_from(["a.b", "c.d"]),
+    verdict=st.sampled_from(["warn", "critical", "unknown"]),
+    message=st.just("x"),
+    owner=st.sampled_from(["node", "fabric", "user"]),
+    standing=st.sampled_from(["counts", "once", "observed"]),
+)
+STANDINGS = st.builds(
+    Standing,
+    st.sampled_from(["in_service", "draining", "drained", "down", "unknown"]),
+    st.sampled_from(["", "bob", f"{REASON} x", f"{OPERATOR} y", "aiops: reboot in base, run r: z"]),
+)
+
+
+@given(
+    st.lists(FINDINGS, max_size=30),
+    st.lists(STANDINGS, min_size=20, max_size=20),
+    st.lists(st.sampled_from(STATES), min_size=20, max_size=20),
+    st.lists(st.integers(0, 3), min_size=20, max_size=20),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_whatever_is_seen_nothing_forbidden_is_done(  # noqa: PLR0917 - one drawn value each
+    findings: list[Finding],
+    standings: list[Standing],
+    states: list[NodeState],
+    clean: list[int],
+    drained: int,
+    is_open: bool,
+) -> None:
+    changes = [StateChange(name, AT, "ready", "draining", "", actor=POLICY) for name in NAMES[:drained]]
+    given_ward = ward(
+        *findings,
+        standings=dict(zip(NAMES, standings, strict=True)),
+        states=dict(zip(NAMES, states, strict=True)),
+        clean=dict(zip(NAMES, clean, strict=True)),
+        changes=changes,
+        breaker="x" if is_open else None,
+    )
+    done = decide(given_ward, Policy())
+    assert len(done.drain) + drained <= max(limit(Policy(), 20), drained)
+    assert not (is_open and done.drain)
+    for name, finding in done.drain.items():
+        assert (finding.verdict, finding.owner, finding.standing) == ("critical", "node", "counts")
+        assert given_ward.standings[name].state == "in_service"
+        assert given_ward.states[name] != "rma"
+    for name in done.resume:
+        assert given_ward.standings[name].reason.startswith(REASON)
+        assert given_ward.clean[name] >= Policy().clean_runs
+    for one in done.became:
+        assert allowed(one.before, one.after)
+    assert not set(done.drain) & set(done.resume)
+
+
+def test_no_state_leads_nowhere_and_rma_is_left_by_service_alone() -> None:
+    assert all(any(allowed(before, after) for after in STATES) for before in STATES)
+    assert [after for after in STATES if allowed("rma", after)] == ["drained"]
+    assert all(allowed(before, "rma") for before in STATES if before != "rma")
