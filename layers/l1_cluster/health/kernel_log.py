@@ -10,12 +10,17 @@ from aiops.layers.l0_nodes.ask import Ask, Record
 KERNEL_LOG, UPTIME = "kernel.log", "kernel.uptime"
 KERNEL_ASKS = (
     Ask(KERNEL_LOG, paths=("/dev/kmsg",), tail=True),
-    Ask(UPTIME, paths=("/proc/uptime",)),
+    Ask(UPTIME, paths=("/proc/uptime", "/proc/1/stat")),
 )
 """Raw records: no `dmesg` is needed, and none of a node's settings changes what it prints."""
 
 _RECORD = re.compile(r"(\d{1,10}),\d{1,20},(\d{1,20}),[^;]*;(.*)")
 _LEVEL_MASK = 7
+_TICKS = 100
+"""Per second, in /proc: USER_HZ, which is 100 on every architecture that has accelerators."""
+
+_START_FIELD = 19
+"""Of /proc/PID/stat behind the name: when the process started, in ticks since the machine has booted (proc(5), 22)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,22 @@ class KernelLine:
 
 
 def read_uptime(record: Record) -> float:
-    """Seconds since the node has booted.
+    """Seconds since the node's machine has booted: what the times in its kernel log count from.
 
     Raises:
         UnreadableError: It does not say.
     """
     return float(word(file(record.answer(UPTIME), "/proc/uptime").partition(" ")[0], "/proc/uptime"))
+
+
+def read_age(record: Record) -> float:
+    """Seconds since the node itself has booted: a container is younger than its machine.
+
+    Raises:
+        UnreadableError: It does not say.
+    """
+    fields = file(record.answer(UPTIME), "/proc/1/stat").rpartition(")")[2].split()
+    return max(0.0, read_uptime(record) - int(fields[_START_FIELD]) / _TICKS)
 
 
 def read_kernel_log(record: Record) -> tuple[KernelLine, ...]:

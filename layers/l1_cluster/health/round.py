@@ -22,7 +22,7 @@ from .examination import asks_of, chosen, examine
 from .expected import Expected
 from .finding import Finding
 from .history import HealthHistory, Recalled
-from .kernel_log import KERNEL_ASKS, read_uptime
+from .kernel_log import KERNEL_ASKS, read_age
 from .past import Past
 from .reach import unreached
 from .rules import Rules
@@ -118,7 +118,7 @@ class Round:
             at,
             frozenset(examination.judged),
             examination.judged,
-            heard.uptimes,
+            heard.ages,
             heard.boot_ids,
             recalled.open,
             recalled.past,
@@ -177,7 +177,7 @@ class _Heard:
     def __init__(self, on_node: Callable[[str, bool], None] | None) -> None:
         self._on_node = on_node
         self.errors: dict[str, AiopsError] = {}
-        self.uptimes: dict[str, float] = {}
+        self.ages: dict[str, float] = {}
         self.boot_ids: dict[str, str | None] = {}
         self.simulated = False
 
@@ -191,7 +191,7 @@ class _Heard:
         self.boot_ids[name] = subject.facts.boot_id
         self.simulated |= subject.facts.simulated
         with suppress(UnreadableError):  # then no finding of this node is excused for having just booted
-            self.uptimes[name] = subject.read(read_uptime)
+            self.ages[name] = subject.read(read_age)
         self._tell(name, failed=False)
 
     def _tell(self, name: str, *, failed: bool) -> None:

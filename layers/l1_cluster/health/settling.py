@@ -54,7 +54,7 @@ class Situation:
         at: When the nodes were asked.
         looked: Names of the nodes that were asked and answered; of others nothing is known to be over.
         examined: By node, the checks that were made there in this examination; what another level asks goes on.
-        uptimes: Seconds since its boot, by node; a node that is not in it has not said.
+        ages: Seconds since its boot, by node; a node that is not in it has not said.
         boot_ids: Likewise its boot.
         open: Episodes that go on.
         past: Episodes that are over, for what comes back.
@@ -63,7 +63,7 @@ class Situation:
     at: datetime
     looked: frozenset[str]
     examined: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    uptimes: Mapping[str, float] = field(default_factory=dict)
+    ages: Mapping[str, float] = field(default_factory=dict)
     boot_ids: Mapping[str, str | None] = field(default_factory=dict)
     open: Mapping[Key, Episode] = field(default_factory=dict)
     past: Sequence[Episode] = ()
@@ -141,8 +141,8 @@ def _settled(finding: Finding, check: Check | None, before: Episode | None, situ
     finding = replace(finding, since=since)
     if finding.standing == "observed" or check is None or finding.verdict == "unknown":
         return finding  # what could not be read is unknown at once: it is never taken for well
-    uptime = situation.uptimes.get(finding.node)
-    if check.grace and uptime is not None and uptime < GRACE.total_seconds():
+    age = situation.ages.get(finding.node)
+    if check.grace and age is not None and age < GRACE.total_seconds():
         return replace(finding, standing="starting")
     looks = 1 if before is None else before.looks + (situation.at - before.seen >= APART)
     if looks < check.sightings:

@@ -25,5 +25,12 @@ def log(*lines: tuple[float, str], level: int = 3, benign: Iterable[tuple[float,
     return read(KERNEL_LOG, {"/dev/kmsg": "".join(records)})
 
 
-HEALTHY = {KERNEL_LOG: log(), UPTIME: read(UPTIME, {"/proc/uptime": f"{UP:.2f} 12345.67\n"})}
+def booted(seconds: float = UP) -> Answer:
+    """What tells how long the machine, and the system on it, have been up."""
+    start = int((UP - seconds) * 100)
+    stat = f"1 (systemd) S 0 1 1 0 -1 4194560 52 91 4 0 1 2 0 0 20 0 1 0 {start} 170000000 3 18446744073709551615\n"
+    return read(UPTIME, {"/proc/uptime": f"{UP:.2f} 12345.67\n", "/proc/1/stat": stat})
+
+
+HEALTHY = {KERNEL_LOG: log(), UPTIME: booted()}
 CASES = ()
