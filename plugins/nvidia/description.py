@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import TypeVar
 from xml.etree import ElementTree as ET
 
+from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator, Ecc, Pcie
 from aiops.layers.l0_nodes.ask import Answer
 
-from . import cell
 from .tool import trouble
 
 _REASON_PREFIXES = ("clocks_event_reason_", "clocks_throttle_reason_")

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator, Ecc, Links, Pcie
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 from aiops.layers.l0_nodes.vendor import Reading
 
-from . import cell
 from .description import described_devices
 from .tool import trouble
 

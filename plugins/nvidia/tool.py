@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from aiops.layers.l0_nodes import trouble as ending
 from aiops.layers.l0_nodes.ask import Answer
 
 _EXITS: Mapping[int, str] = {
@@ -22,20 +23,4 @@ _EXITS: Mapping[int, str] = {
 
 def trouble(answer: Answer) -> str | None:
     """Why `nvidia-smi` has no good answer here, in one line; None when it has one."""
-    if answer.timed_out:
-        return f"nvidia-smi did not answer in {answer.seconds:.0f} s"
-    if "argv" in answer.missing:
-        reason = answer.missing["argv"]
-        return f"{reason} (no driver is installed)" if reason.endswith(": not found") else reason
-    if answer.exit_status is None:
-        return "nvidia-smi did not run"
-    if answer.exit_status == 0:
-        return None
-    said = _first_line(answer.stderr) or _first_line(answer.stdout)
-    meaning = _EXITS.get(answer.exit_status)
-    parts = [f"nvidia-smi exit {answer.exit_status}", *filter(None, (meaning, said))]
-    return ": ".join(parts)
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip()[:300] for line in text.splitlines() if line.strip()), "")
+    return ending.trouble(answer, "nvidia-smi", _EXITS, absent="no driver is installed")

@@ -164,11 +164,13 @@ def test_its_simulation_is_read_whole(host: Host) -> None:
 
 def test_faults_can_be_seen(host: Host) -> None:
     """Each kind of device fault changes what is read, in the way it says."""
-    driver = host.read().accelerators[0].driver
+    healthy = host.read().accelerators
+    driver = healthy[0].driver
     for kind in DEVICE_KINDS:
         effect = host.tool.fault(host.tool.state, kind, 3, None)
         if effect is None:
-            assert kind == "xid" or host.vendor.name == "nvidia", f"{kind} must be there"
+            untold = kind == "firmware-skew" and all(one.firmware is None for one in healthy)
+            assert kind == "xid" or untold or host.vendor.name == "nvidia", f"{kind} must be there"
             continue
         host.write(effect.state)
         reading = host.read(seconds=2.0 if kind == "tool-hang" else 20.0)

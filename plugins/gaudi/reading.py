@@ -1,0 +1,288 @@
+"""What `hl-smi` is asked, and the pure parser of its answers.
+
+Three layouts tell of the same devices: csv of chosen fields, the log of everything, and the table for people. `hl-smi`
+writes logs of its own and fails where it may not, so each call gets a folder for them. Only ports are asked of each
+device apart, and of all at once.
+
+Traps: memory is in bytes or MiB, by version. `power.draw` is one of two supply rails, so the log's sum or the table's
+value is believed before it. From 1.20 on the table's last column counts events of any kind, not memory errors; cards
+that are well show some.
+"""
+
+import re
+from dataclasses import replace
+from typing import Literal
+
+from aiops.layers.l0_nodes import cell
+from aiops.layers.l0_nodes.accelerator import Accelerator, DeviceHealth, Ecc, Links, Pcie
+from aiops.layers.l0_nodes.accelerator_union import united
+from aiops.layers.l0_nodes.ask import Answer, Ask, Record
+from aiops.layers.l0_nodes.device_log import Log, logs
+from aiops.layers.l0_nodes.device_table import rows
+from aiops.layers.l0_nodes.trouble import trouble
+from aiops.layers.l0_nodes.vendor import Reading
+
+FIELDS = (
+    "index",
+    "uuid",
+    "serial",
+    "bus_id",
+    "name",
+    "driver_version",
+    "memory.used",
+    "memory.total",
+    "temperature.aip",
+    "utilization.aip",
+    "power.draw",
+    "ecc.mode.current",
+    "ecc.errors.corrected.aggregate.total",
+    "ecc.errors.dram.aggregate.total",
+)
+"""Fields that every documented version knows: one unknown field fails the whole query."""
+
+_LINKS = """\
+command -v hl-smi >/dev/null || exit 127
+for bus in $(hl-smi -Q bus_id -f csv,noheader); do hl-smi -n link -i "$bus" >"$bus.ports" 2>&1 & done
+wait
+for file in *.ports; do [ -f "$file" ] && echo "device ${file%.ports}" && cat "$file"; done
+rm -f ./*.ports
+"""
+_LOGS = (("HABANA_LOGS", "{scratch}"),)
+
+ASKS = (
+    Ask(
+        "gaudi.query",
+        ("hl-smi", "-Q", ",".join(FIELDS), "-f", "csv,noheader,nounits"),
+        timeout=10.0,
+        scratch=True,
+        environment=_LOGS,
+    ),
+    Ask("gaudi.log", ("hl-smi", "-L"), timeout=10.0, scratch=True, environment=_LOGS),
+    Ask("gaudi.table", ("hl-smi",), timeout=10.0, scratch=True, environment=_LOGS),
+    Ask("gaudi.links", ("sh", "-c", _LINKS), timeout=10.0, scratch=True, environment=_LOGS),
+)
+
+_HEAD = re.compile(r"(?:\[([0-9]{1,6})\] )?AIP(?: \(\w{1,20}\))? ([0-9A-Fa-f:.]{7,16})")
+_PORT = re.compile(r"port\s*[0-9]{1,3}\s*:\s*(UP|DOWN)\b", re.IGNORECASE)
+_DRIVER = re.compile(r"\| Driver Version: +([0-9A-Za-z._-]{1,60})")
+_FIRMWARE = re.compile(r"hl-gaudi\S{1,60}|[0-9]\S{1,60}")
+_MANY = 1 << 24  # MiB would be 16 TiB: it is bytes
+_NOT_FOUND = 127
+
+_STATUS: dict[str, DeviceHealth] = {
+    "operational": "ok",
+    "in reset": "warning",
+    "in device creation": "warning",
+    "in reset after device release": "warning",
+    "malfunction": "critical",
+    "needs reset": "critical",
+}
+
+
+def read(record: Record) -> Reading:
+    """The devices that a record tells of. Never raises: what cannot be read is in `unknown`, with its reason."""
+    unknown: dict[str, str] = {}
+    queried = _queried(record.answer("gaudi.query"), unknown)
+    logged = _logged(record.answer("gaudi.log"), unknown)
+    tabled = _tabled(record.answer("gaudi.table"), unknown)
+    if logged or tabled:
+        unknown.pop("query", None)
+    if queried and tabled:
+        unknown.pop("log", None)
+    if queried or logged:
+        unknown.pop("table", None)
+    bare = [replace(device, power_w=None) for device in queried]
+    devices = united(bare, logged, tabled, queried)
+    if devices:
+        devices = _linked(devices, record.answer("gaudi.links"), unknown)
+    elif not unknown:
+        unknown["query"] = "hl-smi named no device"
+    return Reading(devices, unknown)
+
+
+def _trouble(answer: Answer) -> str | None:
+    if answer.truncated:
+        return "hl-smi's answer was cut at its size limit"
+    return trouble(answer, "hl-smi")
+
+
+def _queried(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
+    problem = _trouble(answer)
+    found = []
+    for line in answer.stdout.splitlines():
+        row = [word.strip() for word in line.split(",")]
+        values = dict(zip(FIELDS, row, strict=False))
+        index = cell.whole(row[0])
+        if len(row) != len(FIELDS) or index is None or cell.bus(values["bus_id"]) is None:
+            if line.strip():
+                problem = problem or f"hl-smi said: {line.strip()[:200]}"
+            continue
+        unit = _unit(values["memory.total"], values["memory.used"])
+        found.append(
+            Accelerator(
+                vendor="gaudi",
+                index=index,
+                uuid=cell.text(values["uuid"]),
+                serial=cell.text(values["serial"]),
+                bus=cell.bus(values["bus_id"]),
+                model=cell.text(values["name"]),
+                driver=cell.text(values["driver_version"]),
+                memory_used_mib=cell.mebibytes(values["memory.used"], unit),
+                memory_total_mib=cell.mebibytes(values["memory.total"], unit),
+                temperature_c=cell.number(values["temperature.aip"]),
+                utilization=cell.number(values["utilization.aip"]),
+                power_w=cell.number(values["power.draw"]),
+                ecc=Ecc(
+                    enabled=cell.flag(values["ecc.mode.current"]),
+                    corrected_volatile=cell.whole(values["ecc.errors.corrected.aggregate.total"]),
+                    uncorrected_volatile=cell.whole(values["ecc.errors.dram.aggregate.total"]),
+                ),
+            )
+        )
+    if problem is not None or not found:
+        unknown["query"] = problem or "hl-smi named no device"
+    return found
+
+
+def _unit(*amounts: str) -> Literal["B", "MiB"]:
+    """What bare numbers of memory are in: by their size, as the versions differ and do not say it."""
+    return "B" if any((cell.whole(amount) or 0) >= _MANY for amount in amounts) else "MiB"
+
+
+def _logged(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
+    before, found = logs(answer.stdout, _HEAD)
+    problem = _trouble(answer)
+    if problem is None and not found:
+        problem = "hl-smi -L names no device"
+    if problem is not None:
+        unknown["log"] = problem
+    driver = cell.text(before.value("Driver Version"))
+    return [_of_log(log, position, driver, unknown) for position, log in enumerate(found)]
+
+
+def _of_log(log: Log, position: int, driver: str | None, unknown: dict[str, str]) -> Accelerator:
+    told, head = log.head or ("", "")
+    index = cell.whole(told)
+    index = position if index is None else index
+    status = log.value("Module status")
+    health = _STATUS.get(status.lower())
+    if health is None and cell.text(status) is not None:
+        unknown[f"{index}.health"] = f"hl-smi says that it is `{status[:60]}`"
+    spi = log.value("Firmware [SPI] Version")
+    firmware = _FIRMWARE.search(spi)
+    chip = [value for path, value in log.below("Temperature") if "On Chip" in path[-1]]
+    memory = [value for path, value in log.below("Temperature") if "HBM" in path[-1]]
+    link = ("PCI", "AIP Link Info")
+    return Accelerator(
+        vendor="gaudi",
+        index=index,
+        uuid=cell.text(log.value("AIP UUID")),
+        serial=cell.text(log.value("Serial Number")),
+        bus=cell.bus(log.value("PCI", "Bus Id")) or cell.bus(head),
+        model=cell.text(log.value("Product Name")),
+        driver=driver,
+        firmware=firmware[0] if firmware else None,
+        memory_total_mib=cell.mebibytes(log.value("Memory Usage", "Total")),
+        memory_used_mib=cell.mebibytes(log.value("Memory Usage", "Used")),
+        temperature_hotspot_c=_hottest(chip),
+        temperature_memory_c=_hottest(memory),
+        power_w=_sum(log, "Power Draw"),
+        power_cap_w=_sum(log, "Power Limit"),
+        pcie=Pcie(
+            generation=_generation(log.value(*link, "Link Speed", "Current")),
+            width=_width(log.value(*link, "Link Width", "Current")),
+            max_generation=_generation(log.value(*link, "Link Speed", "Max")),
+            max_width=_width(log.value(*link, "Link Width", "Max")),
+        ),
+        ecc=Ecc(
+            remapped_correctable=cell.whole(log.value("Replaced Rows", "Single Bit ECC")),
+            remapped_uncorrectable=cell.whole(log.value("Replaced Rows", "Double Bit ECC")),
+            remap_pending=cell.flag(log.value("Replaced Rows", "Pending")),
+        ),
+        throttle_reasons=_reasons(log),
+        health=health,
+        health_codes=() if health in {None, "ok"} else (status,),
+    )
+
+
+def _tabled(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
+    problem = _trouble(answer)
+    text = answer.stdout
+    read, unread = rows(text) if "HL-SMI" in text else ([], [])
+    driver = _DRIVER.search(text)
+    errors = "Uncorr. ECC" in text
+    if unread:
+        problem = problem or f"hl-smi's table is not understood: {unread[0][:120]}"
+    if problem is not None or not read:
+        unknown["table"] = problem or "hl-smi's table names no device"
+    return [
+        Accelerator(
+            vendor="gaudi",
+            index=row.index,
+            bus=row.bus,
+            model=row.name,
+            driver=driver[1] if driver else None,
+            memory_used_mib=row.memory_used_mib,
+            memory_total_mib=row.memory_total_mib,
+            temperature_c=row.temperature_c,
+            utilization=row.utilization,
+            power_w=row.power_w,
+            power_cap_w=row.power_cap_w,
+            ecc=Ecc(uncorrected_volatile=row.ecc if errors else None),
+        )
+        for row in read
+    ]
+
+
+def _linked(devices: tuple[Accelerator, ...], answer: Answer, unknown: dict[str, str]) -> tuple[Accelerator, ...]:
+    """The devices with the state of their ports; without an option for ports, those that lead to other devices."""
+    ports: dict[str | None, list[bool]] = {}
+    current: list[bool] = []
+    strange = ""
+    for line in answer.stdout.splitlines():
+        head, _, bus = line.strip().partition(" ")
+        port = _PORT.search(line)
+        if head == "device":
+            current = ports.setdefault(cell.bus(bus), [])
+        elif port is not None:
+            current.append(port[1].upper() == "UP")
+        else:
+            strange = strange or line.strip()
+    problem = None if answer.exit_status == _NOT_FOUND else _trouble(answer)
+    if problem is not None:
+        unknown["links"] = problem
+        return devices
+    if strange:
+        unknown["links"] = f"hl-smi said: {strange[:200]}"
+    return tuple(
+        replace(device, links=Links(active=sum(ports[device.bus]), total=len(ports[device.bus])))
+        if ports.get(device.bus)
+        else device
+        for device in devices
+    )
+
+
+def _reasons(log: Log) -> tuple[str, ...] | None:
+    found = [(path[-1], cell.flag(value)) for path, value in log.below("Clocks Throttle Reasons")]
+    known = [(name, active) for name, active in found if active is not None]
+    return tuple("_".join(name.lower().split()) for name, active in known if active) if known else None
+
+
+def _hottest(values: list[str]) -> float | None:
+    return max((heat for heat in map(cell.number, values) if heat is not None), default=None)
+
+
+def _sum(log: Log, key: str) -> float | None:
+    """Of both supply rails; None where one of them is not told."""
+    told = [
+        cell.number(value) for path, value in log.entries if path[0].startswith("Power Readings") and path[-1] == key
+    ]
+    return sum(filter(None, told)) if told and None not in told else None
+
+
+def _generation(speed: str) -> int | None:
+    return cell.generation(speed.replace("GT", " GT"))
+
+
+def _width(width: str) -> int | None:
+    return cell.whole(width.lower().removeprefix("x"))
