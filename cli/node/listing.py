@@ -1,5 +1,6 @@
 """`aiops node list|show`: the nodes as the inventory has them; nobody is contacted."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,10 @@ from aiops.cli.options import InventoryOption, JsonOption, OnOption, QuietOption
 
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.node import Node
+    from aiops.layers.l1_cluster.health.node_state import StateChange
+
+_LATELY = timedelta(days=30)
+_TOLD = 5
 
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Its name in the inventory.")]
 
@@ -51,17 +56,20 @@ def show(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show how a node is reached, after ssh's own configuration, and its variables."""
+    """Show how a node is reached, after ssh's own configuration, its variables, and its state as last seen."""
     from aiops.layers.l0_nodes.variables import variables_of
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
-    found = aiops.inventory(inventory).node(node)
+    read = aiops.inventory(inventory)
+    found = read.node(node)
+    changes = _changes(aiops, read.cluster, node)
     reached = _reached(aiops, found)
     given = variables_of(found).model_dump(mode="json", exclude_defaults=True)
     variables = {name: _open_value(found, name, value) for name, value in given.items()}
     if json:
-        screen.document({**_document(found), "reached": reached, "variables": variables})
+        state = {"state": changes[-1].after if changes else "new", "changes": [one.document() for one in changes]}
+        screen.document({**_document(found), "reached": reached, "variables": variables, **state})
         return
     rows: list[tuple[str, Any]] = [
         ("node", found.name),
@@ -69,8 +77,26 @@ def show(
         ("groups", ",".join(found.groups) or None),
         *reached.items(),
         *variables.items(),
+        ("state", changes[-1].after if changes else "new"),
+        *((f"since {screen.time(one.at)}", _change(one)) for one in reversed(changes)),
     ]
     screen.table(("what", "value"), [(name, _text(value)) for name, value in rows])
+
+
+def _changes(aiops: App, cluster: str, node: str) -> "tuple[StateChange, ...]":
+    """The last changes of a node's state, oldest first; none where nothing was ever written down here."""
+    if not aiops.environment.get("AIOPS_DB") and not (aiops.home / "aiops.db").exists():
+        return ()
+    from aiops.layers.l1_cluster.health.register import Register
+
+    with aiops.store() as store:
+        return Register(store, cluster).changes(aiops.clock.now() - _LATELY, [node])[-_TOLD:]
+
+
+def _change(one: "StateChange") -> str:
+    """`draining: gpu.ecc: 2 errors (policy, run r-1)`."""
+    by = ", ".join(part for part in (one.actor, f"run {one.run}" if one.run else "") if part)
+    return f"{one.after}: {one.cause}" + (f" ({by})" if by else "")
 
 
 def _open_value(node: "Node", name: str, value: Any) -> Any:

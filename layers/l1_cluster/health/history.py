@@ -11,12 +11,15 @@ from aiops.layers.core.store.timestamp import from_text, to_text
 from .episode import Episode
 from .finding import Key
 from .past import Past, Sample
-from .settling import BOOTS_WINDOW, Settled
+from .settling import BOOTS_WINDOW, CURED_BY_BOOT, Settled
 from .stretch import GAP, Stretch
 from .verdict import Verdict
 
 WINDOW = timedelta(hours=26)
-"""For so long every change of a counter is kept: longer than the longest window of any check, which is a day."""
+"""For so long changes of counters are kept: longer than the longest window of any check, which is a day."""
+
+FINE = timedelta(hours=3)
+"""For so long every change is kept; of what is older one for each hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Recalled:
 
     Attributes:
         open: Episodes that go on.
-        past: Those that ended within the time in which reboots are counted.
+        past: Those that a boot was to cure, and that ended within the time in which boots are counted.
         counters: By node.
         stretches: The last one of each node.
     """
@@ -34,7 +37,17 @@ class Recalled:
     past: tuple[Episode, ...] = ()
     counters: Mapping[str, Past] = field(default_factory=dict)
     stretches: Mapping[str, Stretch] = field(default_factory=dict)
-    _rows: Mapping[str, tuple[tuple[int, datetime], ...]] = field(default_factory=dict, repr=False)
+    _rows: Mapping[str, tuple["_Row", ...]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A sample as it is kept: the counters that differ from the one before."""
+
+    number: int
+    at: datetime
+    boot_id: str | None
+    counters: Mapping[str, int]
 
 
 class HealthHistory:
@@ -58,18 +71,20 @@ class HealthHistory:
         from aiops.layers.l1_cluster.tables import health as tables
 
         pasts: dict[str, dict[str, list[Sample]]] = {}
-        rows: dict[str, list[tuple[int, datetime]]] = {}
+        rows: dict[str, list[_Row]] = {}
         with self._store.read() as connection:
             open_ = [_episode(row) for row in tables.select_open(connection, self._cluster, nodes)]
             since = at - BOOTS_WINDOW
             past = [
                 _episode(row)
-                for row in tables.select_episodes(connection, self._cluster, since, nodes=nodes)
+                for row in tables.select_episodes(
+                    connection, self._cluster, since, nodes=nodes, actions=sorted(CURED_BY_BOOT)
+                )
                 if row.ended is not None
             ]
             for row in tables.select_samples(connection, self._cluster, nodes):
                 moment = from_text(row.at)
-                rows.setdefault(row.node, []).append((row.id, moment))
+                rows.setdefault(row.node, []).append(_Row(row.id, moment, row.boot_id, row.counters))
                 for name, value in row.counters.items():
                     samples = pasts.setdefault(row.node, {}).setdefault(name, [])
                     samples.append(Sample(moment, int(value), row.boot_id))
@@ -206,21 +221,14 @@ class HealthHistory:
         tables.insert_samples(connection, rows)
 
     def _fold(self, connection: Any, recalled: Recalled, node: str, at: datetime) -> None:
-        """Put one sample in the place of those that are older than any window."""
+        """Put one sample in the place of those of one hour, and of all that are older than any window."""
         from aiops.layers.l1_cluster.tables import health as tables
 
-        old = [(number, moment) for number, moment in recalled._rows.get(node, ()) if at - moment > WINDOW]  # noqa: SLF001
-        if len(old) < 2:  # noqa: PLR2004 - one is what they are folded to
-            return
-        last = old[-1][1]
-        counters: dict[str, int] = {}
-        boot_id: str | None = None
-        for name, samples in recalled.counters[node].samples.items():
-            before = [one for one in samples if one.at <= last]
-            if before:
-                counters[name] = before[-1].value
-                boot_id = before[-1].boot_id or boot_id
-        tables.replace_samples(connection, [number for number, _ in old], self._sample(node, last, boot_id, counters))
+        for several in _foldable(recalled._rows.get(node, ()), at):  # noqa: SLF001 - its own
+            counters = {name: value for row in several for name, value in row.counters.items()}
+            last = several[-1]
+            sample = self._sample(node, last.at, last.boot_id, counters)
+            tables.replace_samples(connection, [row.number for row in several], sample)
 
     def _sample(self, node: str, at: datetime, boot_id: str | None, counters: Mapping[str, int]) -> dict[str, Any]:
         return {
@@ -230,6 +238,21 @@ class HealthHistory:
             "boot_id": boot_id,
             "counters": dict(counters),
         }
+
+
+def _foldable(rows: Sequence[_Row], at: datetime) -> list[list[_Row]]:
+    """Rows that one can stand for, oldest first. Pure.
+
+    Rows of different boots are not put together while the window is open: a counter may have begun anew in between.
+    """
+    groups: dict[tuple[str, int, str | None], list[_Row]] = {}
+    for row in rows:
+        age = at - row.at
+        if age > WINDOW:
+            groups.setdefault(("base", 0, None), []).append(row)
+        elif age > FINE:
+            groups.setdefault(("hour", int(row.at.timestamp() // 3600), row.boot_id), []).append(row)
+    return [several for several in groups.values() if len(several) > 1]
 
 
 def _alterable(episode: Episode) -> dict[str, Any]:

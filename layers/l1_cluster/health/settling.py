@@ -28,7 +28,8 @@ BOOTS = 2
 """What was seen in so many earlier boots and is there again is not cured by another (gpud: two reboots)."""
 
 BOOTS_WINDOW = timedelta(days=30)
-_CURED_BY_BOOT = frozenset({"reset_device", "reboot"})
+CURED_BY_BOOT = frozenset({"reset_device", "reboot"})
+"""Actions that a boot takes too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Situation:
         ages: Seconds since its boot, by node; a node that is not in it has not said.
         boot_ids: Likewise its boot.
         open: Episodes that go on.
-        past: Episodes that are over, for what comes back.
+        past: Episodes that are over and that a boot was to cure, for what comes back.
     """
 
     at: datetime
@@ -152,7 +153,7 @@ def _settled(finding: Finding, check: Check | None, before: Episode | None, situ
 
 def _escalated(finding: Finding, situation: Situation) -> Finding:
     """What a reboot was to cure, and what is there again after so many of them, is for service."""
-    if finding.action not in _CURED_BY_BOOT:
+    if finding.action not in CURED_BY_BOOT:
         return finding
     now = situation.boot_ids.get(finding.node)
     boots = {

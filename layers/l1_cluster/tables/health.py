@@ -133,6 +133,7 @@ def select_episodes(
     *,
     nodes: Sequence[str] | None = None,
     checks: Sequence[str] | None = None,
+    actions: Sequence[str] | None = None,
 ) -> Iterator[Any]:
     """Episodes that were still going on at `since`, or began later; oldest first."""
     table = EPISODE.c
@@ -142,6 +143,8 @@ def select_episodes(
         query = query.where(table.node.in_(nodes))
     if checks is not None:
         query = query.where(table.check.in_(checks))
+    if actions is not None:
+        query = query.where(table.action.in_(actions))
     yield from connection.execute(query.order_by(table.started, table.id))
 
 

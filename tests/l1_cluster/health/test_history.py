@@ -8,7 +8,7 @@ import pytest
 
 from aiops.layers.core.store import Store
 from aiops.layers.l1_cluster.health.finding import Finding
-from aiops.layers.l1_cluster.health.history import WINDOW, HealthHistory
+from aiops.layers.l1_cluster.health.history import FINE, WINDOW, HealthHistory
 from aiops.layers.l1_cluster.health.past import Sample
 from aiops.layers.l1_cluster.health.settling import Settled, Situation, settle
 from aiops.layers.l1_cluster.health.stretch import GAP, Stretch, reliability
@@ -97,10 +97,30 @@ def test_old_samples_are_folded_and_the_base_stays(history: HealthHistory) -> No
     end = AT + timedelta(hours=59)
     past = history.recall(["gpu01"], end).counters["gpu01"]
     assert len(past.samples["c"]) <= WINDOW.total_seconds() / 3600 + 3
+    assert past.samples["c"][0].at <= end - timedelta(hours=24), "a day can still be looked back"
     grown = past.growth("c", Sample(end + timedelta(hours=1), 70, "b1"), timedelta(hours=24))
     assert grown is not None
     assert grown.amount == 70 - 36
     assert past.last("still") == (3, "b1")
+
+
+def test_of_hours_gone_one_sample_stays_and_the_last_hours_are_whole(history: HealthHistory) -> None:
+    looks = 26 * 12
+    for number in range(looks):
+        look(history, AT + timedelta(minutes=5 * number), counters={"c": number})
+    end = AT + timedelta(minutes=5 * (looks - 1))
+    samples = history.recall(["gpu01"], end).counters["gpu01"].samples["c"]
+    fine = [one for one in samples if end - one.at <= FINE]
+    assert len(fine) == FINE.total_seconds() / 300 + 1
+    assert len(samples) - len(fine) <= 25
+    for hours in (1, 3, 24):
+        grown = (
+            history.recall(["gpu01"], end)
+            .counters["gpu01"]
+            .growth("c", Sample(end + timedelta(minutes=5), looks, "b1"), timedelta(hours=hours))
+        )
+        assert grown is not None
+        assert abs(grown.amount - 12 * hours) <= 12, "to the hour"
 
 
 def test_reliability() -> None:

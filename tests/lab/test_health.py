@@ -1,0 +1,120 @@
+"""`aiops health` on booted hosts with a real Slurm: what is found, who is drained for it, and who is given back."""
+
+import time
+from typing import Any
+
+import pytest
+
+from aiops.layers.l1_cluster.health.settling import STICKY
+
+from .conftest import Cluster, Ended
+
+pytestmark = pytest.mark.lab
+
+DEADLINE = 60.0
+REASON = "aiops: health"
+
+
+def found(ended: Ended, verdict: str = "critical") -> set[tuple[str, str]]:
+    """`(node, check)` of the findings that count."""
+    return {
+        (one["node"], one["check"])
+        for one in ended.document["findings"]
+        if one["verdict"] == verdict and one["standing"] == "counts"
+    }
+
+
+def slurm(cluster: Cluster, node: str) -> dict[str, str]:
+    """What Slurm says of a node."""
+    line = cluster.shell("head", f"sinfo --noheader --Node --nodes={node} --format='%T|%E'")
+    state, _, reason = line.partition("|")
+    return {"state": state.rstrip("*"), "reason": reason}
+
+
+def wait_for_slurm(cluster: Cluster, node: str, *states: str) -> dict[str, str]:
+    deadline = time.monotonic() + DEADLINE
+    while (seen := slurm(cluster, node))["state"] not in states:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
+    return seen
+
+
+def states(cluster: Cluster) -> dict[str, Any]:
+    return {one["node"]: one for one in cluster.aiops("node", "list", "--json").document}
+
+
+def test_a_deployed_cluster_is_well(cluster_lab: Cluster) -> None:
+    ended = cluster_lab.aiops("health", "--json", "--fail-on", "warn")
+    told = ended.document
+    assert [one for one in told["findings"] if one["standing"] == "counts"] == []
+    assert ended.code == 0
+    assert told["simulated"]
+    assert told["counts"] == {"ok": len(told["nodes"]), "warn": 0, "critical": 0, "unknown": 0}
+
+
+def test_who_drains_a_node_by_hand_gives_it_back_by_hand(cluster_lab: Cluster) -> None:
+    drained = cluster_lab.aiops("node", "drain", "gpu01", "--reason", "look at a cable", "--json")
+    assert drained.code == 0, drained.stderr
+    seen = wait_for_slurm(cluster_lab, "gpu01", "drained")
+    assert seen["reason"].startswith("aiops: operator")
+    assert seen["reason"].endswith("look at a cable")
+    for _ in range(2):
+        cluster_lab.aiops("health", "--act", "--json")
+    assert slurm(cluster_lab, "gpu01")["state"] == "drained", "the policy gives back only what it has drained itself"
+    assert cluster_lab.aiops("node", "resume", "gpu01").code == 0
+    wait_for_slurm(cluster_lab, "gpu01", "idle")
+
+
+def test_a_node_that_somebody_else_has_drained_is_not_touched(cluster_lab: Cluster) -> None:
+    cluster_lab.shell("head", "scontrol update NodeName=gpu01 State=DRAIN Reason='bob: disk'")
+    try:
+        assert cluster_lab.aiops("node", "drain", "gpu01", "--reason", "x").code == 5
+        assert cluster_lab.aiops("node", "resume", "gpu01").code == 5
+        cluster_lab.lab.fault("gpu01", "ecc-uncorrected", device=0)
+        cluster_lab.aiops("health", "--act", "--json")
+        assert slurm(cluster_lab, "gpu01")["reason"] == "bob: disk"
+    finally:
+        cluster_lab.lab.heal("gpu01")
+        cluster_lab.shell("head", "scontrol update NodeName=gpu01 State=RESUME")
+
+
+def test_a_critical_node_is_drained_and_given_back_when_it_is_well(cluster_lab: Cluster) -> None:
+    cluster_lab.lab.fault("gpu02", "ecc-uncorrected", device=1)
+    ended = cluster_lab.aiops("health", "--act", "--json")
+    assert ended.code == 4
+    assert ("gpu02", "gpu.ecc_uncorrected") in found(ended)
+    assert {node for node, _ in found(ended)} == {"gpu02"}
+    seen = wait_for_slurm(cluster_lab, "gpu02", "drained")
+    assert seen["reason"].startswith(f"{REASON} gpu.")
+    assert slurm(cluster_lab, "gpu01")["state"] == "idle"
+
+    cluster_lab.lab.heal("gpu02")
+    cluster_lab.shell("gpu02", "true")
+    for _ in range(2):
+        cluster_lab.aiops("health", "--act", "--json")
+    assert slurm(cluster_lab, "gpu02")["state"] == "drained", f"what was seen less than {STICKY} ago is not over"
+
+
+def test_a_node_that_cannot_be_asked_is_unknown_and_drains_nobody(cluster_lab: Cluster) -> None:
+    cluster_lab.lab.fault("gpu01", "network-cut")
+    try:
+        ended = cluster_lab.aiops("health", "--act", "--json")
+        assert ended.code == 3
+        assert found(ended) == set()
+        assert found(ended, "unknown") == {("gpu01", "node.reachable")}
+    finally:
+        cluster_lab.lab.heal("gpu01")
+    assert not slurm(cluster_lab, "gpu01")["reason"].startswith(REASON)
+
+
+def test_a_tool_that_hangs_is_unknown_and_holds_up_nothing(cluster_lab: Cluster) -> None:
+    cluster_lab.lab.fault("gpu01", "tool-hang")
+    try:
+        begun = time.monotonic()
+        ended = cluster_lab.aiops("health", "--json", "--on", "gpu01,gpu02")
+        assert time.monotonic() - begun < 30
+        assert {node for node, _ in found(ended, "unknown") | found(ended)} == {"gpu01"}
+        assert "gpu02" in {one["node"] for one in ended.document["nodes"] if one["verdict"] == "ok"}
+        assert cluster_lab.shell("gpu01", "pgrep -c nvidia-smi || true") == "0"
+    finally:
+        cluster_lab.lab.heal("gpu01")
