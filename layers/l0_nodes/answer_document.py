@@ -2,9 +2,14 @@
 
 import json
 import re
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from . import cell
 from .answer_reading import UnreadableError
+
+T = TypeVar("T")
 
 _START = re.compile(r'^[ \t]*(?:\{[ \t]*(?:"|\}|\r?$)|\[[ \t]*(?:[\[{"\]]|\r?$))', re.MULTILINE)
 
@@ -42,6 +47,42 @@ def at(tree: Any, *path: str) -> Any:
     for key in path:
         tree = tree.get(key) if isinstance(tree, dict) else None
     return tree
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What a document says of one device.
+
+    Attributes:
+        tree: The device's own part.
+        name: How the device is called in `unknown`.
+        unknown: Gets a reason for each value that is told and cannot be understood.
+    """
+
+    tree: Any
+    name: str
+    unknown: dict[str, str]
+
+    def take(self, parse: Callable[[str], T | None], *paths: str) -> T | None:
+        """The first of several dotted paths (they differ by version) that holds a value that `parse` understands."""
+        garbled: tuple[str, str] | None = None
+        for path in paths:
+            told = leaf(at(self.tree, *path.split(".")))
+            value = parse(told)
+            if value is not None:
+                return value
+            if garbled is None and cell.text(told) is not None:
+                garbled = (path, told)
+        if garbled is not None:
+            self.unknown[f"{self.name}.{garbled[0]}"] = f"it says `{garbled[1][:60]}`"
+        return None
+
+
+def entries(found: Any, *names: str) -> list[Mapping[str, Any]]:
+    """The objects of a list, or of the list that stands below one of `names` in an object."""
+    if isinstance(found, dict):
+        found = next((found[name] for name in names if isinstance(found.get(name), list)), None)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _refused(name: str) -> None:

@@ -13,6 +13,7 @@ _WHOLE = re.compile(r"([0-9]{1,18})(?:x|%|[KMG]i?B|B)?$")
 _UNIT = re.compile(r"[0-9.]+\s*([A-Za-z]+)")
 _BUS = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])$")
 _GENERATIONS = {2.5: 1, 5.0: 2, 8.0: 3, 16.0: 4, 32.0: 5, 64.0: 6}
+_COLDEST, _HOTTEST, _MOST_WATTS = -60, 200, 10_000  # of what can be true: beyond, a register was not filled
 _BYTES = {"b": 1, "kb": 1 << 10, "kib": 1 << 10, "mb": 1 << 20, "mib": 1 << 20, "gb": 1 << 30, "gib": 1 << 30}
 
 
@@ -25,7 +26,8 @@ def is_error(value: str) -> bool:
 def text(value: str) -> str | None:
     """The words of a cell, or None."""
     value = value.strip()
-    return None if value.lower() in _ABSENT or is_error(value) else value
+    lowered = value.lower()
+    return None if lowered in _ABSENT or lowered.startswith("n/a ") or is_error(value) else value
 
 
 def number(value: str) -> float | None:
@@ -38,6 +40,21 @@ def whole(value: str) -> int | None:
     """The whole number at the head of `16x`, `81559 MiB`, `3`, or None."""
     match = _WHOLE.match(_head(value))
     return int(match[1]) if match else None
+
+
+def celsius(value: str) -> float | None:
+    """Degrees that a device can have: tools print 65535 or 32767 for a sensor that said nothing."""
+    return _within(number(value), _COLDEST, _HOTTEST)
+
+
+def watts(value: str) -> float | None:
+    """Watts that a device can draw."""
+    return _within(number(value), 0, _MOST_WATTS)
+
+
+def percent(value: str) -> float | None:
+    """A share, 0 to 100."""
+    return _within(number(value), 0, 100)
 
 
 def flag(value: str) -> bool | None:
@@ -73,6 +90,10 @@ def mebibytes(value: str, unit: str = "MiB") -> int | None:
     told = _UNIT.match(value.strip())
     factor = _BYTES.get((told[1] if told else unit).lower())
     return None if amount is None or amount < 0 or factor is None else int(amount * factor) >> 20
+
+
+def _within(amount: float | None, least: float, most: float) -> float | None:
+    return amount if amount is not None and least <= amount <= most else None
 
 
 def _head(value: str) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiops.layers.l0_nodes import cell
-from aiops.layers.l0_nodes.answer_document import at, document, leaf
+from aiops.layers.l0_nodes.answer_document import Branch, at, document, entries, leaf
 from aiops.layers.l0_nodes.answer_reading import UnreadableError
 from aiops.layers.l0_nodes.ask import Answer
 from aiops.layers.l0_nodes.trouble import trouble
@@ -70,10 +70,17 @@ def test_generations_of_the_bus(value: str, generation: int | None) -> None:
     assert cell.generation(value) == generation
 
 
+def test_values_that_no_device_can_have_are_none() -> None:
+    told = ("41 C", "65535", "32767 C", "-274")
+    assert [cell.celsius(value) for value in told] == [41, None, None, None]
+    assert [cell.watts(value) for value in ("700.5 W", "-1", "4294967295")] == [700.5, None, None]
+    assert [cell.percent(value) for value in ("100 %", "101", "-1", "N/A")] == [100, None, None, None]
+
+
 def test_words_and_flags() -> None:
-    assert [cell.text(value) for value in (" H100 ", "N/A", "[Unknown Error]", "GPU is lost", "-")] == [
+    assert [cell.text(value) for value in (" H100 ", "N/A", "[Unknown Error]", "GPU is lost", "-", "N/A (part)")] == [
         "H100",
-        *[None] * 4,
+        *[None] * 5,
     ]
     assert [cell.flag(value) for value in ("Enabled", "no", "2", "N/A")] == [True, False, None, None]
 
@@ -141,6 +148,22 @@ def test_leaves() -> None:
     assert cell.number(leaf(float("inf"))) is None
     assert at({"a": {"b": 1}}, "a", "b") == 1
     assert at({"a": [1]}, "a", "b") is None
+
+
+def test_a_branch_takes_the_first_path_and_tells_of_what_is_garbled() -> None:
+    unknown: dict[str, str] = {}
+    branch = Branch({"a": {"new": "N/A", "old": "5 W"}, "b": "warm", "c": "N/A"}, "3", unknown)
+    assert branch.take(cell.watts, "a.new", "a.old") == 5
+    assert branch.take(cell.watts, "a.gone", "c") is None
+    assert unknown == {}
+    assert branch.take(cell.celsius, "c", "b") is None
+    assert unknown == {"3.b": "it says `warm`"}
+
+
+def test_entries() -> None:
+    assert entries([{"gpu": 0}, 7, {"gpu": 1}]) == [{"gpu": 0}, {"gpu": 1}]
+    assert entries({"gpu_data": [{"gpu": 0}]}, "gpu_data") == [{"gpu": 0}]
+    assert [entries(found, "gpu_data") for found in ({"gpu_data": 3}, {}, "text", None)] == [[]] * 4
 
 
 @pytest.mark.parametrize(
