@@ -1,5 +1,6 @@
 """Which accelerators a record tells of: those on the bus, and what the vendors' tools say of them."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -40,11 +41,12 @@ def read_accelerators(
         bus = _bus(record)
         on_bus = {}
         for vendor in vendors:
+            classes: tuple[str, ...] = getattr(vendor, "pci_classes", _ACCELERATOR_CLASSES)
             buses = tuple(
                 sorted(
                     address
                     for address, (maker, kind) in bus.items()
-                    if maker in vendor.pci_vendor_ids and kind.startswith(_ACCELERATOR_CLASSES)
+                    if maker in vendor.pci_vendor_ids and kind.startswith(classes)
                 )
             )
             if buses:
@@ -78,10 +80,17 @@ def _explain(vendor: str, reading: Reading, expected: BusAccelerators | None, un
     count = len(reading.accelerators)
     if not count:
         unknown["accelerators"] = next(iter(reasons.values()), f"{vendor}: its tool shows no device")
-    elif expected is not None and expected.count != count:
+    elif expected is not None and _places(expected.buses) != _places(one.bus for one in reading.accelerators):
         unknown["accelerators"] = f"{vendor}: {expected.count} on the bus, but its tool shows {count}"
     for subject, reason in reasons.items():
         unknown[f"accelerators.{vendor}.{subject}"] = reason
+
+
+def _places(buses: Iterable[str | None]) -> int:
+    """How many places on the bus these are: two chips of one card may share one, as parts of a divided device do."""
+    addresses = list(buses)
+    known = {address.rpartition(".")[0] for address in addresses if address is not None}
+    return len(known) if None not in addresses else len(addresses)
 
 
 def _labelled(accelerator: Accelerator, *, simulated: bool) -> Accelerator:

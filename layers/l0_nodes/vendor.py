@@ -72,7 +72,11 @@ class SimulatedTool:
 
 
 class Vendor(Protocol):
-    """One maker of accelerators."""
+    """One maker of accelerators.
+
+    One who also makes other things of the usual classes (the screen of a management controller) may have an attribute
+    `pci_classes`: what his accelerators' classes begin with, such as `("0x1200",)`.
+    """
 
     @property
     def name(self) -> str:
