@@ -25,6 +25,8 @@ class Ask:
         scratch: Whether the command runs in an empty folder of its own; files that it leaves there come back under
             their bare names, and the folder is gone afterwards.
         tail: Whether the last bytes of files count, not the first: for logs.
+        makers: PCI vendor ids, four lower-case hex digits each: asked only where the bus shows a device of one of
+            them, or shows nothing at all. Empty: asked everywhere.
         environment: Variables for the command; `{scratch}` in a value stands for its own folder, or `/`.
     """
 
@@ -35,6 +37,7 @@ class Ask:
     max_bytes: int = 262_144
     scratch: bool = False
     tail: bool = False
+    makers: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
 
 

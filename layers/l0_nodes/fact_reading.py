@@ -6,6 +6,7 @@ from a node costs the fact it is about and nothing else.
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .accelerator_reading import read_accelerators
@@ -64,7 +65,12 @@ _LOCK_FIELDS = 6
 
 def fact_asks(vendors: Iterable[Vendor] = ()) -> tuple[Ask, ...]:
     """What is asked of a node for its facts, accelerators of `vendors` included."""
-    return (*FACT_ASKS, *(ask for vendor in vendors for ask in vendor.asks()))
+    return (*FACT_ASKS, *(ask for vendor in vendors for ask in asks_where_present(vendor)))
+
+
+def asks_where_present(vendor: Vendor) -> tuple[Ask, ...]:
+    """What `vendor` asks, on nodes whose bus shows a device of its."""
+    return tuple(replace(ask, makers=vendor.pci_vendor_ids) for ask in vendor.asks())
 
 
 def facts_of(record: Record, vendors: Iterable[Vendor] = ()) -> Facts:

@@ -68,6 +68,7 @@ def command(node: Node, asks: Iterable[Ask], seconds: float = SECONDS) -> Comman
                 "max_bytes": ask.max_bytes,
                 **({"scratch": True} if ask.scratch else {}),
                 **({"tail": True} if ask.tail else {}),
+                **({"makers": list(ask.makers)} if ask.makers else {}),
                 **({"environment": dict(ask.environment)} if ask.environment else {}),
             }
             for ask in asks

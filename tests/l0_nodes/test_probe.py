@@ -279,3 +279,31 @@ def test_the_kernel_s_log_is_read_to_its_end() -> None:
     answer = asked(Ask("x", paths=("/dev/kmsg",), tail=True)).answer("x")
     assert answer.missing == {}
     assert ";" in answer.files["/dev/kmsg"]
+
+
+@pytest.mark.parametrize(
+    ("there", "asked_here"),
+    [({"10de", "8086"}, True), ({"8086"}, False), (set[str](), True)],
+    ids=["on the bus", "another maker's", "no bus"],
+)
+def test_a_maker_s_tool_is_asked_where_its_devices_are(
+    there: set[str], asked_here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiops.layers.l0_nodes.remote import probe as remote
+
+    monkeypatch.setattr(remote, "makers", lambda: there)
+    ask = {"name": "x", "argv": ["echo", "hi"], "paths": [], "timeout": 5, "max_bytes": 99, "makers": ["10de"]}
+    (answer,) = remote.answered({"asks": [ask], "max_bytes": 999}, time.monotonic() + 10)  # type: ignore[no-untyped-call]
+    assert answer["stdout"] == ("hi\n" if asked_here else "")
+    assert answer["missing"] == ({} if asked_here else {"argv": "the bus shows no such device"})
+    assert not answer["timed_out"]
+
+
+def test_makers_on_this_machine_s_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aiops.layers.l0_nodes.remote import probe as remote
+
+    for number, maker in enumerate(("0x10de\n", "0x8086\n", "0x10DE\n")):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}/vendor").write_text(maker)
+    monkeypatch.setattr(remote, "BUS", f"{tmp_path}/*/vendor")
+    assert remote.makers() == {"10de", "8086"}  # type: ignore[no-untyped-call]

@@ -9,13 +9,11 @@ import errno
 import glob
 import json
 import os
-import platform
 import selectors
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -47,6 +45,8 @@ SCRATCH_PLACES = ("/run", "/dev/shm", "/tmp")  # noqa: S108 - each folder there 
 MAX_LEFT = 16  # files that a tool leaves in its folder
 NICE = 10
 IDLE_CLASS = 3 << 13  # ioprio_set(2): only disk time that nobody else wants
+BUS = "/sys/bus/pci/devices/*/vendor"
+NO_DEVICE = "the bus shows no such device"
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "ppc64le": 273, "riscv64": 30, "loongarch64": 30}
 
 
@@ -168,6 +168,8 @@ def run(one, path, end):
 
 def scratch_folder():
     """An empty folder of ours, in memory where there is such: a full disk is one of the things that are asked for."""
+    import tempfile  # takes long to load, and few need it
+
     for place in SCRATCH_PLACES:
         try:
             return tempfile.mkdtemp(prefix="aiops-", dir=place)
@@ -265,7 +267,7 @@ def be_gentle():
     """Take only what others leave: of the processors, and of the disks where the kernel knows the call."""
     try:
         os.nice(NICE)
-        number = IOPRIO_SET.get(platform.machine())
+        number = IOPRIO_SET.get(os.uname().machine)
         if number is not None:
             ctypes.CDLL(None).syscall(number, 1, 0, IDLE_CLASS)
     except (OSError, AttributeError):
@@ -280,11 +282,35 @@ def search_path():
     return os.pathsep.join(dict.fromkeys(known))
 
 
+def makers():
+    """The vendor ids of the devices on the PCI bus, without `0x`; empty where there is no such bus."""
+    found = set()
+    for name in glob.glob(BUS):
+        try:
+            with open(name, "rb") as stream:
+                found.add(stream.read(16).decode("ascii", "replace").strip().lower().replace("0x", "", 1))
+        except OSError:
+            continue
+    return found
+
+
+def is_wanted(ask, there):
+    """Whether an ask has anything to ask here: of devices that the bus does not show, there is not."""
+    return not ask.get("makers") or not there or bool(there.intersection(ask["makers"]))
+
+
 def answered(request, end):
     """The answers to `request`, as far as they have come by `end` (monotonic seconds)."""
     path = search_path()
     answers = [Answer(ask) for ask in request["asks"]]
-    waiting = list(reversed(answers))
+    there = makers() if any(ask.get("makers") for ask in request["asks"]) else set()
+    waiting = []
+    for one in reversed(answers):
+        if is_wanted(one.ask, there):
+            waiting.append(one)
+        else:
+            one.missing["argv" if one.ask["argv"] else "files"] = NO_DEVICE
+            one.finished = True
     lock = threading.Lock()
 
     def work():

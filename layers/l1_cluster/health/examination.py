@@ -43,12 +43,15 @@ def chosen(checks: Iterable[Check], level: Level, rules: Rules) -> tuple[Check, 
 def asks_of(checks: Iterable[Check], facts: Iterable[Ask]) -> tuple[Ask, ...]:
     """What is asked of a node for its facts and `checks`, each ask once.
 
+    A check may ask what a vendor asks for the facts: of nodes that have such devices, as there.
+
     Raises:
         ValueError: Two asks of one name differ.
     """
     asks: dict[str, Ask] = {}
     for ask in (*facts, *(ask for check in checks for ask in check.asks)):
-        if asks.setdefault(ask.name, ask) != ask:
+        before = asks.setdefault(ask.name, ask)
+        if before != replace(ask, makers=before.makers):
             raise ValueError(f"two asks are called {ask.name} and differ")
     return tuple(asks.values())
 
