@@ -109,7 +109,7 @@ class Course:
         under, survey, names = self._under, self._under.survey, [node.name for node in nodes]
         untried = {(entry.phase, entry.node) for entry in under.ledger.blocked}
         with under.step(VERIFY, "Look at everything once more", names) as since:
-            errors = survey.observe(nodes, self._phases, fresh=names)
+            errors = survey.observe(nodes, self._phases, fresh=names, same_devices=set(names) - under.driven)
             with under.events.together():
                 for name in names:
                     reason, item, blocked = "", "", list[str]()

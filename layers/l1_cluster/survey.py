@@ -34,12 +34,17 @@ class Prober(Protocol):
         """The records of `nodes` as they come; a node that cannot be asked is an outcome with its error."""
         ...
 
-    def fact_asks(self, node: Node) -> tuple[Ask, ...]:
-        """What is asked for the facts."""
+    def fact_asks(self, node: Node, *, devices: bool = True) -> tuple[Ask, ...]:
+        """What is asked for the facts; without `devices` no vendor's tool, for these are slow."""
         ...
 
-    def facts(self, record: Record) -> Facts:
-        """The facts in a record that has the answers to `fact_asks`."""
+    def facts(self, record: Record, devices_of: Facts | None = None) -> Facts:
+        """The facts in a record that has the answers to `fact_asks`.
+
+        Args:
+            record: Of the node.
+            devices_of: Earlier facts of it, where the record was not asked for devices: they are taken from there.
+        """
         ...
 
 
@@ -140,6 +145,7 @@ class Survey:
         phases: Sequence[str],
         *,
         fresh: Collection[str] = (),
+        same_devices: Collection[str] = (),
         extra: tuple[Ask, ...] = (),
         heard: Callable[[Record], None] | None = None,
         thorough: bool = False,
@@ -149,7 +155,9 @@ class Survey:
         Args:
             nodes: Whom to ask.
             phases: What for.
-            fresh: Names of nodes that are asked for their facts too: vendors' tools are slow to answer.
+            fresh: Names of nodes that are asked for their facts too.
+            same_devices: Names of those among them whose devices are as they were when they last told of them: no
+                vendor's tool is asked there, for these are slow to answer.
             extra: What is asked of each node beside that.
             heard: Told of each record as it comes, after its facts were read.
             thorough: As for `asks_for`.
@@ -168,7 +176,9 @@ class Survey:
         known = [node for node in nodes if node.name in wanted]
 
         def all_asks(node: Node) -> tuple[Ask, ...]:
-            return (*(self._prober.fact_asks(node) if node.name in fresh else ()), *asks[node.name], *extra)
+            devices = node.name not in same_devices
+            facts = self._prober.fact_asks(node, devices=devices) if node.name in fresh else ()
+            return (*facts, *asks[node.name], *extra)
 
         for outcome in self._prober.probe(known, all_asks):
             name = outcome.node.name
@@ -176,7 +186,8 @@ class Survey:
                 errors[name] = outcome.error or UnreachableError(f"{name} gave no answer", code="probe.silent")
                 continue
             if name in fresh:
-                self._remember(outcome.node, self._prober.facts(outcome.value))
+                before = self.facts.get(name) if name in same_devices else None
+                self._remember(outcome.node, self._prober.facts(outcome.value, before))
             self._observations[name] = read_observation(outcome.value, wanted[name])
             self._asked[name] = _subjects(asks[name])
             if heard is not None:

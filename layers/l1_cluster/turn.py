@@ -280,7 +280,10 @@ class Turn:
         Those that failed are asked for their facts too: whether they were rebooted by somebody meanwhile.
         """
         survey, clock = self._survey, self._under.doors.clock
-        errors = survey.observe(nodes, self._remaining, fresh={*rebooted, *failed})
+        fresh = {*rebooted, *failed}
+        if "driver" in self._phase.mends:
+            self._under.driven |= {node.name for node in nodes} - fresh
+        errors = survey.observe(nodes, self._remaining, fresh=fresh)
         deadline = clock.monotonic() + _SETTLE_SECONDS
         while clock.monotonic() < deadline:
             waiting = [

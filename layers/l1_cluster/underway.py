@@ -34,6 +34,7 @@ class Underway:
         losses: Nodes that failed after they had been reached, by name; they are asked again at the end.
         at_work: Nodes that work was begun on, and not looked at since.
         admitted: Nodes whose gate has let this deploy through.
+        driven: Nodes whose driver was changed since they last told of their devices.
     """
 
     def __init__(self, request: Request, doors: Doors, secrets: Secrets, events: EventStream) -> None:
@@ -57,6 +58,7 @@ class Underway:
         self.losses: dict[str, Loss] = {}
         self.at_work: set[str] = set()
         self.admitted: set[str] = set()
+        self.driven: set[str] = set()
         self._refreshed: set[str] = set()
 
     @property

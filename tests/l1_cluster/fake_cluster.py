@@ -185,10 +185,10 @@ class World:
                     node, value=Record(node.name, NOW, {ask.name: host.answer(ask) for ask in asks_for(node)})
                 )
 
-    def fact_asks(self, node: Node) -> tuple[Ask, ...]:
+    def fact_asks(self, node: Node, *, devices: bool = True) -> tuple[Ask, ...]:
         return ()
 
-    def facts(self, record: Record) -> Facts:
+    def facts(self, record: Record, devices_of: Facts | None = None) -> Facts:
         host = self.hosts[record.node]
         number = list(self.hosts).index(record.node)
         return Facts(

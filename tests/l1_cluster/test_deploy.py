@@ -427,7 +427,9 @@ def test_a_system_that_is_not_supported_refuses_the_whole_deploy(
 def test_a_node_refused_by_preflight_is_left_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = world.facts
     monkeypatch.setattr(
-        world, "facts", lambda record: replace(facts(record), memory_mib=64) if record.node == "w1" else facts(record)
+        world,
+        "facts",
+        lambda record, _=None: replace(facts(record), memory_mib=64) if record.node == "w1" else facts(record),
     )
     done = world.deploy(BASE)
     assert [(one.node, one.phase) for one in done.ledger.failures] == [("w1", "preflight")]

@@ -10,6 +10,7 @@ import yaml
 
 from aiops.layers.core.errors import InputError, UnreachableError
 from aiops.layers.l0_nodes.ask import Answer, Record
+from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.fleet import Outcome
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.desired import SecretSource
@@ -176,9 +177,11 @@ def test_a_node_whose_own_facts_do_not_do_is_unknown_and_hides_nobody(looking: L
     folder.mkdir()
     (folder / "phase.yml").write_text(NEEDY)
     facts = looking.world.facts
-    looking.world.facts = lambda record: (  # type: ignore[method-assign]
-        replace(facts(record), kernel=None) if record.node == "w1" else facts(record)
-    )
+
+    def without_kernel(record: Record, devices_of: Facts | None = None) -> Facts:
+        return replace(facts(record, devices_of), kernel=None) if record.node == "w1" else facts(record, devices_of)
+
+    looking.world.facts = without_kernel  # type: ignore[method-assign]
     report = looking.look()
     assert [(one.nodes, one.verdict, one.what, one.expected) for one in report.drifts] == [
         (("head", "w2"), "drift", "file:/etc/needy", "file"),

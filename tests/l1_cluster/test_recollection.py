@@ -38,10 +38,10 @@ class Prober:
             else:
                 yield Outcome(node, error=UnreachableError("no answer", code="ssh.refused"))
 
-    def fact_asks(self, node: Node) -> tuple[Ask, ...]:
+    def fact_asks(self, node: Node, *, devices: bool = True) -> tuple[Ask, ...]:
         return (Ask("os"),)
 
-    def facts(self, record: Record) -> Facts:
+    def facts(self, record: Record, devices_of: Facts | None = None) -> Facts:
         return Facts(record.node, record.at, kernel=record.answer("os").stdout.strip())
 
 

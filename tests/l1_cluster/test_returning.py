@@ -57,10 +57,10 @@ class Booting:
             record = rest.pop(0) if len(rest) > 1 else rest[0]
             yield Outcome(node, record) if record else Outcome(node, None, UnreachableError("silent", code="x.y"))
 
-    def fact_asks(self, node: Node) -> tuple[Ask, ...]:
+    def fact_asks(self, node: Node, *, devices: bool = True) -> tuple[Ask, ...]:
         raise AssertionError(node)
 
-    def facts(self, record: Record) -> Facts:
+    def facts(self, record: Record, devices_of: Facts | None = None) -> Facts:
         raise AssertionError(record)
 
 
