@@ -14,9 +14,29 @@ OURS = "aiops"
 
 def shipped_checks() -> tuple[Check, ...]:
     """The checks of aiops itself."""
-    from . import timekeeping
+    from . import (
+        bus,
+        disk_events,
+        hardware_events,
+        kernel_events,
+        memory,
+        operating_system,
+        processes,
+        processor,
+        timekeeping,
+    )
 
-    domains = (timekeeping,)
+    domains = (
+        kernel_events,
+        hardware_events,
+        disk_events,
+        processor,
+        memory,
+        processes,
+        bus,
+        operating_system,
+        timekeeping,
+    )
     return tuple(replace(check, plugin=OURS) for domain in domains for check in domain.CHECKS)
 
 
