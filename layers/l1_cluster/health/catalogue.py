@@ -21,8 +21,10 @@ def shipped_checks() -> tuple[Check, ...]:
         kernel_events,
         memory,
         operating_system,
+        pace,
         processes,
         processor,
+        skew,
         timekeeping,
     )
 
@@ -35,6 +37,8 @@ def shipped_checks() -> tuple[Check, ...]:
         processes,
         bus,
         operating_system,
+        skew,
+        pace,
         timekeeping,
     )
     return tuple(replace(check, plugin=OURS) for domain in domains for check in domain.CHECKS)

@@ -60,6 +60,7 @@ CASES = (
         words="1932865 MiB, expected 2063937 MiB within 5 %, health.yml, group h100",
         facts=_smaller,
         expected=_LEARNED,
+        also=("slurm.memory_cpus_match",),
     ),
     Case(
         "more memory than expected",

@@ -54,6 +54,7 @@ CASES = (
         words="190 are in use, expected 192 (health.yml, group h100)",
         facts=_fewer,
         expected=_LEARNED,
+        also=("slurm.memory_cpus_match",),
     ),
     Case(
         "more processors than expected",
