@@ -2,7 +2,7 @@
 
 import typer
 
-from . import checks, history, rearm, run, schedule
+from . import checks, history, learn, rearm, run, schedule
 
 app = typer.Typer(invoke_without_command=True, help="Whether the nodes are well: `aiops health` asks and judges.")
 app.callback()(run.bare)
@@ -10,6 +10,7 @@ app.command("run")(run.run)
 app.command("checks")(checks.list_)
 app.command("explain")(checks.explain)
 app.command("history")(history.history)
+app.command("learn")(learn.learn)
 app.command("schedule")(schedule.schedule)
 app.command("unschedule")(schedule.unschedule)
 app.command("rearm")(rearm.rearm)

@@ -38,9 +38,12 @@ class Looking:
         """One round, remembered in the store, and acted on where that is wanted; what was done, in lines."""
         from aiops.layers.l1_cluster.health.conduct import decide
         from aiops.layers.l1_cluster.health.history import HealthHistory
+        from aiops.layers.l1_cluster.health.normal_file import normals_path, read_normals
         from aiops.layers.l1_cluster.health.round import Round
 
         aiops, inventory, nodes = self.aiops, self.inventory, self.nodes
+        groups = {group for node in inventory.nodes for group in node.groups}
+        normals = read_normals(normals_path(inventory.path), groups)
         with (
             aiops.store() as store,
             aiops.fleet(inventory, width=self.forks or inventory.settings.forks) as fleet,
@@ -53,7 +56,8 @@ class Looking:
                     self.site.rules,
                     aiops.clock,
                     self.level,  # type: ignore[arg-type]  # one of the three, by its enumeration
-                    history=HealthHistory(store, inventory.cluster),
+                    {node.name: normals.expected(node) for node in nodes},
+                    HealthHistory(store, inventory.cluster),
                 )
                 report = round_.make(nodes, lambda node, failed: step.done(node, failed=failed))
             if self.words is None:
