@@ -130,7 +130,7 @@ def settle(findings: Iterable[Finding], checks: Mapping[str, Check], situation: 
     for key, episode in situation.open.items():
         if key in seen or episode.node not in situation.looked or not _examined(episode, situation):
             continue
-        if at - episode.seen >= STICKY:
+        if episode.verdict == "unknown" or at - episode.seen >= STICKY:  # what can be read again is known at once
             ended.append(replace(episode, ended=episode.seen))
         elif episode.counted:
             told.append(_recovering(episode))

@@ -120,6 +120,14 @@ def test_what_comes_and_goes_is_one_episode() -> None:
     assert (over.started, over.ended) == (AT, AT + 8 * MINUTE)
 
 
+def test_what_can_be_read_again_is_over_at_once() -> None:
+    memory = Memory(check())
+    memory.look(AT, [replace(FINDING, verdict="unknown")])
+    settled = memory.look(AT + MINUTE, [])
+    assert settled.findings == ()
+    assert [one.verdict for one in settled.ended] == ["unknown"]
+
+
 def test_what_was_not_looked_at_is_not_over() -> None:
     memory = Memory(check())
     memory.look(AT, [FINDING])
