@@ -42,9 +42,8 @@ def schedule(
     read = aiops.inventory(inventory)
     read.select(on)
     times = expression(every)
-    folder = Path(aiops.environment.get("AIOPS_CRON_FOLDER") or FOLDER)
-    _require_cron(folder)
-    path = folder / entry_name(read.cluster)
+    _require_cron(FOLDER)
+    path = FOLDER / entry_name(read.cluster)
     words = [_program(), "health", "--cron", "-i", str(read.path.absolute())]
     words += (["--act"] if act else []) + (["--on", on] if on else [])
     text = entry(read.cluster, times, words, {"AIOPS_HOME": str(aiops.home)})
@@ -68,7 +67,7 @@ def unschedule(
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
     read: Inventory = aiops.inventory(inventory)
-    path = Path(aiops.environment.get("AIOPS_CRON_FOLDER") or FOLDER) / entry_name(read.cluster)
+    path = FOLDER / entry_name(read.cluster)
     try:
         path.unlink()
     except FileNotFoundError:

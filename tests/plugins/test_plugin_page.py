@@ -4,22 +4,28 @@ import re
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from tests.l1_cluster.health.case import subject
 
 from aiops.layers.core.plugin import PluginError, Plugins
 from aiops.layers.l0_nodes.ask import Answer, Record
 from aiops.layers.l0_nodes.vendor import AcceleratorHooks, Vendor
+from aiops.layers.l1_cluster.health.catalogue import checks_of, select
+from aiops.layers.l1_cluster.health.check import Check, Sighting
+from aiops.layers.l1_cluster.health.examination import examine
+from aiops.layers.l1_cluster.health.rules import Rules
 
 PAGE = Path(__file__).parents[2] / "docs" / "writing-a-plugin.md"
 
 
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (point,) = re.findall(r'^"(accelerator\.acme)" = "(\w+)"', PAGE.read_text(), re.MULTILINE)
     module = types.ModuleType(point[1])
     exec(compile(code, str(PAGE), "exec"), module.__dict__)  # noqa: S102 - our own page
@@ -76,3 +82,50 @@ def test_a_plugin_that_cannot_be_imported_is_named() -> None:
     assert plugins.names("engine") == ()
     with pytest.raises(PluginError, match=r"accelerator\.gone.*aiops_no_such_module"):
         plugins.hooks("accelerator", AcceleratorHooks)
+
+
+class TestChecks:
+    """The example of a plugin of the kind `health`."""
+
+    @pytest.fixture
+    def checks(self) -> Iterator[tuple[Check, ...]]:
+        _, code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        module = types.ModuleType("aiops_licences")
+        exec(compile(code, str(PAGE), "exec"), module.__dict__)  # noqa: S102 - our own page
+        sys.modules["aiops_licences"] = module
+        try:
+            yield checks_of(Plugins([EntryPoint("health.acme", "aiops_licences", "aiops")]))
+        finally:
+            del sys.modules["aiops_licences"]
+
+    def found(self, checks: tuple[Check, ...], answer: Answer) -> list[tuple[str, str, str]]:
+        (check,) = select(checks, ["acme.licences"])
+        node = subject()
+        seen = replace(node, record=replace(node.record, answers={answer.name: answer}), _read={})
+        return [(one.verdict, one.message, one.plugin) for one in examine([seen], (check,), Rules()).findings]
+
+    def test_it_is_judged_as_it_says(self, checks: tuple[Check, ...]) -> None:
+        assert self.found(checks, Answer("acme.licences", 0, "9\n")) == []
+        assert self.found(checks, Answer("acme.licences", 0, "1\n")) == [
+            ("warn", "1 licences are free, limit 2", "health.acme")
+        ]
+
+    def test_what_cannot_be_read_is_unknown(self, checks: tuple[Check, ...]) -> None:
+        for answer in (Answer("acme.licences", missing={"argv": "x: not found"}), Answer("acme.licences", 0, "many\n")):
+            ((verdict, _, _),) = self.found(checks, answer)
+            assert verdict == "unknown"
+
+    def test_a_judge_that_fails_is_unknown_under_its_plugin_s_name_and_hides_no_other(
+        self, checks: tuple[Check, ...]
+    ) -> None:
+        def broken(*_: object) -> list[Sighting]:
+            raise RuntimeError("boom")
+
+        failing = tuple(replace(one, judge=broken) if one.id == "acme.licences" else one for one in checks)
+        node = subject()
+        answers = {**node.record.answers, "acme.licences": Answer("acme.licences", 0, "9\n")}
+        seen = replace(node, record=replace(node.record, answers=answers), _read={})
+        (one,) = examine([seen], failing, Rules()).findings
+        assert (one.check, one.verdict) == ("acme.licences", "unknown")
+        assert "health.acme" in one.message
+        assert "boom" in one.message
