@@ -12,6 +12,7 @@ from aiops.layers.l0_nodes.answer_reading import UnreadableError
 from aiops.layers.l0_nodes.ask import Ask
 
 from .check import Check, Limits, Sighting, Subject
+from .fabric import attribute
 from .finding import Finding
 from .rules import Rules
 from .verdict import Level, includes
@@ -72,6 +73,7 @@ def examine(subjects: Iterable[Subject], checks: Sequence[Check], rules: Rules) 
         counters |= one.counters
         kept.append(slim(subject, checks))
     findings += compared(kept, checks, judged, rules)
+    findings = list(attribute(findings, judged, checks, rules))
     order = {name: number for number, name in enumerate(judged)}
     places = {check.id: number for number, check in enumerate(checks)}
     findings.sort(key=lambda one: (order.get(one.node, len(order)), places[one.check], one.about))

@@ -37,9 +37,16 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The samples of a node's counters, by name, oldest first; values that stay the same stand once, at their first."""
+    """What is remembered of a node's counters.
+
+    Attributes:
+        samples: By name, oldest first; values that stay the same stand once, at their first.
+        looked: When the node was last looked at; None where that is not known. What has grown since has come at any
+            time since.
+    """
 
     samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    looked: datetime | None = None
 
     def last(self, name: str) -> tuple[int, str | None] | None:
         """The newest value of a counter and its boot; None where nothing is remembered of it."""
@@ -47,7 +54,9 @@ class Past:
         return (samples[-1].value, samples[-1].boot_id) if samples else None
 
     def growth(self, name: str, now: Sample, window: timedelta) -> Growth | None:
-        """How much the counter has grown within `window` before `now`; None where nothing is remembered of it.
+        """How much the counter has grown within `window` before `now`; None where that is not known.
+
+        It is not where nothing is remembered of it, or where nobody has looked within the window.
 
         A counter that is smaller than before has begun anew, and so has one of another boot: then all that it shows
         has come since.
@@ -61,6 +70,8 @@ class Past:
         if not earlier:
             return None
         since = now.at - window
+        if self.looked is not None and self.looked < since:
+            return None
         older = [one for one in earlier if one.at <= since]
         first = older[-1] if older else earlier[0]
         amount, last = 0, first

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from aiops.layers.core.clock import Clock
@@ -164,7 +164,7 @@ class Round:
                 facts,
                 variables_of(node),
                 record.at,
-                recalled.counters.get(node.name, Past()),
+                _past(recalled, node.name),
                 self.expected.get(node.name, Expected()),
             )
             heard.answer(subject)
@@ -197,6 +197,11 @@ class _Heard:
     def _tell(self, name: str, *, failed: bool) -> None:
         if self._on_node is not None:
             self._on_node(name, failed)
+
+
+def _past(recalled: Recalled, node: str) -> Past:
+    """What is remembered of a node's counters, and when it was last looked at."""
+    return replace(recalled.counters.get(node, Past()), looked=_last(recalled, node))
 
 
 def _last(recalled: Recalled, node: str) -> datetime | None:

@@ -142,6 +142,7 @@ class Case:
         facts: What is different in the facts.
         also: Other checks that rightly see it too.
         unlike_peers: Whether the other nodes are healthy (a case of a check that compares) or there are none.
+        everywhere: Whether the other nodes have it too; they are found as this one is.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Case:
     variables: Mapping[str, object] = field(default_factory=dict)
     also: tuple[str, ...] = ()
     unlike_peers: bool = False
+    everywhere: bool = False
 
 
 @cache

@@ -25,6 +25,14 @@ def test_nothing_remembered_is_nothing_known() -> None:
     assert Past().last("x") is None
 
 
+def test_what_grew_while_nobody_looked_is_not_put_into_the_window() -> None:
+    samples = past((20, 10, "b1")).samples
+    now = Sample(AT, 15, "b1")
+    assert Past(samples, AT - HOUR).growth("x", now, 3 * HOUR) == Growth(5, 3 * 3600)
+    assert Past(samples, AT - 5 * HOUR).growth("x", now, 3 * HOUR) is None
+    assert Past(samples, AT - 5 * HOUR).growth("x", now, 24 * HOUR) == Growth(5, 20 * 3600)
+
+
 def test_growth_within_the_window_alone() -> None:
     known = past((5, 10, "b1"), (2, 12, "b1"))
     assert growth(known, 15) == Growth(5, 3 * 3600)
