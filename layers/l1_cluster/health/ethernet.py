@@ -129,7 +129,7 @@ CHECKS = (
         judges="Critical when a port is down that is expected by what was learned or by the inventory; warn when it was"
         " up since this boot.",
         remedy="Look at both ends: `ip -brief link`, `ethtool INTERFACE`; then reseat or replace the cable. A port that"
-        " is to be down is one of which `nic.INTERFACE.gbit` 0 is expected.",
+        " is to be down is one of which `eth.INTERFACE.mbit` 0 is expected.",
         source="gpud and NVSentinel alarm on ports that go down; what is expected is aiops' own",
         asks=(CARDS_ASK, UPTIME_ASK),
         judge=_linked,
@@ -148,7 +148,7 @@ CHECKS = (
         judges="Warn when a port is slower than learned, than the inventory says, than it was since this boot, or than"
         " another port of its card in the same bond.",
         remedy="Look what both ends offer: `ethtool INTERFACE`; reseat or replace the cable, or set the switch's port."
-        " If it is slower on purpose, that is what is to be expected of `nic.INTERFACE.gbit`.",
+        " If it is slower on purpose, that is what is to be expected of `eth.INTERFACE.mbit`.",
         source="Meta's gcm compares each link with its manifest; what is expected is aiops' own",
         asks=(CARDS_ASK, BONDS_ASK, UPTIME_ASK),
         judge=_speeds,

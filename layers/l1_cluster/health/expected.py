@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The normal of a node, by trait: `memory_mib`, `gpu.count`, `nic.mlx5_0.gbit`, ...
+    """The normal of a node, by trait: `memory_mib`, `gpu.count`, `ib.mlx5_0.gbit`, ...
 
     Attributes:
         values: A number or a word each; a trait that is not in it is not known, and nothing is expected.

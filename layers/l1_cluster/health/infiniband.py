@@ -192,7 +192,7 @@ CHECKS = (
         " inventory; warn when it is active on three quarters of the nodes with the same adapters. A port without a"
         " cable that was never active is none of these.",
         remedy="Look at both ends: `ibstat`, `rdma link`; then reseat or replace cable and transceiver. A port that is"
-        " to be empty is one of which `nic.DEVICE.gbit` 0 is expected.",
+        " to be empty is one of which `ib.DEVICE.gbit` 0 is expected.",
         source="Azure's healthagent alarms on any port that is not active; what is expected is aiops' own",
         asks=(PORTS_ASK, UPTIME_ASK),
         compare=_states,
@@ -212,7 +212,7 @@ CHECKS = (
         judges="Critical when a port is slower than learned or than the inventory says; warn when it is slower than it"
         " was before or than on three quarters of the nodes with the same adapters, or has lost all lanes but one.",
         remedy="Reseat the cable and look at the errors of the link: `mlxlink -d DEVICE -c`. If the switch is slower"
-        " on purpose, that is what is to be expected of `nic.DEVICE.gbit`.",
+        " on purpose, that is what is to be expected of `ib.DEVICE.gbit`.",
         source="Azure's node health checks compare with a fixed rate; what is expected is aiops' own",
         asks=(PORTS_ASK,),
         compare=_rates,

@@ -1,8 +1,8 @@
 """What is expected of a link: that it is there, and how fast.
 
-Known from what was learned of the group (`nic.mlx5_0.gbit`, 0 for a port that has no cable on purpose), from the
-inventory (`aiops_expect`: how many of a kind), or from what the link itself has shown before. Where nothing is known,
-nothing is expected: a port without a cable alarms nobody.
+Known from what was learned of the group (`ib.mlx5_0.gbit`, `eth.eth0.mbit`; 0 for a port that has no cable on
+purpose), from the inventory (`aiops_expect`: how many of a kind), or from what the link itself has shown before. Where
+nothing is known, nothing is expected: a port without a cable alarms nobody.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -54,7 +54,9 @@ class Wanted:
 
 def learned(subject: Subject, link: Link) -> float | None:
     """Gbit/s that are learned of a link; 0 where it is not used on purpose, None where nothing was learned."""
-    return subject.expected.number(f"nic.{link.name}.gbit")
+    fabric = subject.expected.number(f"ib.{link.name}.gbit")
+    mbit = subject.expected.number(f"eth.{link.name}.mbit")
+    return mbit / 1000 if fabric is None and mbit is not None else fabric
 
 
 def wanted(subject: Subject, link: Link) -> Wanted | None:

@@ -47,15 +47,15 @@ class Disks(_Strict):
 
 
 class FabricPort(_Strict):
-    """One InfiniBand or RoCE device: its rate in Gbit/s."""
+    """One InfiniBand or RoCE device: its rate in Gbit/s; 0: it has no cable on purpose."""
 
-    gbit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    gbit: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class NetworkPort(_Strict):
-    """One interface: its speed in Mbit/s, and the bytes of its largest packet."""
+    """One interface: its speed in Mbit/s (0: it is not used on purpose), and the bytes of its largest packet."""
 
-    mbit: int | None = Field(default=None, ge=1)
+    mbit: int | None = Field(default=None, ge=0)
     mtu: int | None = Field(default=None, ge=68, le=65_536)
 
 

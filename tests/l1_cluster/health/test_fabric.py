@@ -165,7 +165,7 @@ def test_some_down_and_some_flapping_are_one_switch() -> None:
 def test_ethernet_ports_that_are_down_everywhere() -> None:
     down: Mapping[str, Any] = {
         "answers": {CARDS: eth_cases.cards(eth_cases.down("eth0"))},
-        "expected": Expected({"nic.eth0.gbit": 25}),
+        "expected": Expected({"eth.eth0.mbit": 25000}),
     }
     findings = judged(*fleet(down, 4, 4))
     assert blamed(findings) == []

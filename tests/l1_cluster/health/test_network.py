@@ -88,7 +88,7 @@ def test_ports_without_a_cable_alarm_nobody() -> None:
     assert found(node({PORTS: empty, CARDS: spare}, variables=enough)) == ()
     fleet = [node({PORTS: empty, CARDS: spare}, f"gpu0{number}") for number in range(1, 6)]
     assert found(*fleet) == (), "they are empty on all nodes"
-    unused = Expected({"nic.mlx5_6.gbit": 0, "nic.mlx5_7.gbit": 0, "nic.ens2np0.gbit": 0})
+    unused = Expected({"ib.mlx5_6.gbit": 0, "ib.mlx5_7.gbit": 0, "eth.ens2np0.mbit": 0})
     remembered = Past(
         {rdma_cases.memory("mlx5_6"): samples((1, 400_000)), "eth.ens2np0.best_mbit": samples((1, 200_000))}
     )
@@ -99,7 +99,7 @@ def test_a_slower_port_alarms_nobody_where_that_is_learned() -> None:
     half = rdma_cases.ports({"mlx5_3/ports/1/rate": "100 Gb/sec (1X NDR)\n"})
     past = Past({rdma_cases.memory("mlx5_3"): samples((1, 400_000))})
     peers = [node(name=f"gpu0{number}") for number in range(2, 7)]
-    learned = Expected({"nic.mlx5_3.gbit": 100})
+    learned = Expected({"ib.mlx5_3.gbit": 100})
     assert found(node({PORTS: half}, past=past, expected=learned), *peers) == ()
 
 
@@ -183,7 +183,7 @@ def test_a_roce_adapter_needs_no_device_for_management() -> None:
 
 def test_a_bond_that_was_never_used_alarms_nobody() -> None:
     assert found(node({BONDS: eth_cases.bond("down", "down")})) == ()
-    unused = Expected({"nic.ens1f1.gbit": 0})
+    unused = Expected({"eth.ens1f1.mbit": 0})
     assert found(node({BONDS: eth_cases.bond("up", "down")}, expected=unused)) == ()
     assert found(node({BONDS: eth_cases.bond("up", "unknown")})) == ()
 

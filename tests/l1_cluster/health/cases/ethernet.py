@@ -128,7 +128,7 @@ _PORTS = (
         about="eth0",
         words="is down, 25 Gbit/s expected (health.yml)",
         answers={CARDS: cards(down("eth0"))},
-        expected=Expected({"nic.eth0.gbit": 25}, "health.yml"),
+        expected=Expected({"eth.eth0.mbit": 25000}, "health.yml"),
     ),
     Case(
         "fewer Ethernet ports are up than the inventory expects",

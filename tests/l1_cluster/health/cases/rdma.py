@@ -122,7 +122,7 @@ def _expect(count: int, gbit: int | None = None) -> dict[str, object]:
     return {"aiops_expect": {"nics": [nics if gbit is None else {**nics, "speed_gbit": gbit}]}}
 
 
-_LEARNED = Expected({"nic.mlx5_3.gbit": 400}, "health.yml, group h100")
+_LEARNED = Expected({"ib.mlx5_3.gbit": 400}, "health.yml, group h100")
 _HALF = "200 Gb/sec (2X NDR)\n"
 
 _STATES = (
