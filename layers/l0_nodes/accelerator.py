@@ -13,8 +13,9 @@ class Pcie:
     """The link to the host: generation and lane count, now and at best.
 
     Attributes:
-        max_generation: The best that device and slot can do together, where the tool tells that apart; likewise
-            `max_width`.
+        max_generation: The best that it could be; `max_width` likewise.
+        with_slot: Whether that is the best of device and slot together; otherwise it is the device's own, which a slot
+            may not reach by design.
         replays: Packets that had to be sent again, since the driver was loaded.
     """
 
@@ -23,6 +24,7 @@ class Pcie:
     max_generation: int | None = None
     max_width: int | None = None
     replays: int | None = None
+    with_slot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

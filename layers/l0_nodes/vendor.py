@@ -34,11 +34,13 @@ class SimulatedFault:
         state: The tool's new state.
         kernel: Lines for the host's kernel log, as (level, text).
         lost: Bus addresses that vanish.
+        mended: Lines for the kernel log when the fault is taken back: what the host says after a repair.
     """
 
     state: Mapping[str, Any]
     kernel: tuple[tuple[int, str], ...] = ()
     lost: tuple[str, ...] = ()
+    mended: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

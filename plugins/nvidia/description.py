@@ -6,13 +6,15 @@ from xml.etree import ElementTree as ET
 
 from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator, Ecc, Pcie
+from aiops.layers.l0_nodes.answer_reading import UnreadableError
 from aiops.layers.l0_nodes.ask import Answer
 
-from .tool import trouble
+from .tool import BAD_INFOROM, trouble
 
 _REASON_PREFIXES = ("clocks_event_reason_", "clocks_throttle_reason_")
 
 T = TypeVar("T")
+_END = "</nvidia_smi_log>"
 
 
 def described_devices(answer: Answer, unknown: dict[str, str], *, asked: Answer) -> list[Accelerator]:
@@ -26,22 +28,34 @@ def described_devices(answer: Answer, unknown: dict[str, str], *, asked: Answer)
     problem = trouble(answer)
     if answer.truncated:
         problem = "nvidia-smi -q -x was cut at its size limit"
-    if not answer.stdout.lstrip().startswith("<"):
+    if "<" not in answer.stdout:
         if problem is not None and problem != trouble(asked):
             unknown["details"] = problem
         return []
-    if "<!ENTITY" in answer.stdout:  # nvidia-smi declares none; one could be made to swell without end
-        unknown["details"] = "nvidia-smi -q -x declares entities, which it never does"
-        return []
     try:
-        log = ET.fromstring(answer.stdout)  # noqa: S314 - entities are refused above
-    except (ET.ParseError, ValueError) as error:
-        unknown["details"] = problem or f"nvidia-smi -q -x is not whole: {error}"
+        log = log_of(answer.stdout)
+    except UnreadableError as error:
+        unknown["details"] = problem or str(error)
         return []
-    if problem is not None and problem != trouble(asked):
+    if problem is not None and problem != trouble(asked) and answer.exit_status != BAD_INFOROM:
         unknown["details"] = problem
     driver = cell.text(log.findtext("driver_version", ""))
     return [_of_xml(position, gpu, driver) for position, gpu in enumerate(log.findall("gpu"))]
+
+
+def log_of(text: str) -> ET.Element:
+    """The root element of what `nvidia-smi -q -x` printed; warnings may stand around it.
+
+    Raises:
+        UnreadableError: It is not whole, or not what the tool prints.
+    """
+    if "<!ENTITY" in text:  # nvidia-smi declares none; one could be made to swell without end
+        raise UnreadableError("nvidia-smi -q -x declares entities, which it never does")
+    start, end = text.find("<"), text.rfind(_END)
+    try:
+        return ET.fromstring(text[max(0, start) : None if end < 0 else end + len(_END)])  # noqa: S314 - see above
+    except (ET.ParseError, ValueError) as error:
+        raise UnreadableError(f"nvidia-smi -q -x is not whole: {error}") from error
 
 
 def _of_xml(position: int, gpu: ET.Element, driver: str | None) -> Accelerator:
@@ -86,6 +100,8 @@ def _of_xml(position: int, gpu: ET.Element, driver: str | None) -> Accelerator:
             width=take(cell.whole, f"{link}/link_widths/current_link_width"),
             max_generation=take(cell.whole, f"{link}/pcie_gen/max_link_gen"),
             max_width=take(cell.whole, f"{link}/link_widths/max_link_width"),
+            replays=take(cell.whole, "pci/replay_counter"),
+            with_slot=True,
         ),
         ecc=Ecc(
             enabled=take(cell.flag, "ecc_mode/current_ecc"),
@@ -97,10 +113,15 @@ def _of_xml(position: int, gpu: ET.Element, driver: str | None) -> Accelerator:
             remapped_uncorrectable=take(cell.whole, "remapped_rows/remapped_row_unc"),
             remap_pending=take(cell.flag, "remapped_rows/remapped_row_pending"),
             remap_failed=take(cell.flag, "remapped_rows/remapped_row_failure"),
+            retired=_retired(gpu),
+            retire_pending=take(cell.flag, "retired_pages/pending_retirement", "retired_pages/pending_blacklist"),
         ),
         persistence=take(cell.flag, "persistence_mode"),
         fabric_state=take(cell.text, "fabric/state"),
+        partitioned=take(cell.flag, "mig_mode/current_mig"),
+        processes=_processes(gpu),
         throttle_reasons=_throttle_reasons(gpu),
+        problems=_problems(gpu),
     )
 
 
@@ -117,6 +138,26 @@ def _errors(gpu: ET.Element, path: str, part: str, old: str) -> int | None:
     ]
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
+
+
+def _retired(gpu: ET.Element) -> int | None:
+    """Pages retired for single and for double bit errors together; drivers name the two differently."""
+    group = gpu.find("retired_pages")
+    counts = [] if group is None else [cell.whole(count.text or "") for count in group.iter("retired_count")]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _processes(gpu: ET.Element) -> int | None:
+    group = gpu.find("processes")
+    if group is None or (len(group) == 0 and (group.text or "").strip().upper() == "N/A"):
+        return None
+    return len(group.findall("process_info"))
+
+
+def _problems(gpu: ET.Element) -> tuple[str, ...]:
+    banks = cell.whole(gpu.findtext("remapped_rows/row_remapper_histogram/row_remapper_histogram_none", ""))
+    return (f"{banks} banks of its memory have no spare row left",) if banks else ()
 
 
 def _throttle_reasons(gpu: ET.Element) -> tuple[str, ...] | None:

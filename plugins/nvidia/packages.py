@@ -14,6 +14,10 @@ SIMULATED_TOOL = "/usr/lib/aiops-lab/nvidia-smi"
 
 _DAEMON = """#!/bin/sh
 # A stand-in for {name} of driver {version}: it says so and stays, as the real one does. simulated
+case "${{1:-}}" in
+  --version | -v) echo "{product} version is : {version}"; exit 0 ;;
+esac
+{first}
 echo "{name} {version} started (simulated)"
 trap 'exit 0' TERM INT
 while :; do sleep 3600 & wait $!; done
@@ -88,14 +92,27 @@ def simulated_driver(driver_version: str = DEFAULT_DRIVER) -> tuple[SimulatedPac
             version,
             "Fabric Manager for NVSwitch based systems",
             relations={"Provides": "nvidia-fabricmanager", "Conflicts": "nvidia-fabricmanager"},
-            files=_daemon("nvidia-fabricmanager", "nv-fabricmanager", driver_version, "NVIDIA fabric manager service"),
+            files=_daemon(
+                "nvidia-fabricmanager",
+                "nv-fabricmanager",
+                driver_version,
+                title="NVIDIA fabric manager service",
+                product="Fabric Manager",
+            ),
             units=("nvidia-fabricmanager.service",),
         ),
         SimulatedPackage(
             "nvidia-persistenced",
             version,
             "daemon to maintain persistent software state in the NVIDIA driver",
-            files=_daemon("nvidia-persistenced", "nvidia-persistenced", driver_version, "NVIDIA Persistence Daemon"),
+            files=_daemon(
+                "nvidia-persistenced",
+                "nvidia-persistenced",
+                driver_version,
+                title="NVIDIA Persistence Daemon",
+                product="nvidia-persistenced",
+                first="nvidia-smi -pm 1 > /dev/null 2>&1 || true",
+            ),
             units=("nvidia-persistenced.service",),
         ),
         SimulatedPackage(
@@ -112,9 +129,12 @@ def simulated_driver(driver_version: str = DEFAULT_DRIVER) -> tuple[SimulatedPac
     )
 
 
-def _daemon(unit: str, program: str, version: str, title: str) -> dict[str, tuple[str, int]]:
+def _daemon(
+    unit: str, program: str, version: str, *, title: str, product: str, first: str = ":"
+) -> dict[str, tuple[str, int]]:
+    """A daemon that does `first` (a line for sh) when it starts, and its unit."""
     path = f"/usr/bin/{program}"
     return {
-        path: (_DAEMON.format(name=program, version=version), 0o755),
+        path: (_DAEMON.format(name=program, version=version, product=product, first=first), 0o755),
         f"/lib/systemd/system/{unit}.service": (_UNIT.format(title=title, program=path), 0o644),
     }

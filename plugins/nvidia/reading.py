@@ -72,7 +72,11 @@ def read(record: Record) -> Reading:
     described = described_devices(record.answer("nvidia.xml"), unknown, asked=query)
     devices = _merged(devices, described)
     devices = _with_remapped(devices, record.answer("nvidia.remapped"))
-    devices = _with_links(devices, record.answer("nvidia.nvlink"), record.answer("nvidia.nvlink_errors"))
+    states, errors = record.answer("nvidia.nvlink"), record.answer("nvidia.nvlink_errors")
+    devices = _with_links(devices, states, errors)
+    for answer in (states, errors):  # an exit status tells nothing: some end so where there are no links
+        if devices and (answer.timed_out or answer.truncated):
+            unknown["links"] = trouble(answer) or "nvidia-smi nvlink was cut at its size limit"
     if described:
         unknown = {subject: reason for subject, reason in unknown.items() if subject != "query"}
     if not devices and not unknown:
@@ -127,6 +131,7 @@ def _of_query(values: Mapping[str, str]) -> Accelerator:
             width=take("pcie.link.width.current", cell.whole),
             max_generation=take("pcie.link.gen.max", cell.whole),
             max_width=take("pcie.link.width.max", cell.whole),
+            with_slot=True,
         ),
         ecc=Ecc(
             enabled=take("ecc.mode.current", cell.flag),
@@ -155,7 +160,7 @@ def _filled(device: Accelerator, other: Accelerator) -> Accelerator:
     values = {
         name: getattr(other, name)
         for name in Accelerator.__dataclass_fields__
-        if getattr(device, name) is None and getattr(other, name) is not None
+        if getattr(device, name) in (None, ()) and getattr(other, name) is not None
     }
     ecc = replace(
         device.ecc,

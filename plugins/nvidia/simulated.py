@@ -89,12 +89,13 @@ _XID = {
     95: "Uncontained: LTC TAG (0x2,0x0). RST: Yes, D-RST: No",
     119: "Timeout after 6s of waiting for RPC response from GPU0 GSP! Expected function 76 (GSP_RM_CONTROL).",
     120: "GSP task exception: load page fault @ pc:0x1000000, partition:4#0, task:1",
+    154: "GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)",
     149: "NETIR_LINK_DOWN Nonfatal XC0 i0 Link 03 (0x004505c6 0x00000000 0x00000000 0x00000000 0x00000000 0x00000000)",
 }
 """What the driver says after the number; shapes of public kernel logs, values made up."""
 _PROCESS = {13, 31, 43, 45, 94}
 """Those that name the process that was running."""
-_WARN, _ERROR = 4, 3
+_INFO, _WARN, _ERROR = 6, 4, 3
 
 
 def simulate(count: int, model: str | None) -> SimulatedTool:
@@ -185,7 +186,9 @@ def fault(state: Mapping[str, Any], kind: str, device: int, value: str | None) -
         case _:
             return None
     changed["gpus"][device] = gpu
-    return SimulatedFault(state=changed, kernel=kernel, lost=lost)
+    logged = any("Xid" in text for _, text in kernel)
+    mended = ((_INFO, f"aiops: GPU {gpu['bus']} was reset (simulated)"),) if logged else ()
+    return SimulatedFault(state=changed, kernel=kernel, lost=lost, mended=mended)
 
 
 def _model(name: str | None) -> _Model:

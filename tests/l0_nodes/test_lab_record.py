@@ -3,9 +3,12 @@
 import contextlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from aiops.layers.core.errors import ConflictError, InputError, NotFoundError
 from aiops.layers.l0_nodes.lab.cgroup import Hierarchies, hierarchies
 from aiops.layers.l0_nodes.lab.disk import Disk, mounts_below
+from aiops.layers.l0_nodes.lab.fault import Target, kind_called
 from aiops.layers.l0_nodes.lab.host import Launch, kernel_line, launcher, nspawn
 from aiops.layers.l0_nodes.lab.inventory import inventory_text
 from aiops.layers.l0_nodes.lab.limit import PER_HOST, raise_limit, restore_limit
@@ -26,6 +30,7 @@ from aiops.layers.l0_nodes.lab.specification import LabSpec, Simulated, WorkerGr
 from aiops.layers.l0_nodes.lab.state import LabState, plan_lab, read_state, write_state
 from aiops.layers.l0_nodes.lab.subnet import CANDIDATES, free_subnet, routed
 from aiops.layers.l0_nodes.variables import mistakes_in
+from aiops.layers.l0_nodes.vendor import SimulatedFault, SimulatedTool
 
 SUBNET = IPv4Network("10.199.3.0/24")
 FOLDER = Path("/var/lib/aiops/labs/demo")
@@ -307,3 +312,22 @@ def test_shims_take_only_what_they_can_write_unquoted(text: str) -> None:
     for parse in (seconds, release):
         with contextlib.suppress(InputError):
             assert not set(str(parse(text))) & set("/'\"$`\\ \n;&|")
+
+
+def test_a_healed_device_says_in_the_kernel_log_that_it_was_mended(tmp_path: Path) -> None:
+    state = plan(LabSpec("demo", nodes=1, accelerator=Simulated("acme", 1)), tmp_path)
+    launch = Launch(state.hosts[-1], tmp_path, tmp_path / "shared", (), ())
+    launch.kernel_log.write_text("6,0,1,-;booted\n")
+    launch.state.mkdir()
+
+    def broken(state: Mapping[str, Any], kind: str, device: int, value: str | None) -> SimulatedFault | None:
+        mended = ((6, f"device {device} was reset"),) if kind == "xid" else ()
+        return SimulatedFault(state, ((3, f"error {value} of device {device}"),), mended=mended)
+
+    tool = SimulatedTool({}, "/run/state.json", {"devices": 1}, {}, fault=broken)
+    orders = {kind: {"device": 0, "value": "79"} for kind in ("xid", "firmware-skew")}
+    target = Target(launch, Mock(), Mock(), tool, None, orders, lambda: None)
+    kind_called("xid").heal(target)
+    kind_called("firmware-skew").heal(target)
+    records = launch.kernel_log.read_text().splitlines()
+    assert [record.partition(";")[2] for record in records] == ["booted", "device 0 was reset"]

@@ -52,3 +52,19 @@ def test_the_debs_are_what_dpkg_reads_and_the_same_when_built_again(tmp_path: Pa
         for path in (*package.files, *package.links):
             assert f".{path}" in listing
         assert all("root/root" in line for line in listing.splitlines())
+
+
+def test_the_fabric_manager_tells_its_version_as_the_real_one_does(tmp_path: Path) -> None:
+    by_name = {one.name: one for one in simulated_driver("580.95.05")}
+    content, mode = by_name["nvidia-fabricmanager-580"].files["/usr/bin/nv-fabricmanager"]
+    program = tmp_path / "nv-fabricmanager"
+    program.write_text(content)
+    done = subprocess.run(["sh", program, "--version"], capture_output=True, text=True, timeout=10, check=True)
+    assert done.stdout == "Fabric Manager version is : 580.95.05\n"
+    assert mode == 0o755
+
+
+def test_the_persistence_daemon_turns_persistence_on() -> None:
+    by_name = {one.name: one for one in simulated_driver("580.95.05")}
+    content, _ = by_name["nvidia-persistenced"].files["/usr/bin/nvidia-persistenced"]
+    assert "\nnvidia-smi -pm 1 " in content

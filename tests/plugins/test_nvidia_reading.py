@@ -293,3 +293,59 @@ def test_garbage_never_raises(answers: dict[str, tuple[str, int, bool, int]]) ->
             assert value is None or value == value, field.name  # noqa: PLR0124 - NaN is not itself
     if not reading.accelerators:
         assert reading.unknown
+
+
+HISTOGRAM = "<row_remapper_histogram><row_remapper_histogram_none>{} bank(s)</row_remapper_histogram_none></row_remapper_histogram>"
+RETIRED = """<retired_pages>
+<multiple_single_bit_retirement><retired_count>3</retired_count><retired_pagelist></retired_pagelist></multiple_single_bit_retirement>
+<double_bit_retirement><retired_count>2</retired_count></double_bit_retirement>
+<pending_blacklist>No</pending_blacklist><pending_retirement>Yes</pending_retirement></retired_pages>"""
+PROCESS = "<process_info><pid>1802</pid><type>C</type><used_memory>1448 MiB</used_memory></process_info>"
+
+
+def described(extra: str, text: str = EVENT) -> Accelerator:
+    """The device of a description with more in it."""
+    [device] = judged(query="", xml=text.replace("</gpu>", f"{extra}</gpu>")).accelerators
+    return device
+
+
+def test_what_only_the_description_tells() -> None:
+    bare = described("")
+    assert (bare.ecc.retired, bare.ecc.retire_pending, bare.pcie.replays) == (None, None, None)
+    assert (bare.partitioned, bare.processes, bare.problems) == (None, None, ())
+    assert described(RETIRED).ecc.retired == 5
+    assert described(RETIRED).ecc.retire_pending is True
+    assert described(RETIRED.replace("3<", "N/A<").replace("2<", "N/A<")).ecc.retired is None
+    assert described("<mig_mode><current_mig>Enabled</current_mig></mig_mode>").partitioned is True
+    assert described("<mig_mode><current_mig>N/A</current_mig></mig_mode>").partitioned is None
+    assert described("<processes>\n</processes>").processes == 0
+    assert described("<processes>N/A</processes>").processes is None
+    assert described(f"<processes>{PROCESS}{PROCESS}</processes>").processes == 2
+    replays = EVENT.replace("<pci>", "<pci><replay_counter>17</replay_counter>")
+    assert described("", replays).pcie.replays == 17
+
+
+def test_banks_without_a_spare_row_are_a_problem() -> None:
+    none = EVENT.replace("<remapped_rows>", "<remapped_rows>" + HISTOGRAM.format(0))
+    some = EVENT.replace("<remapped_rows>", "<remapped_rows>" + HISTOGRAM.format(2))
+    assert described("", none).problems == ()
+    assert described("", some).problems == ("2 banks of its memory have no spare row left",)
+    [device, _] = judged(query=H100, xml=some).accelerators
+    assert device.problems, "the query, which has none, does not hide them"
+
+
+def test_a_warning_beside_the_description_does_not_spoil_it() -> None:
+    warning = "WARNING: infoROM is corrupted at gpu 0000:3B:00.0\n"
+    for text in (EVENT + warning, warning + EVENT):
+        reading = judged(
+            query=Answer("nvidia.query", 14, stdout=H100 + warning), xml=Answer("nvidia.xml", 14, stdout=text)
+        )
+        assert reading.accelerators[0].throttle_reasons == ("sw_power_cap", "hw_thermal_slowdown")
+        assert "details" not in (reading.unknown or {})
+
+
+def test_links_that_could_not_be_read_are_unknown() -> None:
+    hung = Answer("nvidia.nvlink", timed_out=True, seconds=10.0)
+    assert judged(query=H100, xml=EVENT, nvlink=hung).unknown == {"links": "nvidia-smi did not answer in 10 s"}
+    failed = Answer("nvidia.nvlink", 255, stderr="not supported\n")
+    assert judged(query=H100, xml=EVENT, nvlink=failed).unknown == {}, "cards without links end so"

@@ -164,6 +164,12 @@ def _device_kind(name: str, sentence: str) -> Kind:
 
     def heal(target: Target) -> None:
         show_devices(target, {kind: order for kind, order in target.faults.items() if kind != name})
+        order = target.faults.get(name)
+        if target.tool is None or order is None:
+            return
+        effect = target.tool.fault(target.tool.state, name, order["device"], order["value"])
+        if effect is not None and effect.mended:
+            log_kernel(target.launch, effect.mended)
 
     return Kind(name, sentence, inject, heal)
 

@@ -15,6 +15,7 @@ OURS = "aiops"
 def shipped_checks() -> tuple[Check, ...]:
     """The checks of aiops itself."""
     from . import (
+        accelerators,
         bus,
         disk_events,
         ethernet,
@@ -38,6 +39,7 @@ def shipped_checks() -> tuple[Check, ...]:
     )
 
     domains = (
+        accelerators,
         kernel_events,
         hardware_events,
         disk_events,

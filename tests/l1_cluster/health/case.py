@@ -65,7 +65,7 @@ def h100(index: int) -> Accelerator:
         temperature_memory_c=40.0,
         power_w=71.5,
         power_cap_w=700.0,
-        pcie=Pcie(5, 16, 5, 16),
+        pcie=Pcie(5, 16, 5, 16, with_slot=True),
         ecc=Ecc(
             enabled=True,
             corrected_volatile=0,

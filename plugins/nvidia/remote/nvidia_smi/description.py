@@ -2,7 +2,7 @@
 
 import time
 
-from .fields import FIELDS, NOT_AVAILABLE, REASONS, RENAMED_AT, numbers
+from .fields import FIELDS, NOT_AVAILABLE, REASONS, RECOVERY_SINCE, RENAMED_AT, numbers
 from .query import require_reachable, shown
 
 
@@ -35,6 +35,8 @@ def tree(device):
     power = "gpu_power_readings" if renamed else "power_readings"
     flag = ("No", "Yes")
     rows = "remapped_rows."
+    action = [("gpu_recovery_action", device.own.get("recovery_action", "None"))]
+    recovery = action if numbers(device.machine.reported) >= RECOVERY_SINCE else []
     return [
         ("product_name", of("name")),
         ("product_brand", "NVIDIA"),
@@ -62,6 +64,7 @@ def tree(device):
                 ("pwr_object", of("inforom.pwr")),
             ],
         ),
+        *recovery,
         ("gsp_firmware_version", device.machine.reported),
         (
             "pci",

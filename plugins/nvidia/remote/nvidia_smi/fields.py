@@ -211,6 +211,7 @@ APPLICATIONS = (
     "used_memory",
 )
 RENAMED_AT = (535, 54, 3)  # the driver that calls throttle reasons event reasons
+RECOVERY_SINCE = (565,)  # the driver that tells what to do to recover a device
 
 
 def numbers(version):

@@ -92,6 +92,13 @@ class Machine(object):
             except OSError:
                 pass
 
+    def boot(self):
+        """Load the driver as a booting host does; one that it came with brought its persistence daemon too."""
+        self.load()
+        if self.loaded and self.state.get("driver"):
+            self.runtime["persistence"] = {gpu["bus"]: True for gpu in self.state.get("gpus", [])}
+            self.save()
+
     def save(self):
         """Write down what holds until the next boot."""
         with open(RUNTIME + ".new", "w", encoding="utf-8") as stream:

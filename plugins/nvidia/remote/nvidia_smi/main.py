@@ -66,7 +66,7 @@ def versions(machine, _options):
     return 0
 
 
-WITHOUT_DRIVER = (("lab-load", Machine.load), ("help", help_text), ("help-query-gpu", help_query))
+WITHOUT_DRIVER = (("lab-load", Machine.boot), ("help", help_text), ("help-query-gpu", help_query))
 WITH_DRIVER = (
     ("version", versions),
     ("nvlink", nvlink),

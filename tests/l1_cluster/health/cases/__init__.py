@@ -1,6 +1,8 @@
 """The cases, a module for each domain of checks."""
 
 from . import (
+    accelerator_parts,
+    accelerators,
     bus,
     ethernet,
     fabric,
@@ -9,6 +11,8 @@ from . import (
     link_errors,
     memory,
     names,
+    nvidia,
+    nvidia_kernel,
     operating_system,
     pace,
     processes,
@@ -36,4 +40,8 @@ MODULES = (
     skew,
     pace,
     slurm,
+    accelerators,
+    accelerator_parts,
+    nvidia,
+    nvidia_kernel,
 )

@@ -105,7 +105,9 @@ CASES = (
         about="nvidia",
         words="570.172.08, most like it have 580.95.05",
         facts=lambda facts: replace(
-            facts, accelerators=tuple(replace(one, driver="570.172.08") for one in facts.accelerators or ())
+            facts,
+            accelerators=tuple(replace(one, driver="570.172.08") for one in facts.accelerators or ()),
+            bus_accelerators=tuple(replace(one, switches=0) for one in facts.bus_accelerators or ()),
         ),
         unlike_peers=True,
     ),
@@ -117,6 +119,19 @@ CASES = (
         about="NVIDIA H100 80GB HBM3",
         words="1 × 96.00.99.00.01, 7 × 96.00.A5.00.01, most like it have 96.00.A5.00.01",
         facts=_devices(lambda one: replace(one, firmware="96.00.99.00.01")),
+        unlike_peers=True,
+        also=("gpu.firmware_uniform",),
+    ),
+    Case(
+        "other firmware on all devices",
+        "firmware.skew",
+        "warn",
+        "none",
+        about="NVIDIA H100 80GB HBM3",
+        words="most like it have 96.00.A5.00.01",
+        facts=lambda facts: replace(
+            facts, accelerators=tuple(replace(one, firmware="96.00.99.00.01") for one in facts.accelerators or ())
+        ),
         unlike_peers=True,
     ),
     Case(
