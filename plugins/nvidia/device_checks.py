@@ -149,7 +149,8 @@ CHECKS = (
         action="reset_device",
         owner="node",
         judges="As the driver says: critical when it asks for a reset or a reboot, warn when it asks for less.",
-        remedy="Drain the node, then as it says: `nvidia-smi --gpu-reset -i N`, or `aiops node repair NODE`.",
+        remedy="Drain the node, then as it says: `nvidia-smi --gpu-reset -i N`, or"
+        " `aiops node exec --on NODE --root -- systemctl reboot`.",
         source="NVIDIA: `GPU Recovery Action` of `nvidia-smi -q`, since driver 565; healthagent judges it likewise",
         asks=(_XML,),
         judge=_recovery_action,

@@ -195,10 +195,10 @@ def _nvlink(subject: Subject, _limits: Limits) -> Iterator[Sighting]:
         if device.partitioned or device.index is None:
             continue
         links = by_number.get(device.index)
-        if links is None and switches(subject, VENDOR):
+        if links is None and device.links.total is None and switches(subject, VENDOR):
             yield Sighting("unknown", "nvidia-smi nvlink -s leaves it out", name)
             continue
-        if not links and switches(subject, VENDOR):
+        if not links and not device.links.total and switches(subject, VENDOR):
             yield Sighting("critical", "none of its NVLinks is active", name, {"links": 0})
             continue
         odd = [link for link in links or () if link.speed not in (None, usual)]

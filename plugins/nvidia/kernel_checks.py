@@ -172,7 +172,8 @@ CHECKS = (
         owner="node",
         judges="By NVIDIA's catalogue, for each Xid of the last day that no reset, no new driver and no Xid 154 has"
         " ended; what Xid 154 asks for goes before it. Single faults of programs are no finding.",
-        remedy="Drain the node, then as the action says: `nvidia-smi --gpu-reset -i N`, or `aiops node repair NODE`."
+        remedy="Drain the node, then as the action says: `nvidia-smi --gpu-reset -i N`, or"
+        " `aiops node exec --on NODE --root -- systemctl reboot`."
         " After a reset by hand tell the log, so that what was before is over:"
         " `echo 'aiops: GPU 0000:18:00.0 was reset' | sudo tee /dev/kmsg`.",
         source=f"{CATALOGUE}; where it is read otherwise, the evidence of the finding says so",

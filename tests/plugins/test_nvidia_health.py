@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.l1_cluster.health.case import AT, FACTS, Case, gone, hung, read, said, subject
+from tests.l1_cluster.health.cases.accelerators import device
 from tests.l1_cluster.health.cases.kernel_log import HEALTHY, log
 from tests.l1_cluster.health.cases.nvidia import SLOW_PORTS, WELL, links, unit, xml
 from tests.plugins.test_nvidia_simulated import Smi
@@ -17,6 +18,7 @@ from aiops.layers.core.plugin import Plugins
 from aiops.layers.l0_nodes.answer_reading import UnreadableError
 from aiops.layers.l0_nodes.ask import Answer, Record
 from aiops.layers.l0_nodes.fact_reading import facts_of
+from aiops.layers.l0_nodes.facts import RdmaPort
 from aiops.layers.l1_cluster.health.catalogue import checks_of
 from aiops.layers.l1_cluster.health.check import Check, Subject
 from aiops.layers.l1_cluster.health.examination import examine
@@ -242,13 +244,95 @@ def test_any_line_is_read(texts: list[str]) -> None:
     tuple(since_mended(kernel_events(KernelLine(3, 1.0, 2.0, text) for text in texts)))
 
 
+def xids(*texts: str) -> tuple[Finding, ...]:
+    """What is found of lines of one GPU, an hour apart each."""
+    lines = [(3600.0 * (len(texts) - n), f"NVRM: Xid (PCI:0000:18:00): {text}") for n, text in enumerate(texts)]
+    case = Case("", "", "warn", "none", answers={KERNEL_LOG: log(*lines)})
+    return tuple(one for one in examine([subject(case)], OWN, Rules()).findings if one.check == "gpu.xid")
+
+
+def test_a_log_that_cannot_be_read_is_unknown() -> None:
+    denied = read(KERNEL_LOG, {}, **{"/dev/kmsg": "Permission denied"})
+    case = Case("", "", "warn", "none", answers={KERNEL_LOG: denied})
+    findings = examine([subject(case)], OWN, Rules()).findings
+    assert {(one.check, one.verdict) for one in findings} == {("gpu.xid", "unknown"), ("gpu.sxid", "unknown")}
+    assert all("Permission denied" in one.message for one in findings)
+
+
+def test_the_worst_is_told_first_and_the_least_is_left_out() -> None:
+    [finding] = xids("92, x", "94, x", "41, x", "64, x", "155, x")
+    assert finding.message.startswith("Xid 64: a row of memory could not be remapped; Xid 155")
+    assert finding.message.endswith(" and 2 more")
+    assert len(finding.evidence["xids"]) == 5
+    [three] = xids("92, x", "94, x", "64, x")
+    assert "more" not in three.message
+
+
+def test_one_fatal_line_of_several_makes_an_nvlink_error_fatal() -> None:
+    [finding] = xids("145, RLW_REMAP Fatal XC1 i0 Link 02", "145, RLW_REMAP Nonfatal XC0 i0 Link 02")
+    assert finding.verdict == "critical"
+    assert "(2 times)" in finding.message
+
+
+def test_programs_without_a_number_are_told_apart_by_time() -> None:
+    [finding] = xids("31, MMU Fault", "31, MMU Fault")
+    assert "of 2 programs" in finding.message
+    lines = [(9.0 - n, f"NVRM: Xid (PCI:0000:18:00): 31, MMU Fault {n}") for n in range(5)]
+    case = Case("", "", "warn", "none", answers={KERNEL_LOG: log(*lines)})
+    assert examine([subject(case)], OWN, Rules()).findings == ()
+
+
+def test_devices_that_were_bought_and_are_not_there_are_not_judged() -> None:
+    wanted = {"aiops_accelerators": {"vendor": "nvidia", "count": 8}}
+    case = Case(
+        "",
+        "",
+        "warn",
+        "none",
+        facts=lambda facts: replace(facts, accelerators=(), bus_accelerators=()),
+        variables=wanted,
+    )
+    assert examine([subject(case)], OWN, Rules()).judged["gpu01"] == ()
+
+
+def test_a_parted_device_has_no_links_to_miss() -> None:
+    text = links(lambda gpu, _: "" if gpu == 3 else "26.562 GB/s")
+    case = Case(
+        "",
+        "",
+        "warn",
+        "none",
+        facts=device(partitioned=True),
+        answers={"nvidia.nvlink": said("nvidia.nvlink", text)},
+    )
+    assert examine([subject(case)], OWN, Rules()).findings == ()
+
+
+@pytest.mark.parametrize(("kernel", "warned"), [("5.4.0-100-generic", True), ("6.8.0", False), ("odd", True)])
+def test_an_open_driver_needs_a_kernel_that_shares_memory(kernel: str, warned: bool) -> None:
+    answers = WELL["an open driver needs no nvidia_peermem"]
+    case = Case("", "", "warn", "none", facts=lambda facts: replace(facts, kernel=kernel), answers=answers)
+    assert [one.check for one in examine([subject(case)], OWN, Rules()).findings] == ["gpu.peermem"] * warned
+
+
+def test_fast_roce_counts_as_infiniband_does() -> None:
+    ports = (RdmaPort("mlx5_0", 1, "roce", "active", 400.0),)
+    case = Case("", "", "warn", "none", facts=lambda facts: replace(facts, rdma_ports=ports))
+    assert "gpu.peermem" in examine([subject(case)], OWN, Rules()).judged["gpu01"]
+    down = Case(
+        "", "", "warn", "none", facts=lambda facts: replace(facts, rdma_ports=(replace(ports[0], state="down"),))
+    )
+    assert "gpu.peermem" not in examine([subject(down)], OWN, Rules()).judged["gpu01"]
+
+
 # The readers.
 
 
 def test_the_unit() -> None:
     assert read_unit(record(unit("failed", result="exit-code")))["ActiveState"] == "failed"
-    with pytest.raises(UnreadableError, match="does not tell"):
-        read_unit(record(said(UNIT, "ActiveState=\n")))
+    for half in ("ActiveState=active\n", "LoadState=loaded\n", "ActiveState=\nLoadState=loaded\n", "hello\n"):
+        with pytest.raises(UnreadableError, match="does not tell"):
+            read_unit(record(said(UNIT, half)))
 
 
 def test_the_version_of_the_fabric_manager() -> None:

@@ -97,11 +97,10 @@ def _pcie_width(subject: Subject, _limits: Limits) -> Iterator[Sighting]:
             yield from unread_sighting(subject, name, device, "pci")
             continue
         most = max(other.pcie.width or 0 for _, other in found if _alike(other, device))
-        wanted = _wanted(subject, device, "gpu.pcie_width", best, most)
+        wanted = _wanted(device, best, most)
         if 0 < width < wanted:
-            learned = subject.expected.number("gpu.pcie_width") is not None
             yield Sighting(
-                "critical" if most > width or learned else "warn",
+                "critical" if most > width else "warn",
                 f"{width} of {wanted} lanes to the host",
                 name,
                 {"width": width, "max_width": best, "wanted": wanted, "most": most},
@@ -116,7 +115,7 @@ def _pcie_gen(subject: Subject, _limits: Limits) -> Iterator[Sighting]:
             yield from unread_sighting(subject, name, device, "pci")
             continue
         most = max(other.pcie.generation or 0 for _, other in found if _alike(other, device))
-        wanted = _wanted(subject, device, "gpu.pcie_gen", best, most)
+        wanted = _wanted(device, best, most)
         if 0 < generation < wanted and _is_busy(device):
             yield Sighting(
                 "warn",
@@ -126,17 +125,14 @@ def _pcie_gen(subject: Subject, _limits: Limits) -> Iterator[Sighting]:
             )
 
 
-def _wanted(subject: Subject, device: Accelerator, trait: str, best: int, most: int) -> int:
-    """What a device's link should be: as was learned, or as it could be while it works, or as a sister has it.
+def _wanted(device: Accelerator, best: int, most: int) -> int:
+    """What a device's link should be: as a sister has it, or as device and slot could have it together, at work.
 
     Idle ones give up lanes or speed to save power, and where the tool leaves the slot out, all may have less by design.
     """
     if not _has_slot(device):
         return 0
-    told = best if device.pcie.with_slot else most
-    learned = subject.expected.number(trait)
-    possible = told if learned is None else int(learned)
-    return min(best, max(most, possible if _is_busy(device) else 0))
+    return best if device.pcie.with_slot and _is_busy(device) else min(best, most)
 
 
 def _is_busy(device: Accelerator) -> bool:
@@ -182,8 +178,7 @@ CHECKS = (
         severity="critical",
         action="service",
         owner="node",
-        judges="Critical when a device has fewer lanes than it could while a sister has more, or while it works"
-        " fewer than were learned; warn when all have fewer than device and slot could have.",
+        judges="Critical when a sister has more lanes; warn when a working device has fewer than it and its slot can.",
         remedy="Compare both ends: `lspci -vv -s BUS | grep -E 'LnkCap|LnkSta'`. A reboot trains the link anew; when it"
         " stays narrow, reseat the device, its riser or its cable.",
         source="deepops.nhc and azurehpc-health-checks; the look at sisters is aiops' own",
@@ -197,10 +192,10 @@ CHECKS = (
         severity="warn",
         action="reboot",
         owner="node",
-        judges="Warns when a device that works has a slower generation of PCIe than a sister, than was learned, or than"
-        " device and slot can do together; idle ones save power.",
-        remedy="A reboot trains the link anew: `aiops node repair NODE`. When it stays slow, look at the"
-        " slot's setting in the BIOS, then reseat the device.",
+        judges="Warns when a working device has a slower generation of PCIe than a sister, or than it and its slot can"
+        " do together; idle ones save power.",
+        remedy="A reboot trains the link anew: `aiops node exec --on NODE --root -- systemctl reboot`. When it stays slow,"
+        " look at the slot's setting in the BIOS, then reseat the device.",
         source="the rule is gpud's and azurehpc's; that it counts under load only is aiops' own",
         judge=_pcie_gen,
         applies=has_devices,

@@ -228,8 +228,8 @@ CHECKS = (
         action="reboot",
         owner="node",
         judges="Critical when the loaded driver, its libraries and its services are not of one version.",
-        remedy="Where it needs a reboot: `aiops node repair NODE`. Where packages differ: `aiops cluster deploy --only"
-        " accelerator`, which installs them as one set and holds them.",
+        remedy="Where it needs a reboot: `aiops node exec --on NODE --root -- systemctl reboot`. Where packages differ:"
+        " `aiops cluster deploy --only accelerator`, which installs them as one set and holds them.",
         source="NVIDIA: libraries, module and fabric manager must be of one version, else error 802 or `version"
         " mismatch`",
         judge=_driver_match,

@@ -203,16 +203,6 @@ CASES = (
         facts=every(pcie={"width": 8}, utilization=97.0, processes=1),
     ),
     Case(
-        "all devices have fewer lanes than was learned, and work",
-        "gpu.pcie_width",
-        "critical",
-        "service",
-        about=NAME,
-        words="4 of 8 lanes",
-        facts=every(pcie={"width": 4}, utilization=97.0, processes=1),
-        expected=Expected({"gpu.pcie_width": 8.0}, "health.yml"),
-    ),
-    Case(
         "a working device with a slow link",
         "gpu.pcie_gen",
         "warn",
@@ -228,16 +218,6 @@ CASES = (
         "reboot",
         about=NAME,
         facts=every(pcie={"generation": 4}, utilization=97.0, processes=1),
-    ),
-    Case(
-        "all devices work with slower links than was learned",
-        "gpu.pcie_gen",
-        "warn",
-        "reboot",
-        about=NAME,
-        words="4 would be possible",
-        facts=every(pcie={"generation": 3, "with_slot": False}, utilization=97.0, processes=1),
-        expected=Expected({"gpu.pcie_gen": 4.0}, "health.yml"),
     ),
     Case(
         "the link of a device cannot be read",

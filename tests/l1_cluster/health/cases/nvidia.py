@@ -204,6 +204,7 @@ CASES = (
         "reset_device",
         about=NAME,
         words="none of its NVLinks is active",
+        facts=device(links={"active": None, "total": None}),
         answers={"nvidia.nvlink": said("nvidia.nvlink", links(lambda gpu, _: "" if gpu == SICK else "26.562 GB/s"))},
     ),
     Case(

@@ -162,7 +162,6 @@ CASES = (
         "none",
         words="Slurm gives jobs 8 of its 9 devices",
         facts=_more_devices,
-        also=("gpu.nvlink",),
     ),
     Case(
         "Slurm says what no Gres is",
