@@ -194,8 +194,8 @@ CHECKS = (
         owner="node",
         judges="Warns when a working device has a slower generation of PCIe than a sister, or than it and its slot can"
         " do together; idle ones save power.",
-        remedy="A reboot trains the link anew: `aiops node exec --on NODE --root -- systemctl reboot`. When it stays slow,"
-        " look at the slot's setting in the BIOS, then reseat the device.",
+        remedy="A reboot trains the link anew: `aiops node exec --on NODE --root -- systemctl reboot`. When it stays"
+        " slow, look at the slot's setting in the BIOS, then reseat the device.",
         source="the rule is gpud's and azurehpc's; that it counts under load only is aiops' own",
         judge=_pcie_gen,
         applies=has_devices,
