@@ -46,6 +46,9 @@ BY_PRODUCTS = {
     "/etc/ld.so.cache": "made anew when packages bring libraries",
     "/etc/ssl/certs/": "made by ca-certificates, a package of the plan",
     "/etc/ca-certificates.conf": "the same",
+    "/etc/chrony/chrony.keys": "made by the configuring of chrony, a package of the plan",
+    "/etc/apparmor.d/local/": "the same, an empty file for the site's own rules",
+    "/etc/shells": "made anew by debianutils when a package of the plan brings a shell",
 }
 """Files and folders below /etc that change as a consequence of what a plan lists, and why."""
 
