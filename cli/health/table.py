@@ -1,5 +1,6 @@
 """A report for people: equal findings once, with all their nodes, the worst first."""
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -48,9 +49,9 @@ def show(screen: Screen, report: "Report") -> None:
     if rows:
         width = max(5, *(len(nodes) for nodes, _ in rows))
         screen.line("")
-        screen.line(f"  {'NODES':<{width}}  {'VERDICT':<9} FINDING")
+        screen.line(f"  {'NODES':<{width}}  {'VERDICT':<10} FINDING")
         for nodes, finding in rows:
-            lead = f"  {nodes:<{width}}  {_verdict(finding):<9} "
+            lead = f"  {nodes:<{width}}  {_verdict(finding):<10} "
             screen.line(screen.wrapped(clean(lead + _told(finding)), len(lead)))
             for aside in _asides(finding, screen):
                 screen.line(screen.wrapped(" " * len(lead) + aside, len(lead)))
@@ -93,9 +94,13 @@ def hints(report: "Report") -> list[str]:
     from aiops.layers.l0_nodes.nodeset import fold
 
     counting = [one for one in report.findings if one.counts]
-    critical = {one.node for one in counting if one.verdict == "critical" and one.owner == "node"}
-    found = [f"take {fold(critical)} out of service with `aiops node drain {fold(critical)}`"] if critical else []
-    first = next((one for one in counting if one.check != "node.reachable"), None)
+    critical = [one for one in counting if one.verdict == "critical" and one.owner == "node"]
+    found = []
+    if critical:
+        nodes = fold({one.node for one in critical})
+        command = f"aiops node drain {shlex.quote(nodes)} --reason {critical[0].check}"
+        found.append(f"take {nodes} out of service with `{command}`")
+    first = next((one for _, one in folded(counting) if one.check != "node.reachable"), None)
     return [*found, f"why, and what to do: `aiops health explain {first.check}`"] if first is not None else found
 
 

@@ -123,7 +123,7 @@ def test_equal_findings_are_one_row_and_what_counts_comes_first() -> None:
 
 def test_hints_name_who_is_to_be_drained_and_only_those() -> None:
     found = [finding("gpu01", "critical"), finding("gpu02", "critical", owner="fabric"), finding("gpu03", "unknown")]
-    assert table.hints(report(*found))[0] == "take gpu01 out of service with `aiops node drain gpu01`"
+    assert table.hints(report(*found))[0] == "take gpu01 out of service with `aiops node drain gpu01 --reason x.y`"
     assert table.hints(report()) == []
 
 
