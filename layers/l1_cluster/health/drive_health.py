@@ -23,7 +23,7 @@ from .drive_reading import (
     read_smart,
     read_wear,
 )
-from .past import Past, Sample
+from .past import Sample
 
 _HOT = 0b10
 _WARNINGS = (
@@ -108,7 +108,7 @@ def _grown(subject: Subject, drive: str, wear: Wear) -> int:
         return 0
     name = _counter(subject, drive)
     samples = tuple(replace(one, boot_id=None) for one in subject.past.samples.get(name, ()))
-    growth = Past({name: samples}).growth(name, Sample(subject.at, wear.media_errors), _DAY)
+    growth = replace(subject.past, samples={name: samples}).growth(name, Sample(subject.at, wear.media_errors), _DAY)
     return growth.amount if growth is not None else 0
 
 

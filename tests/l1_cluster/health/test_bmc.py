@@ -93,7 +93,7 @@ def test_events_are_read() -> None:
     assert found[5] == Event(
         "Power Supply #0x3b", "Power Supply AC lost", timedelta(hours=9, minutes=27, seconds=2), over=True
     )
-    empty = said(EVENTS, f"now 11/21/2026 19:30:02\n{INFO}events new\nSEL has no entries\n.\n")
+    empty = said(EVENTS, f"now 11/21/2026 19:30:02\n{INFO}events new\n\nSEL has no entries\n.\n")
     assert read_events(record(empty)) == ()
     quiet = said(EVENTS, f"now 11/21/2026 19:30:02\n{INFO}events old\n.\n")
     assert read_events(record(quiet)) == ()
@@ -117,6 +117,8 @@ def test_clocks_of_several_versions(clock: str, hour: int) -> None:
         "now 11/21/2026 19:30:02\nevents new\n",
         "now 99/99/2026 19:30:02\nevents new\n.\n",
         "now 11/21/2026 19:30:02\n.\n",
+        "now 11/21/2026 19:30:02\nevents new\n 1 | 13/45/2026 | 18:00:00 | Fan #0x41 | Failure | Asserted\n.\n",
+        "now 11/21/2026 19:30:02\nevents new\nzz | 11/21/2026 | 18:00:00 | Fan #0x41 | Failure | Asserted\n.\n",
         f"now 11/21/2026 19:30:02\nevents new\n{OLD}   b | 11/21\n.\n",
     ],
 )
@@ -164,6 +166,14 @@ def test_sensors_are_read() -> None:
     assert found is not None
     assert found[3] == Sensor("Fan9A RPM", "no reading", "ns")
     assert len(found) == len(SDR.splitlines())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Fan | 5880 RPM\n", "Fan | 5880 RPM | fine\n", "Fan | 30h | ok | 7.1 | 5880 RPM\n"]
+)
+def test_sensors_that_are_none(text: str) -> None:
+    with pytest.raises(UnreadableError):
+        read_sensors(record(sensors(text)))
 
 
 def test_whether_there_is_a_controller() -> None:

@@ -18,6 +18,7 @@ from tests.l1_cluster.health.cases.drives import (
     logs,
     nvme,
     nvme_logs,
+    pending,
     refused,
     serial,
     smart,
@@ -233,8 +234,9 @@ def test_a_count_over_boots_and_drives() -> None:
     rebooted = (Sample(AT - old, 7, "boot-1"), Sample(AT - old / 2, 7, "boot-2"))
     assert examined(answer, past=Past({name: rebooted})).findings == ()
     assert examined(answer, past=Past({f"nvme.media_errors {serial(4)}": (Sample(AT - old, 1),)})).findings == ()
-    grown = examined(answer, past=Past({name: (Sample(AT - timedelta(hours=1), 6, "boot-1"),)})).findings
-    assert [one.about for one in grown] == ["nvme3"]
+    past = Past({name: (Sample(AT - timedelta(hours=1), 6, "boot-1"),)})
+    assert [one.about for one in examined(answer, past=past).findings] == ["nvme3"]
+    assert examined(answer, past=replace(past, looked=AT - old)).findings == (), "it came at any time since"
 
 
 @pytest.mark.parametrize(
@@ -262,6 +264,17 @@ def test_one_garbled_log_costs_no_other_its_count() -> None:
     found = examined(nvme_logs({2: {"media_errors": None}}, nvme4="{"))
     assert [one.about for one in found.findings] == ["nvme4"]
     assert len([name for name in found.counters["gpu01"] if name.startswith("nvme.media_errors")]) == 7
+
+
+def test_sectors_that_cannot_be_read() -> None:
+    assert examined(smart(sda=pending(0))).findings == ()
+    assert [one.verdict for one in examined(smart(sda=pending(1))).findings] == ["warn"]
+
+
+def test_a_machine_with_tools_and_no_drives_has_nothing_to_judge() -> None:
+    found = examined(logs(NVME_LOGS, {}), logs(SMART, {}))
+    assert found.findings == ()
+    assert not {"nvme.smart", "disk.smart"} & set(found.judged["gpu01"])
 
 
 def test_a_solid_state_disk_counts_in_its_own_way() -> None:

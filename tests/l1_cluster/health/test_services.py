@@ -65,6 +65,7 @@ def test_units_that_are_not_told(text: str) -> None:
         (failed("a.service", "b.timer").stdout, ("a.service", "b.timer")),
         ("  UNIT LOAD ACTIVE SUB\n● a.service loaded failed failed A B\n\n1 loaded units listed.\n", ("a.service",)),
         ("a.service loaded failed failed A\n1 loaded units listed. Pass --all to see more.\n", ("a.service",)),
+        ("a.service loaded failed failed\n1 loaded units listed.\n", ("a.service",)),
         (failed("gone.service", load="not-found").stdout, ()),  # its package was removed
     ],
 )  # fmt: skip
@@ -118,6 +119,19 @@ def test_a_worker_of_the_ssh_engine_needs_no_slurmd() -> None:
     dead = shown({"slurmd.service": DEAD})
     assert [one.check for one in examined(dead).findings] == ["svc.slurmd"]
     assert examined(dead, aiops_engine="ssh").findings == ()
+    others = shown({"munge.service": DEAD})
+    assert [one.check for one in examined(others, aiops_engine="ssh").findings] == ["svc.munge"]
+
+
+def test_what_is_not_enabled_excuses_nothing() -> None:
+    by_hand = {"LoadState": "loaded", "ActiveState": "active", "SubState": "listening", "UnitFileState": "disabled"}
+    found = examined(shown({"docker.service": DEAD, "docker.socket": by_hand})).findings
+    assert [one.check for one in found] == ["svc.docker"]
+
+
+def test_the_unit_that_failed_is_named() -> None:
+    [finding] = examined(shown({"docker.socket": FAILURE})).findings
+    assert finding.message.startswith("docker.socket is enabled and failed")
 
 
 def test_a_service_that_loops_is_down() -> None:
@@ -187,6 +201,16 @@ def test_flapping(past: Past, flaps: bool) -> None:
     found = examined(shown({"munge.service": {"NRestarts": "9"}}), past=past)
     assert [one.check for one in found.findings] == (["svc.flapping"] if flaps else [])
     assert found.counters["gpu01"]["svc.restarts munge.service"] == 9
+
+
+def test_a_container_with_systemd_is_judged() -> None:
+    def lab_host(facts: Facts) -> Facts:
+        return replace(facts, container=True, virtualization="systemd-nspawn")
+
+    case = Case("", "", "unknown", "none", answers={SHOWN: shown({"munge.service": DEAD})}, facts=lab_host)
+    found = examine([subject(case)], CHECKS, Rules())
+    assert [one.check for one in found.findings] == ["svc.munge"]
+    assert set(found.judged["gpu01"]) == {check.id for check in CHECKS}
 
 
 @pytest.mark.parametrize(
