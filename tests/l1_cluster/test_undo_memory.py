@@ -589,3 +589,15 @@ def test_every_status_of_dpkg_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [sight.is_there(one) for one in found.values()] == [True, False]
     assert purge.alternatives(found["one"]) == [["a"], ["b", "c"]]
     assert dict(itertools.islice(found["one"].items(), 1)) == {"Package": "one"}
+
+
+def test_what_a_reset_was_removing_when_it_was_cut_off_goes_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apt takes its marks of what came for others away before dpkg removes it: a power loss in between keeps none."""
+    packages = {name: {"Status": "install ok installed", "Version": "1"} for name in ("slurmd", "libmunge2", "mine")}
+    known = {**notebook.empty(), "brought": ["slurmd", "libmunge2", "mine"], "wanted": ["slurmd"]}
+    monkeypatch.setattr(purge, "automatic", lambda: ["libmunge2"])
+    leaving, staying = purge.ours(known, packages)
+    assert (leaving, staying) == (["libmunge2", "slurmd"], {"mine": "somebody has asked apt for it since"})
+    monkeypatch.setattr(purge, "automatic", list)
+    assert purge.ours(known, packages)[0] == ["slurmd"]
+    assert purge.ours({**known, "leaving": leaving}, packages) == (leaving, staying)

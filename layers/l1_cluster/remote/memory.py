@@ -58,6 +58,7 @@ def remember(request: Dict[str, Any], folder: str) -> None:
     if "accounts" not in memory:
         keep(folder, memory)  # so that copies without a memory are one that was lost, not one that was just begun
         first_sight(memory, folder)
+    memory.pop("leaving", None)  # a reset that was cut off is not gone on with: what comes now is kept by apt's marks
     window = memory["window"]
     touches_packages = request["install"] or request["remove"] or request["hold"]
     packages = installed() if window or touches_packages else {}

@@ -27,7 +27,8 @@ def ours(memory: Dict[str, Any], packages: Packages) -> Tuple[List[str], Dict[st
         packages: What dpkg knows, see `sight.installed`.
     """
     brought = [name for name in memory["brought"] if name in packages and purgeable(packages[name])]
-    wanted, marked = set(memory["wanted"]), set(automatic())
+    # Apt takes its marks away before dpkg removes anything: what we were at when we were cut off bears none any more.
+    wanted, marked = set(memory["wanted"]), set(automatic()).union(memory.get("leaving", ()))
     adopted = {
         name: "somebody has asked apt for it since"
         for name in brought

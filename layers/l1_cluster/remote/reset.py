@@ -98,6 +98,7 @@ class Reset:
             leaving.remove("aiops")
         self.memory["evidence"] = evidence.gather(self.memory, leaving, packages)
         if not self.dry:
+            self.memory["leaving"] = sorted(set(leaving).union(self.memory.get("leaving", ())))
             notebook.keep(self.folder, self.memory)
         mounts = [key[len("mount:") :] for key, state in seen.items() if key.startswith("mount:") and not state["was"]]
         self._stop(mounts)
