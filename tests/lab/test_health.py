@@ -43,6 +43,16 @@ def states(cluster: Cluster) -> dict[str, Any]:
     return {one["node"]: one for one in cluster.aiops("node", "list", "--json").document}
 
 
+@pytest.fixture(autouse=True)
+def slurm_is_up(cluster_lab: Cluster) -> None:
+    """Hosts that were only just put back boot; what Slurm cannot tell yet is unknown, which is not what is tested."""
+    deadline = time.monotonic() + 2 * DEADLINE
+    line = "sinfo --noheader --Node --format='%T'"
+    while set((seen := cluster_lab.shell.run("head", line)).stdout.split()) != {"idle"}:
+        assert time.monotonic() < deadline, seen.stdout + seen.stderr
+        time.sleep(0.2)
+
+
 def test_a_deployed_cluster_is_well(cluster_lab: Cluster) -> None:
     ended = cluster_lab.aiops("health", "--json", "--fail-on", "warn")
     told = ended.document
