@@ -25,12 +25,11 @@ def ward_of(
     aiops: App, store: "Store", fleet: "Fleet", *, inventory: "Inventory", nodes: "Sequence[Node]", report: "Report"
 ) -> "Ward":
     """All that is known when it is decided what to do about a report."""
-    from aiops.layers.l1_cluster.draining import workloads_of
+    from aiops.layers.l1_cluster.draining import standings, workloads_of
     from aiops.layers.l1_cluster.health.conduct import Ward
     from aiops.layers.l1_cluster.health.history import HealthHistory
     from aiops.layers.l1_cluster.health.register import Register
     from aiops.layers.l1_cluster.health.stretch import clean_looks
-    from aiops.layers.l1_cluster.health.withdrawal import standings
 
     register = Register(store, inventory.cluster)
     since = report.at - _BACK
@@ -66,9 +65,10 @@ def act(
 
     While another changes the cluster nothing is done, and that is told: the next run comes.
     """
+    from aiops.layers.l1_cluster.draining import standings
     from aiops.layers.l1_cluster.health.conduct import POLICY, REASON
     from aiops.layers.l1_cluster.health.register import Register
-    from aiops.layers.l1_cluster.health.withdrawal import Cause, Withdrawal, standings
+    from aiops.layers.l1_cluster.health.withdrawal import Cause, Withdrawal
 
     by_name = {node.name: node for node in inventory.nodes}
     told = held(conduct)

@@ -34,10 +34,11 @@ def drain(
     quiet: QuietOption = False,
 ) -> int:
     """Give nodes no new work; what runs there goes on to its end. Twice is harmless."""
+    from aiops.layers.l1_cluster.draining import standings
     from aiops.layers.l1_cluster.health.conduct import OPERATOR
     from aiops.layers.l1_cluster.health.node_state import IN_SERVICE, require
     from aiops.layers.l1_cluster.health.register import Register
-    from aiops.layers.l1_cluster.health.withdrawal import Cause, Withdrawal, standings
+    from aiops.layers.l1_cluster.health.withdrawal import Cause, Withdrawal
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
@@ -77,8 +78,9 @@ def resume(
     quiet: QuietOption = False,
 ) -> int:
     """Give nodes work again that we have drained; a node that somebody else has drained stays as it is."""
+    from aiops.layers.l1_cluster.draining import standings
     from aiops.layers.l1_cluster.health.register import Register
-    from aiops.layers.l1_cluster.health.withdrawal import Withdrawal, standings
+    from aiops.layers.l1_cluster.health.withdrawal import Withdrawal
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)

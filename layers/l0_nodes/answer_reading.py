@@ -2,6 +2,9 @@
 
 from .ask import Answer
 
+GARBLED = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError)
+"""What reading an answer may raise that is not what it should be."""
+
 
 class UnreadableError(ValueError):
     """An answer does not tell what it was asked for."""

@@ -157,11 +157,7 @@ class Draining:
 
     def look(self, nodes: Sequence[Node]) -> dict[str, Standing]:
         """Where `nodes` stand; one on which nobody runs work is not in it."""
-        found: dict[str, Standing] = {}
-        for workload in self._workloads:
-            for node, standing in workload.standings(nodes).items():
-                found[node] = worse(found[node], standing) if node in found else standing
-        return found
+        return standings(self._workloads, nodes)
 
     def hold(self, nodes: Sequence[Node], phase: str, why: Mapping[str, str], epoch: int) -> None:
         """Set `nodes` draining for a reboot in `phase`, or write down anew why they are held.
@@ -208,6 +204,15 @@ class Draining:
         for node in nodes:
             self.held.pop(node.name, None)
             self._events.emit("node_resumed", node=node.name)
+
+
+def standings(workloads: Sequence[Workload], nodes: Sequence[Node]) -> dict[str, Standing]:
+    """Where `nodes` stand with all who run work there; a node that nobody gives work to is not in it."""
+    found: dict[str, Standing] = {}
+    for workload in workloads:
+        for name, standing in workload.standings(nodes).items():
+            found[name] = worse(found[name], standing) if name in found else standing
+    return found
 
 
 def worse(one: Standing, other: Standing) -> Standing:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from aiops.layers.core.plugin import hookspec
-from aiops.layers.l0_nodes.answer_reading import UnreadableError
+from aiops.layers.l0_nodes.answer_reading import GARBLED, UnreadableError
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.node import Node
@@ -23,7 +23,6 @@ from .past import Past
 from .verdict import Action, Level, Owner, Severity
 
 T = TypeVar("T")
-_GARBLED = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError)
 Limits = Mapping[str, float]
 """The thresholds of a check on one node, by name: its own, or those that the site has set."""
 
@@ -81,7 +80,7 @@ class Subject:
                 self._read[reader] = (reader(self.record), "")
             except UnreadableError as error:
                 self._read[reader] = (None, str(error) or "it could not be read")
-            except _GARBLED as error:
+            except GARBLED as error:
                 self._read[reader] = (None, f"the answer is garbled: {type(error).__name__}")
         value, reason = self._read[reader]
         if reason:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
-from aiops.layers.l0_nodes.answer_reading import UnreadableError, said
+from aiops.layers.l0_nodes.answer_reading import GARBLED, UnreadableError, said
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.node import Node
@@ -31,7 +31,6 @@ _LOOPBACK = "lo"
 _SMALLEST, _LARGEST = 68, 65_536
 _NEAR = 0.05
 _SHOWN = 4
-_GARBLED = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError)
 
 Value = int | float | str
 
@@ -89,7 +88,7 @@ def traits_of(specimen: Specimen) -> dict[str, Value]:
             found |= read(specimen)
         except UnreadableError:
             continue
-        except _GARBLED:
+        except GARBLED:
             continue
     return found
 

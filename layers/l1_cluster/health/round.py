@@ -111,9 +111,8 @@ class Round:
             for node in nodes
             if node.name in heard.errors
         ]
-        found = sorted(
-            (*examination.findings, *reach), key=lambda one: names.index(one.node) if one.node in names else 0
-        )
+        order = {name: place for place, name in enumerate(names)}
+        found = sorted((*examination.findings, *reach), key=lambda one: order.get(one.node, 0))
         situation = Situation(
             at,
             frozenset(examination.judged),

@@ -7,7 +7,7 @@ from aiops.layers.core.clock import Clock
 from aiops.layers.core.event import EventStream
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.doors import HeldLock
-from aiops.layers.l1_cluster.draining import Standing, Workload, worse
+from aiops.layers.l1_cluster.draining import Workload
 
 from .node_state import NodeState, StateChange
 from .register import Register
@@ -131,12 +131,3 @@ class Withdrawal:
             for node in nodes
             if states.get(node.name, "new") != after
         )
-
-
-def standings(workloads: Sequence[Workload], nodes: Sequence[Node]) -> dict[str, Standing]:
-    """Where `nodes` stand with all who run work there; a node that nobody gives work to is not in it."""
-    found: dict[str, Standing] = {}
-    for workload in workloads:
-        for name, standing in workload.standings(nodes).items():
-            found[name] = worse(found[name], standing) if name in found else standing
-    return found
