@@ -46,7 +46,13 @@ class Changing:
 
 @contextmanager
 def changing(
-    aiops: "App", screen: "Screen", inventory: "Inventory", words: Sequence[str], fleet: "Fleet | None" = None
+    aiops: "App",
+    screen: "Screen",
+    inventory: "Inventory",
+    words: Sequence[str],
+    fleet: "Fleet | None" = None,
+    *,
+    only_if_free: bool = False,
 ) -> Iterator[Changing]:
     """Begin a run and take the lock.
 
@@ -56,6 +62,8 @@ def changing(
         inventory: Of the cluster.
         words: The command, for the journal and for others who look at the lock.
         fleet: Connections that are open already.
+        only_if_free: Whether no run is begun while another holds the lock: what comes again every few minutes would
+            fill the list of runs with failed ones.
 
     Raises:
         ConflictError: Another holds the lock.
@@ -73,14 +81,16 @@ def changing(
     owner, command = Owner.here(events.run), shlex.join(words)
     with ExitStack() as stack:
         store = stack.enter_context(aiops.store())
-        journal = stack.enter_context(
-            Journal.begin(store, events, owner=owner, cluster=inventory.cluster, command=command, exit_of=exit_of)
-        )
         if fleet is None:
             fleet = stack.enter_context(aiops.fleet(inventory))
         head = inventory.head
         keeper = fleet.transport(head) if head else None
         lock = ClusterLock.of(keeper, aiops.home / "clusters" / inventory.cluster / "lock", aiops.clock)
+        if only_if_free:
+            lock.require_free()
+        journal = stack.enter_context(
+            Journal.begin(store, events, owner=owner, cluster=inventory.cluster, command=command, exit_of=exit_of)
+        )
         try:
             held = stack.enter_context(
                 succeed(lock, owner, command, everyone(aiops, inventory), gate=FleetGate(fleet), screen=screen)

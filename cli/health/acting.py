@@ -1,6 +1,7 @@
 """`aiops health --act`: what the policy does about what was found, and what is told of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,24 @@ if TYPE_CHECKING:
     from aiops.layers.l1_cluster.health.round import Report
 
 _BACK = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Acted:
+    """What has come of a decision.
+
+    Attributes:
+        done: What was done, a line each.
+        waiting: Why something is not done yet, by a key that stays the same while that lasts.
+    """
+
+    done: tuple[str, ...] = ()
+    waiting: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All of it, a line each."""
+        return (*self.done, *self.waiting.values())
 
 
 def ward_of(
@@ -59,9 +78,16 @@ def follow(store: "Store", inventory: "Inventory", conduct: "Conduct", ward: "Wa
 
 
 def act(
-    aiops: App, screen: Screen, fleet: "Fleet", *, inventory: "Inventory", conduct: "Conduct", words: Sequence[str]
-) -> list[str]:
-    """Drain and give back as it was decided; what was done, in lines.
+    aiops: App,
+    screen: Screen,
+    fleet: "Fleet",
+    *,
+    inventory: "Inventory",
+    ward: "Ward",
+    conduct: "Conduct",
+    words: Sequence[str],
+) -> Acted:
+    """Drain and give back as it was decided.
 
     While another changes the cluster nothing is done, and that is told: the next run comes.
     """
@@ -71,11 +97,12 @@ def act(
     from aiops.layers.l1_cluster.health.withdrawal import Cause, Withdrawal
 
     by_name = {node.name: node for node in inventory.nodes}
-    told = held(conduct)
+    waiting = held(ward, conduct)
     if not conduct.drain and not conduct.resume:
-        return told
+        return Acted(waiting=waiting)
+    done: list[str] = []
     try:
-        with changing(aiops, screen, inventory, words, fleet) as change:
+        with changing(aiops, screen, inventory, words, fleet, only_if_free=True) as change:
             register = Register(change.store, inventory.cluster)
             withdrawal = Withdrawal(
                 register, change.workloads, change.events, lock=change.lock, clock=aiops.clock, actor=POLICY
@@ -88,29 +115,29 @@ def act(
             named = [by_name[name] for name in (*causes, *conduct.resume)]
             served = standings(change.workloads, named)
             withdrawal.drain([by_name[name] for name in causes], causes, register.states(), served)
-            told += [f"drained {name}: {cause.words}" for name, cause in causes.items()]
+            done += [f"drained {name}: {cause.words}" for name, cause in causes.items()]
             back = [by_name[name] for name in conduct.resume]
             if back:
                 withdrawal.resume(back, "nothing critical is found any more", register.states(), served)
-                told += [f"gave {node.name} work again: nothing critical is found any more" for node in back]
+                done += [f"gave {node.name} work again: nothing critical is found any more" for node in back]
             change.journal.end(Exit.DONE)
     except ConflictError as error:
-        told.append(f"nothing was done this time: {error.message}")
+        waiting["lock"] = f"nothing is changed for now: {error.message}"
     except AiopsError as error:
-        told.append(f"it could not be acted: {error.message}")
-    return told
+        waiting[error.code] = f"what was decided could not be done: {error.message}"
+    return Acted(tuple(done), waiting)
 
 
-def held(conduct: "Conduct") -> list[str]:
-    """Why nodes that are critical are not drained, equal reasons once."""
+def held(ward: "Ward", conduct: "Conduct") -> dict[str, str]:
+    """Why nodes that are critical are not drained, and that the breaker is open."""
     from aiops.layers.l0_nodes.nodeset import fold
 
+    breaker = conduct.breaker or ward.breaker
+    if breaker is not None:
+        who = f"; not drained: {fold(conduct.held)}" if conduct.held else ""
+        why = f"the breaker is open: {breaker}{who}; close it with `aiops health rearm` once that is understood"
+        return {"breaker": why}
     reasons: dict[str, list[str]] = {}
     for name, reason in conduct.held.items():
         reasons.setdefault(reason, []).append(name)
-    told = [f"not drained: {fold(names)}: {reason}" for reason, names in reasons.items()]
-    if conduct.breaker is not None:
-        told.append(
-            f"the breaker is open: {conduct.breaker}; close it with `aiops health rearm` once that is understood"
-        )
-    return told
+    return {f"held: {reason}": f"not drained: {fold(names)}: {reason}" for reason, names in reasons.items()}

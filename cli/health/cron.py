@@ -34,9 +34,9 @@ def once(looking: "Looking", *, fail_on: str) -> int:
         if not alone:
             return Exit.DONE
         looking.aiops.clock.sleep(random.uniform(0.0, JITTER_SECONDS))  # noqa: S311 - no secret
-        report, told = looking.look()
-        before, now = _read(folder / _TOLD), lines(report)
-        for line in (*differences(before, now), *told):
+        report, acted = looking.look()
+        before, now = _read(folder / _TOLD), {**lines(report), **acted.waiting}
+        for line in (*differences(before, now), *acted.done):
             looking.screen.line(line)
         if now != before:  # told first: who is killed in between tells it twice, which is better than never
             write_atomic(folder / _TOLD, json.dumps(now).encode(), 0o600)

@@ -34,8 +34,8 @@ class Looking:
     forks: int | None
     words: list[str] | None
 
-    def look(self) -> "tuple[Report, list[str]]":
-        """One round, remembered in the store, and acted on where that is wanted; what was done, in lines."""
+    def look(self) -> "tuple[Report, acting.Acted]":
+        """One round, remembered in the store, and acted on where that is wanted."""
         from aiops.layers.l1_cluster.health.conduct import decide
         from aiops.layers.l1_cluster.health.history import HealthHistory
         from aiops.layers.l1_cluster.health.normal_file import normals_path, read_normals
@@ -61,9 +61,11 @@ class Looking:
                 )
                 report = round_.make(nodes, lambda node, failed: step.done(node, failed=failed))
             if self.words is None:
-                return report, []
+                return report, acting.Acted()
             ward = acting.ward_of(aiops, store, fleet, inventory=inventory, nodes=nodes, report=report)
             conduct = decide(ward, self.site.policy)
             acting.follow(store, inventory, conduct, ward)
-            told = acting.act(aiops, self.screen, fleet, inventory=inventory, conduct=conduct, words=self.words)
-        return report, told
+            acted = acting.act(
+                aiops, self.screen, fleet, inventory=inventory, ward=ward, conduct=conduct, words=self.words
+            )
+        return report, acted

@@ -155,9 +155,9 @@ def run(
     if cron:
         return unattended.once(looking, fail_on=fail_on.value)
     while True:
-        report, told = looking.look()
+        report, acted = looking.look()
         code = show(screen, read, report, style, fail_on=fail_on.value)
-        for line in told:
+        for line in acted.lines:
             screen.note(line)
         if not watch:
             return code

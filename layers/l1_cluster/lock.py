@@ -136,6 +136,18 @@ class ClusterLock:
         holder = self._ask({"verb": "show"})["holder"]
         return Holder.of(holder) if holder else None
 
+    def require_free(self) -> None:
+        """Return only if nobody is at work under the lock; changes nothing.
+
+        Raises:
+            ConflictError: Somebody is (`lock.held`).
+            UnreachableError: The head cannot be asked.
+            FailedError: The state cannot be read.
+        """
+        holder = self.show()
+        if holder is not None and not holder.stale and not holder.owner.dead():
+            raise self._held(holder)
+
     def past(self) -> tuple[Past, ...]:
         """The last tenures, oldest first, with the one that lasts still, if any.
 

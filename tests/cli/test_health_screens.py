@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from aiops.cli.exit import Exit
-from aiops.cli.health import formats, table
+from aiops.cli.health import acting, formats, table
 from aiops.cli.health.cron import differences, lines
 from aiops.cli.health.schedule import entry, entry_name, expression
 from aiops.layers.core.errors import InputError
+from aiops.layers.l1_cluster.health.conduct import Conduct, Ward
 from aiops.layers.l1_cluster.health.finding import Finding
 from aiops.layers.l1_cluster.health.round import Report
 from aiops.layers.l1_cluster.health.settling import verdicts
@@ -233,6 +235,22 @@ def test_cron_tells_what_has_changed_and_only_that() -> None:
         "over: gpu01 warn: x.y: bad, limit 1",
     ]
     assert differences(first, {}) == ["over: gpu01 warn: x.y: bad, limit 1"]
+
+
+def test_what_waits_is_told_once_while_it_lasts() -> None:
+    quiet = Ward(AT, (), {}, {}, {}, {})
+    opening = acting.held(quiet, Conduct(breaker="3 of 10 nodes were critical", held={"gpu02": "x", "gpu03": "x"}))
+    open_ = acting.held(replace(quiet, breaker="3 of 10 nodes were critical"), Conduct(held={"gpu04": "y"}))
+    assert differences({}, opening) == [
+        "the breaker is open: 3 of 10 nodes were critical; not drained: gpu[02-03]; close it with "
+        "`aiops health rearm` once that is understood"
+    ]
+    assert differences(opening, open_) == []
+    assert acting.held(replace(quiet, breaker="3 of 10 nodes were critical"), Conduct()).keys() == opening.keys()
+    (over,) = differences(open_, {})
+    assert over.startswith("over: the breaker is open")
+    refused = acting.held(quiet, Conduct(held={"gpu01": "the policy drains nothing"}))
+    assert differences(refused, acting.held(quiet, Conduct(held={"gpu02": "the policy drains nothing"}))) == []
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ def keeper(request: pytest.FixtureRequest, tmp_path: Path) -> Keeper:
 def test_one_at_a_time(keeper: Keeper) -> None:
     lock = ClusterLock(keeper)
     assert lock.show() is None
+    lock.require_free()
     with lock.acquire(elsewhere("r-1")) as held:
         held.guard()
         holder = lock.show()
@@ -105,7 +106,10 @@ def test_one_at_a_time(keeper: Keeper) -> None:
         assert abs((datetime.now(UTC) - holder.since).total_seconds()) < 30
         with pytest.raises(ConflictError) as refused:
             lock.acquire(Owner.here("r-2"))
+        with pytest.raises(ConflictError) as in_use:
+            lock.require_free()
     error = refused.value
+    assert in_use.value.code == error.code
     assert error.code == "lock.held"
     assert all(word in error.message for word in ("bob", "ctl2", "r-1", "4242", "since 2"))
     assert any("aiops cluster lock release" in hint for hint in error.hints)
