@@ -242,8 +242,10 @@ def test_what_waits_is_told_once_while_it_lasts() -> None:
     opening = acting.held(quiet, Conduct(breaker="3 of 10 nodes were critical", held={"gpu02": "x", "gpu03": "x"}))
     open_ = acting.held(replace(quiet, breaker="3 of 10 nodes were critical"), Conduct(held={"gpu04": "y"}))
     assert differences({}, opening) == [
-        "the breaker is open: 3 of 10 nodes were critical; not drained: gpu[02-03]; close it with "
-        "`aiops health rearm` once that is understood"
+        (
+            "the breaker is open: 3 of 10 nodes were critical; not drained: gpu[02-03]; close it with "
+            "`aiops health rearm` once that is understood"
+        )
     ]
     assert differences(opening, open_) == []
     assert acting.held(replace(quiet, breaker="3 of 10 nodes were critical"), Conduct()).keys() == opening.keys()
