@@ -17,7 +17,7 @@ NODES = 10
 LIMIT = 1
 """10 % of ten workers, in 15 minutes: all of this takes less."""
 
-FOREIGN, HUNG, CUT = "gpu10", "gpu09", "gpu08"
+FOREIGN, DUMB, CUT = "gpu10", "gpu09", "gpu08"
 CRITICAL = ("gpu01", "gpu02", "gpu03")
 REASON = "bob: waits for a disk"
 OURS = "aiops: health"
@@ -32,7 +32,11 @@ class Cluster:
 
     def on_head(self, line: str) -> str:
         """What a shell line says on the head."""
-        words = ("node", "exec", "-i", self._made.inventory, "--on", "head", "--json", "--", "sh", "-c", line)
+        return self.on("head", line)
+
+    def on(self, node: str, line: str) -> str:
+        """What a shell line says on a node."""
+        words = ("node", "exec", "-i", self._made.inventory, "--on", node, "--json", "--", "sh", "-c", line)
         return str(json.loads(aiops(*words).stdout)["results"][0]["stdout"]).strip()
 
     def reasons(self) -> dict[str, str]:
@@ -101,11 +105,11 @@ def main() -> int:
         require(well["counts"]["ok"] == NODES + 1, f"the cluster is not well: {well['counts']}")
 
         cluster.on_head(f"scontrol update NodeName={FOREIGN} State=DRAIN Reason='{REASON}'")
-        cluster.fault(HUNG, "tool-hang")
+        cluster.on(DUMB, "rm /usr/bin/python3")
         cluster.fault(CUT, "network-cut")
         unknown = cluster.act()
         unknown = cluster.act()
-        require(unknown["counts"]["unknown"] == 2, f"{HUNG} and {CUT} are to be unknown: {unknown['counts']}")  # noqa: PLR2004
+        require(unknown["counts"]["unknown"] == 2, f"{DUMB} and {CUT} are to be unknown: {unknown['counts']}")  # noqa: PLR2004
         by_unknown = cluster.drained()
 
         for node in (*CRITICAL, FOREIGN):
@@ -123,7 +127,7 @@ def main() -> int:
     return report(
         "health_breaker",
         [
-            Figure("nodes drained for what is unknown (one hung tool, one cut off)", "", (len(by_unknown),), limit=0),
+            Figure("nodes drained for what is unknown (one without Python, one cut off)", "", (len(by_unknown),), limit=0),
             Figure("nodes critical at once, of ten and one drained by another", "", (len(CRITICAL) + 1,)),
             Figure("most nodes drained for their health, of 5 looks", "", (max(most),), limit=LIMIT),
             Figure("least", "", (min(most),), limit=1, at_least=True),
