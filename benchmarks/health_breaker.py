@@ -127,7 +127,7 @@ def main() -> int:
     return report(
         "health_breaker",
         [
-            Figure("nodes drained for what is unknown (one without Python, one cut off)", "", (len(by_unknown),), limit=0),
+            Figure("nodes drained for what is unknown (no Python; cut off)", "", (len(by_unknown),), limit=0),
             Figure("nodes critical at once, of ten and one drained by another", "", (len(CRITICAL) + 1,)),
             Figure("most nodes drained for their health, of 5 looks", "", (max(most),), limit=LIMIT),
             Figure("least", "", (min(most),), limit=1, at_least=True),
