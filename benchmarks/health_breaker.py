@@ -5,6 +5,7 @@ whoever closes the breaker.
 """
 
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from .cluster_rig import SIMULATED, Rig, rig
 from .measurement import BrokenError, Figure, aiops, report
 
-NAME = "bench-breaker"
+NAME = f"breaker-{os.getpid()}"  # what is remembered of a cluster goes by its name
 NODES = 10
 LIMIT = 1
 """10 % of ten workers, in 15 minutes: all of this takes less."""

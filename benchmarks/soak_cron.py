@@ -26,7 +26,7 @@ from aiops.layers.l1_cluster.health.history import HealthHistory
 from .cluster_rig import SIMULATED, Rig, rig
 from .measurement import AIOPS, BrokenError, Figure, aiops, report, run
 
-NAME = "bench-cron"
+NAME = f"cron-{os.getpid()}"  # what is remembered of a cluster goes by its name
 NODES = 3
 CYCLE = 60.0
 ILL = "gpu02"
