@@ -27,7 +27,7 @@ demo: setup  ## From nothing to a working cluster of booted hosts on this machin
 
 .PHONY: test
 test: setup  ## All tests but the long soaks
-	@exec $(BIN)/pytest $(TESTS)
+	@exec $(BIN)/pytest -n auto --no-loadscope-reorder $(TESTS)
 
 .PHONY: lint
 lint: setup  ## All static checks

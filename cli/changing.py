@@ -6,11 +6,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiops.layers.core.errors import FailedError, UnreachableError
-
 from .cluster.membership import everyone
-from .cluster.succession import succeed
-from .exit import exit_of
+from .cluster.succession import lock_of, succeed
+from .journal import journal_of
 
 if TYPE_CHECKING:
     from aiops.layers.core.event import EventStream
@@ -73,34 +71,27 @@ def changing(
     from aiops.layers.core.identifier import run_id
     from aiops.layers.l1_cluster.draining import workloads_of
     from aiops.layers.l1_cluster.gate import FleetGate
-    from aiops.layers.l1_cluster.lock import ClusterLock
     from aiops.layers.l1_cluster.owner import Owner
-    from aiops.layers.l1_cluster.run import Journal
 
     events = EventStream(run_id(aiops.clock.now()), aiops.clock)
     owner, command = Owner.here(events.run), shlex.join(words)
     with ExitStack() as stack:
-        store = stack.enter_context(aiops.store())
         if fleet is None:
             fleet = stack.enter_context(aiops.fleet(inventory))
-        head = inventory.head
-        keeper = fleet.transport(head) if head else None
-        lock = ClusterLock.of(keeper, aiops.home / "clusters" / inventory.cluster / "lock", aiops.clock)
+        lock = lock_of(aiops, inventory, fleet)
         if only_if_free:
             lock.require_free()
-        journal = stack.enter_context(
-            Journal.begin(store, events, owner=owner, cluster=inventory.cluster, command=command, exit_of=exit_of)
-        )
-        try:
-            held = stack.enter_context(
-                succeed(lock, owner, command, everyone(aiops, inventory), gate=FleetGate(fleet), screen=screen)
+        store, journal = stack.enter_context(journal_of(aiops, events, inventory.cluster, command))
+        held = stack.enter_context(
+            succeed(
+                lock,
+                owner,
+                command,
+                everyone(aiops, inventory),
+                gate=FleetGate(fleet),
+                screen=screen,
+                unanswered=f"once it answers (`aiops node ssh -i {inventory.path} {lock.place}`): `{command}`",
             )
-        except UnreachableError as error:
-            raise FailedError(
-                f"the head `{lock.place}` keeps the cluster's lock and does not answer, so nothing can be changed: "
-                f"{error.message}",
-                code="lock.head_unreachable",
-                hints=[*error.hints, f"once it answers: `{command}`"],
-            ) from error
+        )
         workloads = workloads_of(aiops.plugins, inventory, fleet)
         yield Changing(store, events, journal, fleet, held, workloads, owner)

@@ -12,6 +12,8 @@ from aiops.cli.exit import Exit
 from aiops.cli.options import InventoryArgument, InventoryOption, JsonOption, OnOption, QuietOption, chosen_inventory
 from aiops.layers.core.errors import AiopsError, FailedError, NotFoundError, UnreachableError
 
+from .succession import lock_of
+
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.inventory import Inventory
     from aiops.layers.l1_cluster.audit import Deed
@@ -82,11 +84,8 @@ def audit(
 
 def _past(aiops: App, inventory: "Inventory") -> "tuple[tuple[Past, ...], AiopsError | None]":
     """The tenures of the lock, or why they cannot be asked for."""
-    from aiops.layers.l1_cluster.lock import ClusterLock
-
     with aiops.fleet(inventory) as fleet:
-        head = fleet.transport(inventory.head) if inventory.head else None
-        lock = ClusterLock.of(head, aiops.home / "clusters" / inventory.cluster / "lock", aiops.clock)
+        lock = lock_of(aiops, inventory, fleet)
         try:
             lock.require_known()
             return lock.past(), None

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from aiops.cli.exit import exit_of
+from aiops.cli.journal import journal_of
 from aiops.cli.screen import error_document
 from aiops.cli.signals import TerminatedError
-from aiops.layers.core.errors import FailedError, UnreachableError
+from aiops.layers.core.errors import FailedError
 
 from .membership import everyone, tell_unmanaged, unmanaged
 from .progress import Progress
 from .report import covered, exit_code, failure_of, first_reason, plan_lines
 from .retry import failed_among
-from .succession import succeed
+from .succession import lock_of, succeed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from aiops.layers.l1_cluster.gate import Gate
     from aiops.layers.l1_cluster.lock import ClusterLock, Lock
     from aiops.layers.l1_cluster.plan import Plan
-    from aiops.layers.l1_cluster.run import Journal
 
     from .wish import Wish
 
@@ -86,7 +85,10 @@ class Deployment:
         wish = self._wish
         self._screen.note(self._header())
         with ExitStack() as stack:
-            journal = None if wish.dry_run else stack.enter_context(self._journal())
+            journal = None
+            if not wish.dry_run:
+                recorded = journal_of(self._aiops, self._events, self._inventory.cluster, self._command)
+                _, journal = stack.enter_context(recorded)
             private = stack.enter_context(PrivateFolder(self._aiops.environment, self._aiops.home)).path
             stack.callback(self._progress.close)
             forks = wish.forks or self._inventory.settings.forks
@@ -126,37 +128,17 @@ class Deployment:
         return " · ".join([self._inventory.cluster, count, *run]) + "\n"
 
     @contextmanager
-    def _journal(self) -> "Iterator[Journal]":
-        from aiops.layers.l1_cluster.owner import Owner
-        from aiops.layers.l1_cluster.run import Journal
-
-        with (
-            self._aiops.store() as store,
-            Journal.begin(
-                store,
-                self._events,
-                owner=Owner.here(self._events.run),
-                cluster=self._inventory.cluster,
-                command=self._command,
-                exit_of=exit_of,
-            ) as journal,
-        ):
-            yield journal
-
-    @contextmanager
     def _doors(self, private: "Path", fleet: "Fleet", forks: int) -> "Iterator[Doors]":
         from aiops.layers.l1_cluster.doors import Doors, this_machine
         from aiops.layers.l1_cluster.draining import workloads_of
         from aiops.layers.l1_cluster.gate import FleetGate
-        from aiops.layers.l1_cluster.lock import ClusterLock
         from aiops.layers.l1_cluster.member import Members
         from aiops.layers.l1_cluster.playbook import Playbook
         from aiops.layers.l1_cluster.prober import FleetProber
         from aiops.layers.l1_cluster.recollection import Recollection
 
         aiops, inventory = self._aiops, self._inventory
-        head = inventory.head
-        lock = ClusterLock.of(fleet.transport(head) if head else None, self._folder / "lock", aiops.clock)
+        lock = lock_of(aiops, inventory, fleet)
         playbook = Playbook(private, inventory.path, aiops.environment, aiops.working_folder, forks)
         try:
             if self._wish.dry_run:
@@ -193,22 +175,17 @@ class Deployment:
                 step.summary = "begun by a run that was cut off"
 
     def _acquire(self, lock: "ClusterLock", gate: "Gate") -> "Lock":
-        """Take the cluster's lock; without the head that keeps it nothing can be changed, so that is a failure."""
         from aiops.layers.l1_cluster.owner import Owner
 
-        try:
-            owner, nodes = Owner.here(self._events.run), everyone(self._aiops, self._inventory)
-            return succeed(lock, owner, self._command, nodes, gate=gate, screen=self._screen)
-        except UnreachableError as error:
-            raise FailedError(
-                f"the head `{lock.place}` keeps the cluster's lock and does not answer, "
-                f"so nothing can be changed: {error.message.removeprefix(f'{lock.place}: ')}",
-                code="deploy.head_unreachable",
-                hints=[
-                    *error.hints,
-                    f"once it answers (`aiops node ssh -i {self._inventory.path} {lock.place}`): `{self._command}`",
-                ],
-            ) from error
+        return succeed(
+            lock,
+            Owner.here(self._events.run),
+            self._command,
+            everyone(self._aiops, self._inventory),
+            gate=gate,
+            screen=self._screen,
+            unanswered=f"once it answers (`aiops node ssh -i {self._inventory.path} {lock.place}`): `{self._command}`",
+        )
 
     def _pair_mismatch(self, facts: "Facts") -> str | None:
         """Why a driver that does not fit together keeps its node out: unless this very deploy may mend it."""

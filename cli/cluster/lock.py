@@ -21,6 +21,8 @@ from aiops.layers.core.errors import ConflictError, FailedError
 from aiops.layers.l1_cluster.lock import STALE_SECONDS, ClusterLock, Holder
 from aiops.layers.l1_cluster.owner import Owner
 
+from .succession import lock_of
+
 app = typer.Typer(no_args_is_help=True, help="Who changes the cluster now; one at a time may.")
 
 
@@ -124,5 +126,4 @@ def _lock(aiops: App, named: Path | None) -> Iterator[ClusterLock]:
     """The lock of the inventory's cluster, for the time of the block."""
     inventory = aiops.inventory(named)
     with aiops.fleet(inventory) as fleet:
-        head = fleet.transport(inventory.head) if inventory.head else None
-        yield ClusterLock.of(head, aiops.home / "clusters" / inventory.cluster / "lock", aiops.clock)
+        yield lock_of(aiops, inventory, fleet)

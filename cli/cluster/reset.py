@@ -2,14 +2,15 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aiops.cli.app import App
-from aiops.cli.exit import Exit, exit_of
+from aiops.cli.exit import Exit
+from aiops.cli.journal import journal_of
 from aiops.cli.options import (
     DryRunOption,
     InventoryArgument,
@@ -22,20 +23,19 @@ from aiops.cli.options import (
 )
 from aiops.cli.screen import Screen, error_document
 from aiops.cli.signals import TerminatedError
-from aiops.layers.core.errors import FailedError, InputError, Problem, UnreachableError
+from aiops.layers.core.errors import FailedError, InputError, Problem
 from aiops.layers.l0_nodes.nodeset import fold
 
 from .deploy import ForksOption
 from .membership import everyone, forget_members
 from .progress import Progress
-from .succession import succeed
+from .succession import lock_of, succeed
 
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.fleet import Fleet
     from aiops.layers.l0_nodes.inventory import Inventory
     from aiops.layers.l1_cluster.lock import Lock
     from aiops.layers.l1_cluster.reset import Doors, Ended
-    from aiops.layers.l1_cluster.run import Journal
 
 ConfirmOption = Annotated[
     str | None, typer.Option("--confirm", metavar="NAME", help="The cluster's name, where nobody can be asked for it.")
@@ -148,7 +148,10 @@ class _Reset:
         count = f"{len(nodes)} node{'s' * (len(nodes) != 1)}"
         self._screen.note(" · ".join([self._inventory.cluster, count, *run]) + "\n")
         with ExitStack() as stack:
-            journal = None if wish.dry_run else stack.enter_context(self._journal())
+            journal = None
+            if not wish.dry_run:
+                recorded = journal_of(self._aiops, self._events, self._inventory.cluster, self._command)
+                _, journal = stack.enter_context(recorded)
             stack.callback(self._progress.close)
             width = wish.forks or self._inventory.settings.forks
             known = nodes if wish.dry_run else everyone(self._aiops, self._inventory)
@@ -165,24 +168,6 @@ class _Reset:
             self._answer(ended)
         return code
 
-    @contextmanager
-    def _journal(self) -> "Iterator[Journal]":
-        from aiops.layers.l1_cluster.owner import Owner
-        from aiops.layers.l1_cluster.run import Journal
-
-        with (
-            self._aiops.store() as store,
-            Journal.begin(
-                store,
-                self._events,
-                owner=Owner.here(self._events.run),
-                cluster=self._inventory.cluster,
-                command=self._command,
-                exit_of=exit_of,
-            ) as journal,
-        ):
-            yield journal
-
     def _doors(self, fleet: "Fleet") -> "Doors":
         from aiops.layers.l1_cluster.draining import workloads_of
         from aiops.layers.l1_cluster.reset import Doors
@@ -193,29 +178,20 @@ class _Reset:
 
     def _acquire(self, fleet: "Fleet") -> "Lock":
         from aiops.layers.l1_cluster.gate import FleetGate
-        from aiops.layers.l1_cluster.lock import ClusterLock
         from aiops.layers.l1_cluster.owner import Owner
 
-        head = self._inventory.head
-        keeper = fleet.transport(head) if head else None
+        aiops, inventory = self._aiops, self._inventory
         headless = self._wish.confirm is not None  # said by name, so that no mistake in an inventory does it
-        lock = ClusterLock.of(keeper, self._folder / "lock", self._aiops.clock, headless=headless)
-        try:
-            owner, nodes = Owner.here(self._events.run), everyone(self._aiops, self._inventory)
-            return succeed(lock, owner, self._command, nodes, gate=FleetGate(fleet), screen=self._screen)
-        except UnreachableError as error:
-            raise FailedError(
-                f"the head `{lock.place}` keeps the cluster's lock and does not answer, "
-                f"so nothing can be changed: {error.message}",
-                code="reset.head_unreachable",
-                hints=[
-                    *error.hints,
-                    (
-                        f"if it is gone for good, take it out of {self._inventory.path}, "
-                        f"then: `{self._command} --confirm {shlex.quote(self._inventory.cluster)}`"
-                    ),
-                ],
-            ) from error
+        without = f"`{self._command} --confirm {shlex.quote(inventory.cluster)}`"
+        return succeed(
+            lock_of(aiops, inventory, fleet, headless=headless),
+            Owner.here(self._events.run),
+            self._command,
+            everyone(aiops, inventory),
+            gate=FleetGate(fleet),
+            screen=self._screen,
+            unanswered=f"if it is gone for good, take it out of {inventory.path}, then: {without}",
+        )
 
     def _confirm(self, lines: Sequence[str]) -> bool:
         self._screen.note("")

@@ -5,7 +5,7 @@ import typer
 from . import checks, history, learn, rearm, run, schedule
 
 app = typer.Typer(invoke_without_command=True, help="Whether the nodes are well: `aiops health` asks and judges.")
-app.callback()(run.bare)
+app.callback()(run.run)
 app.command("run")(run.run)
 app.command("checks")(checks.list_)
 app.command("explain")(checks.explain)

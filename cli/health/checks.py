@@ -40,16 +40,25 @@ def explain(
     quiet: QuietOption = False,
 ) -> None:
     """Explain a check: what it asks, how it judges, where its thresholds come from, what to do."""
+    from aiops.layers.l1_cluster.health import reach
     from aiops.layers.l1_cluster.health.catalogue import called, checks_of
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
+    if name == reach.CHECK:  # what comes before all checks is told beside them, so it can be asked for as they can
+        told = {"id": name, "title": reach.TITLE, "judges": reach.JUDGES}
+        if json:
+            screen.document({**told, "remedy": reach.REMEDY, "source": reach.SOURCE})
+            return
+        _head(screen, *told.values())
+        _paragraph(screen, "source", [reach.SOURCE])
+        _paragraph(screen, "what to do", [reach.REMEDY])
+        return
     check = called(checks_of(aiops.plugins), name)
     if json:
         screen.document(_document(check))
         return
-    for words in (f"{check.id}: {check.title}", "", check.judges):
-        screen.line(screen.wrapped(words, 0))
+    _head(screen, check.id, check.title, check.judges)
     _paragraph(screen, "asks", [_asked(ask) for ask in check.asks] or ["nothing beside the node's facts"])
     _paragraph(
         screen,
@@ -63,6 +72,11 @@ def explain(
     _paragraph(screen, "what to do", [check.remedy])
     rows = [f"{check.severity} at worst", f"action {check.action}", f"owner {check.owner}", f"level {check.level}"]
     _paragraph(screen, "in short", [*rows, f"tags {', '.join(check.all_tags)}", f"of {check.plugin}"])
+
+
+def _head(screen: Screen, name: str, title: str, judges: str) -> None:
+    for words in (f"{name}: {title}", "", judges):
+        screen.line(screen.wrapped(words, 0))
 
 
 def _paragraph(screen: Screen, title: str, lines: list[str]) -> None:

@@ -69,51 +69,6 @@ CronOption = Annotated[
 ]
 
 
-def bare(
-    context: typer.Context,
-    *,
-    on: OnOption = None,
-    level: LevelOption = LevelName.standard,
-    check: CheckOption = None,
-    tag: TagOption = None,
-    format_: FormatOption = FormatName.table,
-    fail_on: FailOption = FailName.critical,
-    act: ActOption = False,
-    cron: CronOption = False,
-    watch: WatchOption = False,
-    every: EveryOption = 30.0,
-    forks: ForksOption = None,
-    inventory: InventoryOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = 0,
-) -> int:
-    """Ask every node and judge what it says; 4 where something is critical, 3 where something is unknown.
-
-    Equal findings are told once, with all their nodes. Nothing is changed, unless `--act` is given.
-    """
-    if context.invoked_subcommand is not None:
-        return Exit.DONE
-    return run(
-        context,
-        on=on,
-        level=level,
-        check=check,
-        tag=tag,
-        format_=format_,
-        fail_on=fail_on,
-        act=act,
-        cron=cron,
-        watch=watch,
-        every=every,
-        forks=forks,
-        inventory=inventory,
-        json=json,
-        quiet=quiet,
-        verbose=verbose,
-    )
-
-
 def run(
     context: typer.Context,
     *,
@@ -137,6 +92,8 @@ def run(
 
     Equal findings are told once, with all their nodes. Nothing is changed, unless `--act` is given.
     """
+    if context.invoked_subcommand is not None:  # of the group, whose callback this is, too: another verb was typed
+        return Exit.DONE
     from aiops.layers.l1_cluster.health.catalogue import checks_of, select
     from aiops.layers.l1_cluster.health.site import read_site
 

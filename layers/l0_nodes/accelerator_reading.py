@@ -1,7 +1,7 @@
 """Which accelerators a record tells of: those on the bus, and what the vendors' tools say of them."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .accelerator import Accelerator
@@ -14,8 +14,21 @@ _ACCELERATOR_CLASSES = ("0x0300", "0x0302", "0x0380", "0x0b40", "0x1200")  # VGA
 _SWITCH_CLASS = "0x0680"  # a bridge of its own kind
 
 
-def _bus(record: Record) -> dict[str, tuple[str, str]]:
-    """`(vendor, class)` by PCI address; empty where there is no such bus."""
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """What stands at one address of the bus: its maker and device as four hex digits, its class as in sysfs."""
+
+    maker: str
+    device: str
+    kind: str
+
+    def is_screen(self, vendor: Vendor) -> bool:
+        """Whether it is a thing of this vendor's that drives a screen and computes nothing."""
+        return self.maker in vendor.pci_vendor_ids and self.device in getattr(vendor, "pci_screens", ())
+
+
+def _bus(record: Record) -> dict[str, _Slot]:
+    """What stands on the bus, by address; empty where there is no such bus."""
     files = record.answer("bus").files
     missing = record.answer("bus").missing
     if not files:
@@ -26,8 +39,9 @@ def _bus(record: Record) -> dict[str, tuple[str, str]]:
     for path, content in files.items():
         folder, _, name = path.rpartition("/")
         if name == "vendor":
-            kind = files.get(f"{folder}/class", "").strip().lower()
-            found[folder.rpartition("/")[2]] = (content.strip().lower().removeprefix("0x"), kind)
+            found[folder.rpartition("/")[2]] = _Slot(
+                _digits(content), _digits(files.get(f"{folder}/device", "")), files.get(f"{folder}/class", "").strip()
+            )
     return found
 
 
@@ -37,6 +51,7 @@ def read_accelerators(
     """`bus_accelerators`, `accelerators` and `driver_mismatch`, each as far as it is known."""
     values: dict[str, Any] = {}
     on_bus: dict[str, BusAccelerators] | None = None
+    bus: dict[str, _Slot] = {}
     try:
         bus = _bus(record)
         on_bus = {}
@@ -45,13 +60,16 @@ def read_accelerators(
             buses = tuple(
                 sorted(
                     address
-                    for address, (maker, kind) in bus.items()
-                    if maker in vendor.pci_vendor_ids and kind.startswith(classes)
+                    for address, slot in bus.items()
+                    if slot.maker in vendor.pci_vendor_ids
+                    and slot.kind.lower().startswith(classes)
+                    and not slot.is_screen(vendor)
                 )
             )
             if buses:
                 switches = sum(
-                    maker in vendor.pci_vendor_ids and kind.startswith(_SWITCH_CLASS) for maker, kind in bus.values()
+                    slot.maker in vendor.pci_vendor_ids and slot.kind.lower().startswith(_SWITCH_CLASS)
+                    for slot in bus.values()
                 )
                 on_bus[vendor.name] = BusAccelerators(vendor.name, len(buses), buses, switches)
         values["bus_accelerators"] = tuple(on_bus.values())
@@ -63,6 +81,7 @@ def read_accelerators(
             reading = vendor.read(record)
         except Exception as error:  # noqa: BLE001 - a stranger's parser must not cost the other facts
             reading = Reading(unknown={"parser": f"{vendor.name}: its parser failed: {error!r}"})
+        reading = _without_screens(reading, {address for address, slot in bus.items() if slot.is_screen(vendor)})
         if reading.mismatch is not None:
             values["driver_mismatch"] = reading.mismatch
         found += [_labelled(one, simulated=simulated) for one in reading.accelerators]
@@ -72,6 +91,16 @@ def read_accelerators(
     if found or "accelerators" not in unknown:
         values["accelerators"] = tuple(found)
     return values
+
+
+def _digits(content: str) -> str:
+    return content.strip().lower().removeprefix("0x")
+
+
+def _without_screens(reading: Reading, screens: Collection[str]) -> Reading:
+    """What a tool tells, without what it shows of things that compute nothing."""
+    kept = tuple(one for one in reading.accelerators if one.bus not in screens)
+    return replace(reading, accelerators=kept) if len(kept) < len(reading.accelerators) else reading
 
 
 def _explain(vendor: str, reading: Reading, expected: BusAccelerators | None, unknown: dict[str, str]) -> None:

@@ -79,6 +79,11 @@ def generation(value: str) -> int | None:
     return _GENERATIONS.get(speed) if speed is not None else None
 
 
+def lanes(value: str) -> int | None:
+    """How many lanes a link has: `x16`, `X16`, `16x` and `16` are 16, or None."""
+    return whole(value.strip().lower().removeprefix("x"))
+
+
 def mebibytes(value: str, unit: str = "MiB") -> int | None:
     """MiB in `81559 MiB`, `196592 MB` or `64 GB`; the tools mean powers of two whatever they write.
 

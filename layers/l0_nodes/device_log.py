@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from . import cell
+
 
 @dataclass(frozen=True, slots=True)
 class Log:
@@ -29,6 +31,12 @@ class Log:
         """The entries of a section, by the rest of their paths."""
         size = len(section)
         return [(path[size:], value) for path, value in self.entries if path[:size] == section and len(path) > size]
+
+    def active(self, *section: str) -> tuple[str, ...] | None:
+        """The names of a section's entries that are on, as `hw_slowdown`; None when it tells of none."""
+        found = [(path[-1], cell.flag(value)) for path, value in self.below(*section)]
+        known = [(name, on) for name, on in found if on is not None]
+        return tuple("_".join(name.lower().split()) for name, on in known if on) if known else None
 
 
 def logs(text: str, head: re.Pattern[str]) -> tuple[Log, list[Log]]:

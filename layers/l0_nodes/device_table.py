@@ -1,9 +1,13 @@
 """The tables that vendors' tools print for people: two or three lines per device, cells between `|`."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import cell
+from .accelerator import Accelerator, Ecc
+from .answer_reading import UnreadableError
+from .telling import Telling
 
 _RULE = re.compile(r"[|+][-=+|]*[-=+|]$")
 _TITLE = re.compile(r"[A-Za-z ]+:")
@@ -11,6 +15,7 @@ _POWER = re.compile(r"([0-9.]{1,12})\s*W\s*/\s*([0-9.]{1,12})\s*W")
 _HEAT = re.compile(r"-?[0-9]{1,4}(?:C|°C|℃)?$")
 _FIRST = re.compile(r"([0-9]{1,6})\s+(\S+(?:\s\S+)*)")
 _CELLS = 3
+_NO_DEVICE = "its table names no device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,55 @@ def rows(text: str) -> tuple[list[Row], list[str]]:
         else:
             read.append(row)
     return read, unread
+
+
+def parse_devices(
+    vendor: str,
+    title: re.Pattern[str],
+    of_row: Callable[[Row, Accelerator], Accelerator],
+    text: str,
+    telling: Telling,
+) -> None:
+    """Add the devices of a table in the common layout.
+
+    Args:
+        vendor: Whose devices they are.
+        title: Of this vendor's table, for other makers' tools have the same layout; a group in it is the driver.
+        of_row: The device with what is this vendor's own in the row, given the row and the device so far.
+        text: The answer.
+        telling: Gets the devices, and the lines that should be some.
+
+    Raises:
+        UnreadableError: It is not this vendor's table, or names no device.
+    """
+    head = title.search(text)
+    if head is None:
+        raise UnreadableError("its table has no head")
+    read, unread = rows(text)
+    for number, line in enumerate(unread):
+        telling.unreadable(f"table row {number}", line)
+    if not read:
+        raise UnreadableError(f"its table is not understood: {unread[0][:120]}" if unread else _NO_DEVICE)
+    telling.devices += [
+        of_row(
+            row,
+            Accelerator(
+                vendor=vendor,
+                index=row.index,
+                bus=row.bus,
+                model=row.name,
+                driver=head[1] if title.groups else None,
+                memory_used_mib=row.memory_used_mib,
+                memory_total_mib=row.memory_total_mib,
+                utilization=row.utilization,
+                temperature_c=row.temperature_c,
+                power_w=row.power_w,
+                power_cap_w=row.power_cap_w,
+                ecc=Ecc(uncorrected_volatile=row.ecc),
+            ),
+        )
+        for row in read
+    ]
 
 
 def _row(block: list[list[str]]) -> Row | None:

@@ -34,7 +34,7 @@ FACT_ASKS = (
     Ask("memory", paths=("/proc/meminfo", "/proc/swaps")),
     Ask("disks", ("df", "-P", "-k", "/", "/var")),
     *NETWORK_ASKS,
-    Ask("bus", paths=("/sys/bus/pci/devices/*/vendor", "/sys/bus/pci/devices/*/class"), max_bytes=64),
+    Ask("bus", paths=tuple(f"/sys/bus/pci/devices/*/{name}" for name in ("vendor", "class", "device")), max_bytes=64),
     Ask(
         "packages.kernel",
         (

@@ -1,6 +1,6 @@
 """What each form of a vendor's answer (document, table) tells of the devices, and all forms together."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from .vendor import Reading
 T = TypeVar("T")
 
 _SHOWN = 80
+_CUT = "what it said was cut at its size limit"
 _LONGEST = 300  # of tables for people, none is wider
 
 
@@ -50,6 +51,45 @@ def short_lines(text: str) -> str:
     return "\n".join(line[:_LONGEST] for line in text.splitlines())
 
 
+def first_line(text: str, frame: str = "") -> str:
+    """What a text says first, for the reason why it is no answer; `frame`: characters that say nothing."""
+    return next((line.strip()[:200] for line in text.splitlines() if line.strip(f" \t{frame}")), "nothing")
+
+
+def parse_rows(
+    fields: Sequence[str],
+    of_row: Callable[[Mapping[str, str], Telling], Accelerator],
+    text: str,
+    telling: Telling,
+    *,
+    address: str = "",
+) -> None:
+    """Add the devices of a csv query: a row each, with a value per field, of which the first is the index.
+
+    Args:
+        fields: What was asked.
+        of_row: The device of a row.
+        text: The answer.
+        telling: Gets the devices, and the lines among them that are none.
+        address: The field that must hold an address on the bus, by which a row is told from another sentence.
+
+    Raises:
+        UnreadableError: No line is a device.
+    """
+    remarks = []
+    for line in filter(str.strip, text.splitlines()):
+        row = [word.strip() for word in line.split(",")]
+        values = dict(zip(fields, row, strict=False))
+        if len(row) != len(fields) or cell.whole(row[0]) is None or (address and cell.bus(values[address]) is None):
+            remarks.append(line.strip())
+        else:
+            telling.devices.append(of_row(values, telling))
+    if not telling.devices:
+        raise UnreadableError(f"it said: {remarks[0][:200]}" if remarks else "it said nothing")
+    for number, line in enumerate(remarks):
+        telling.unreadable(f"row {number}", line)
+
+
 def told(answer: Answer, tool: str, parse: Callable[[str, Telling], None], text: str | None = None) -> Telling:
     """What an answer tells. A tool that failed may have told of some devices before; they count.
 
@@ -66,13 +106,14 @@ def told(answer: Answer, tool: str, parse: Callable[[str, Telling], None], text:
         try:
             parse(said, telling)
         except UnreadableError as error:
-            why = why or f"{tool}: {error}"
+            cut = f" ({_CUT})" if answer.truncated else ""
+            why = why or f"{tool}: {error}{cut}"
         else:
             telling.lasting = why is not None and bool(telling.devices)
-    elif why is None:
+    elif why is None and not answer.truncated:
         why = f"{tool} said nothing"
     if answer.truncated:
-        why = why or f"what {tool} said was cut at its size limit"
+        why = why or f"{tool}: {_CUT}"
     telling.trouble = why
     telling.lasting |= answer.timed_out or answer.truncated
     return telling

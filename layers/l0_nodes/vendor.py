@@ -77,7 +77,8 @@ class Vendor(Protocol):
     """One maker of accelerators.
 
     One who also makes other things of the usual classes (the screen of a management controller) may have an attribute
-    `pci_classes`: what his accelerators' classes begin with, such as `("0x1200",)`.
+    `pci_classes`: what his accelerators' classes begin with, such as `("0x1200",)`; and where the classes are the same,
+    `pci_screens`: device ids of what is no accelerator.
     """
 
     @property

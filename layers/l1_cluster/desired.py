@@ -66,7 +66,7 @@ class Desired:
                 code="phase.render",
                 problems=[
                     Problem(
-                        f"{want.kind} `{self._name(want, at)}`: {_place(error)}{error}",
+                        f"{want.kind}{self._name(want, at)}: {_place(error)}{error}",
                         str(self.phase.file),
                         want.line,
                     )
@@ -75,11 +75,16 @@ class Desired:
             ) from error
 
     def _name(self, want: Want, context: Mapping[str, Any]) -> str:
-        """What a want is called for this context, for messages; its template where that cannot be rendered."""
+        """What a want is called for this context, for messages; its template where that cannot be rendered.
+
+        Nothing where it stands for each of some things and it is not known which these are.
+        """
+        if want.each is not None and "item" not in context:
+            return ""
         try:
-            return str(self._templates.value(want.name, context))
+            return f" `{self._templates.value(want.name, context)}`"
         except TemplateTroubleError:
-            return want.name
+            return f" `{want.name}`"
 
     def _resource(self, want: Want, context: Mapping[str, Any]) -> Resource:  # noqa: PLR0911 - one kind, one return
         def value(key: str, default: Any = None) -> Any:

@@ -72,9 +72,9 @@ def _parse_document(text: str, telling: Telling) -> None:
                 temperature_c=take(cell.celsius, "Temperature", "Chip"),
                 pcie=Pcie(
                     generation=take(cell.generation, "PCI", "CurrentSpeed"),
-                    width=take(_lanes, "PCI", "CurrentWidth"),
+                    width=take(cell.lanes, "PCI", "CurrentWidth"),
                     max_generation=take(cell.generation, "PCI", "MaxSpeed"),
-                    max_width=take(_lanes, "PCI", "MaxWidth"),
+                    max_width=take(cell.lanes, "PCI", "MaxWidth"),
                 ),
             )
         )
@@ -112,9 +112,9 @@ def _of_info(index: int, card: Log, telling: Telling) -> Accelerator:
         power_cap_w=take(cell.watts, "Power", "Cap"),
         pcie=Pcie(
             generation=take(cell.generation, "PCI", "Current Speed"),
-            width=take(_lanes, "PCI", "Current Width"),
+            width=take(cell.lanes, "PCI", "Current Width"),
             max_generation=take(cell.generation, "PCI", "Max Speed"),
-            max_width=take(_lanes, "PCI", "Max Width"),
+            max_width=take(cell.lanes, "PCI", "Max Width"),
         ),
         processes=take(cell.whole, "Processes", "Process"),
         health=health,
@@ -143,7 +143,3 @@ def _health(index: int, card: Log, telling: Telling) -> tuple[DeviceHealth | Non
 def _bus(parts: list[str]) -> str | None:
     domain, bus, device, function = (part.lower().removeprefix("0x") for part in parts)
     return cell.bus(f"{domain:0>4}:{bus:0>2}:{device:0>2}.{function}") if function else None
-
-
-def _lanes(value: str) -> int | None:
-    return cell.whole(value.strip().lower().removeprefix("x"))

@@ -10,19 +10,20 @@ from typing import Any
 
 from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator, DeviceHealth, Ecc, Pcie
-from aiops.layers.l0_nodes.accelerator_union import united
 from aiops.layers.l0_nodes.answer_document import at, document, leaf
 from aiops.layers.l0_nodes.answer_reading import UnreadableError
-from aiops.layers.l0_nodes.ask import Answer, Ask, Record
+from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.device_log import Log, logs
 from aiops.layers.l0_nodes.device_table import blocks
-from aiops.layers.l0_nodes.trouble import trouble
+from aiops.layers.l0_nodes.telling import Telling, first_line, reading, told
 from aiops.layers.l0_nodes.vendor import Reading
 
+TOOL = "efsmi"
+
 ASKS = (
-    Ask("enflame.query", ("efsmi", "-q"), timeout=10.0),
-    Ask("enflame.json", ("efsmi", "-q", "--json-format"), timeout=10.0),
-    Ask("enflame.table", ("efsmi",), timeout=10.0),
+    Ask("enflame.query", (TOOL, "-q"), timeout=10.0),
+    Ask("enflame.json", (TOOL, "-q", "--json-format"), timeout=10.0),
+    Ask("enflame.table", (TOOL,), timeout=10.0),
 )
 
 _HEAD = re.compile(r"(?:DEV|Dev|Device) ID ([0-9]{1,6})")
@@ -37,56 +38,34 @@ _BAD_CABLE = ("abnormal", "error", "fault", "fail", "unplug", "disconnect", "not
 
 def read(record: Record) -> Reading:
     """The devices that a record tells of. Never raises: what cannot be read is in `unknown`, with its reason."""
-    unknown: dict[str, str] = {}
-    queried = _queried(record.answer("enflame.query"), unknown)
-    documented = _documented(record.answer("enflame.json"), unknown)
-    tabled = _tabled(record.answer("enflame.table"), unknown)
-    if documented and queried:
-        unknown.pop("json", None)
-    elif documented:
-        unknown.pop("query", None)
-    elif queried:
-        unknown.pop("json", None)  # drivers before the JSON form say that they do not know it
-    devices = united(queried, documented, tabled)
-    if not devices and not unknown:
-        unknown["query"] = "efsmi named no device"
-    return Reading(devices, unknown)
+    query = told(record.answer("enflame.query"), TOOL, _parse_query)
+    form = told(record.answer("enflame.json"), TOOL, _parse_document)
+    table = told(record.answer("enflame.table"), TOOL, _parse_table)
+    return reading(  # drivers before the JSON form say that they do not know it
+        {"query": query, "json": form, "table": table},
+        needed=("table",) if query.devices or form.devices else ("table", "query"),
+    )
 
 
-def _trouble(answer: Answer) -> str | None:
-    if answer.truncated:
-        return "efsmi's answer was cut at its size limit"
-    return trouble(answer, "efsmi")
+def _parse_query(text: str, telling: Telling) -> None:
+    _, found = logs(text, _HEAD)
+    for log in found:
+        if log.head:
+            telling.devices += _device(int(log.head[0]), log, telling.unknown)
+    if not found:
+        raise UnreadableError(_no_device(text))
 
 
-def _queried(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    _, found = logs(answer.stdout, _HEAD)
-    problem = _trouble(answer)
-    if problem is None and not found:
-        problem = _no_device(answer)
-    if problem is not None:
-        unknown["query"] = problem
-    return [device for log in found if log.head for device in _device(int(log.head[0]), log, unknown)]
-
-
-def _documented(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    problem = _trouble(answer)
-    try:
-        tree = document(answer.stdout)
-        listed = at(tree, "devices")
-    except UnreadableError as error:
-        unknown["json"] = problem or f"efsmi --json-format: {error}"
-        return []
-    found = []
-    for one in listed if isinstance(listed, list) else []:
+def _parse_document(text: str, telling: Telling) -> None:
+    listed = at(document(text), "devices")
+    for position, one in enumerate(listed if isinstance(listed, list) else []):
         index = cell.whole(leaf(at(one, "id")))
         if index is None:
-            unknown["json"] = f"efsmi --json-format has a device without an id: {str(one)[:100]}"
+            telling.unknown[f"json {position}"] = f"efsmi --json-format has a device without an id: {str(one)[:100]}"
             continue
-        found += _device(index, Log(entries=list(_flat(one, ()))), unknown)
-    if problem is not None or not found:
-        unknown.setdefault("json", problem or "efsmi --json-format names no device")
-    return found
+        telling.devices += _device(index, Log(entries=list(_flat(one, ()))), telling.unknown)
+    if not telling.devices and not telling.unknown:
+        raise UnreadableError("--json-format names no device")
 
 
 def _flat(tree: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
@@ -131,9 +110,9 @@ def _device(index: int, log: Log, unknown: dict[str, str]) -> list[Accelerator]:
             power_cap_w=cell.number(log.find("Power Info", "Power Capa")),
             pcie=Pcie(
                 generation=_generation(log.find("PCIe Info", "Cur Link Speed")),
-                width=_width(log.find("PCIe Info", "Cur Link Width")),
+                width=cell.lanes(log.find("PCIe Info", "Cur Link Width")),
                 max_generation=_generation(log.find("PCIe Info", "Max Link Speed")),
-                max_width=_width(log.find("PCIe Info", "Max Link Width")),
+                max_width=cell.lanes(log.find("PCIe Info", "Max Link Width")),
             ),
             ecc=Ecc(
                 enabled=_SWITCHED.get(
@@ -147,21 +126,17 @@ def _device(index: int, log: Log, unknown: dict[str, str]) -> list[Accelerator]:
     ]
 
 
-def _tabled(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    problem = _trouble(answer)
-    text = answer.stdout
-    found = []
-    if "Enflame" in text or "EFSMI" in text:
-        driver = re.search(r"Driver Ver: *([0-9A-Za-z._-]{1,40})", text)
-        for block in blocks(text):
-            device = _of_table(block, driver[1] if driver else None)
-            if device is None:
-                unknown["table"] = f"efsmi's table is not understood: {' | '.join(block[0])[:120]}"
-            else:
-                found.append(device)
-    if problem is not None or not found:
-        unknown.setdefault("table", problem or _no_device(answer))
-    return found
+def _parse_table(text: str, telling: Telling) -> None:
+    found = blocks(text) if "Enflame" in text or "EFSMI" in text else []
+    driver = re.search(r"Driver Ver: *([0-9A-Za-z._-]{1,40})", text)
+    for number, block in enumerate(found):
+        device = _of_table(block, driver[1] if driver else None)
+        if device is None:
+            telling.unreadable(f"table row {number}", " | ".join(block[0]))
+        else:
+            telling.devices.append(device)
+    if not found:
+        raise UnreadableError(_no_device(text))
 
 
 def _of_table(block: list[list[str]], driver: str | None) -> Accelerator | None:
@@ -197,9 +172,8 @@ def _of_table(block: list[list[str]], driver: str | None) -> Accelerator | None:
     )
 
 
-def _no_device(answer: Answer) -> str:
-    said = next((line.strip()[:200] for line in answer.stdout.splitlines() if line.strip(" -+|")), "nothing")
-    return f"efsmi named no device; it said: {said}"
+def _no_device(text: str) -> str:
+    return f"named no device; it said: {first_line(text, '-+|')}"
 
 
 def _bus(log: Log) -> str | None:
@@ -217,10 +191,6 @@ def _model(name: str) -> str | None:
 
 def _generation(speed: str) -> int | None:
     return cell.whole(speed.lower().removeprefix("gen")) or cell.generation(speed)
-
-
-def _width(width: str) -> int | None:
-    return cell.whole(width.lower().removeprefix("x"))
 
 
 def _truth(value: str, subject: str, unknown: dict[str, str]) -> bool | None:

@@ -10,17 +10,22 @@ that are well show some.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator, DeviceHealth, Ecc, Links, Pcie
-from aiops.layers.l0_nodes.accelerator_union import united
+from aiops.layers.l0_nodes.answer_reading import UnreadableError
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 from aiops.layers.l0_nodes.device_log import Log, logs
-from aiops.layers.l0_nodes.device_table import rows
+from aiops.layers.l0_nodes.device_table import Row, parse_devices
+from aiops.layers.l0_nodes.telling import Telling, parse_rows, reading, told
 from aiops.layers.l0_nodes.trouble import trouble
 from aiops.layers.l0_nodes.vendor import Reading
+
+TOOL = "hl-smi"
 
 FIELDS = (
     "index",
@@ -52,18 +57,19 @@ _LOGS = (("HABANA_LOGS", "{scratch}"),)
 ASKS = (
     Ask(
         "gaudi.query",
-        ("hl-smi", "-Q", ",".join(FIELDS), "-f", "csv,noheader,nounits"),
+        (TOOL, "-Q", ",".join(FIELDS), "-f", "csv,noheader,nounits"),
         timeout=10.0,
         scratch=True,
         environment=_LOGS,
     ),
-    Ask("gaudi.log", ("hl-smi", "-L"), timeout=10.0, scratch=True, environment=_LOGS),
-    Ask("gaudi.table", ("hl-smi",), timeout=10.0, scratch=True, environment=_LOGS),
+    Ask("gaudi.log", (TOOL, "-L"), timeout=10.0, scratch=True, environment=_LOGS),
+    Ask("gaudi.table", (TOOL,), timeout=10.0, scratch=True, environment=_LOGS),
     Ask("gaudi.links", ("sh", "-c", _LINKS), timeout=10.0, scratch=True, environment=_LOGS),
 )
 
 _HEAD = re.compile(r"(?:\[([0-9]{1,6})\] )?AIP(?: \(\w{1,20}\))? ([0-9A-Fa-f:.]{7,16})")
 _PORT = re.compile(r"port\s*[0-9]{1,3}\s*:\s*(UP|DOWN)\b", re.IGNORECASE)
+_TITLE = re.compile("HL-SMI")
 _DRIVER = re.compile(r"\| Driver Version: +([0-9A-Za-z._-]{1,60})")
 _FIRMWARE = re.compile(r"hl-gaudi\S{1,60}|[0-9]\S{1,60}")
 _MANY = 1 << 24  # MiB would be 16 TiB: it is bytes
@@ -81,67 +87,42 @@ _STATUS: dict[str, DeviceHealth] = {
 
 def read(record: Record) -> Reading:
     """The devices that a record tells of. Never raises: what cannot be read is in `unknown`, with its reason."""
-    unknown: dict[str, str] = {}
-    queried = _queried(record.answer("gaudi.query"), unknown)
-    logged = _logged(record.answer("gaudi.log"), unknown)
-    tabled = _tabled(record.answer("gaudi.table"), unknown)
-    if logged or tabled:
-        unknown.pop("query", None)
-    if queried and tabled:
-        unknown.pop("log", None)
-    if queried or logged:
-        unknown.pop("table", None)
-    bare = [replace(device, power_w=None) for device in queried]
-    devices = united(bare, logged, tabled, queried)
+    query = told(record.answer("gaudi.query"), TOOL, partial(parse_rows, FIELDS, _of_query, address="bus_id"))
+    rails = Telling(query.devices)
+    query.devices = [replace(device, power_w=None) for device in rails.devices]
+    table = told(record.answer("gaudi.table"), TOOL, _parse_table)
+    found = reading(
+        {"query": query, "log": told(record.answer("gaudi.log"), TOOL, _parse_log), "table": table, "rails": rails},
+        needed=() if query.devices and table.devices else ("log",),
+    )
+    unknown = dict(found.unknown or {})
+    devices = found.accelerators
     if devices:
         devices = _linked(devices, record.answer("gaudi.links"), unknown)
-    elif not unknown:
-        unknown["query"] = "hl-smi named no device"
     return Reading(devices, unknown)
 
 
-def _trouble(answer: Answer) -> str | None:
-    if answer.truncated:
-        return "hl-smi's answer was cut at its size limit"
-    return trouble(answer, "hl-smi")
-
-
-def _queried(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    problem = _trouble(answer)
-    found = []
-    for line in answer.stdout.splitlines():
-        row = [word.strip() for word in line.split(",")]
-        values = dict(zip(FIELDS, row, strict=False))
-        index = cell.whole(row[0])
-        if len(row) != len(FIELDS) or index is None or cell.bus(values["bus_id"]) is None:
-            if line.strip():
-                problem = problem or f"hl-smi said: {line.strip()[:200]}"
-            continue
-        unit = _unit(values["memory.total"], values["memory.used"])
-        found.append(
-            Accelerator(
-                vendor="gaudi",
-                index=index,
-                uuid=cell.text(values["uuid"]),
-                serial=cell.text(values["serial"]),
-                bus=cell.bus(values["bus_id"]),
-                model=cell.text(values["name"]),
-                driver=cell.text(values["driver_version"]),
-                memory_used_mib=cell.mebibytes(values["memory.used"], unit),
-                memory_total_mib=cell.mebibytes(values["memory.total"], unit),
-                temperature_c=cell.number(values["temperature.aip"]),
-                utilization=cell.number(values["utilization.aip"]),
-                power_w=cell.number(values["power.draw"]),
-                ecc=Ecc(
-                    enabled=cell.flag(values["ecc.mode.current"]),
-                    corrected_volatile=cell.whole(values["ecc.errors.corrected.aggregate.total"]),
-                    uncorrected_volatile=cell.whole(values["ecc.errors.dram.aggregate.total"]),
-                ),
-            )
-        )
-    if problem is not None or not found:
-        unknown["query"] = problem or "hl-smi named no device"
-    return found
+def _of_query(values: Mapping[str, str], _: Telling) -> Accelerator:
+    unit = _unit(values["memory.total"], values["memory.used"])
+    return Accelerator(
+        vendor="gaudi",
+        index=cell.whole(values["index"]),
+        uuid=cell.text(values["uuid"]),
+        serial=cell.text(values["serial"]),
+        bus=cell.bus(values["bus_id"]),
+        model=cell.text(values["name"]),
+        driver=cell.text(values["driver_version"]),
+        memory_used_mib=cell.mebibytes(values["memory.used"], unit),
+        memory_total_mib=cell.mebibytes(values["memory.total"], unit),
+        temperature_c=cell.number(values["temperature.aip"]),
+        utilization=cell.number(values["utilization.aip"]),
+        power_w=cell.number(values["power.draw"]),
+        ecc=Ecc(
+            enabled=cell.flag(values["ecc.mode.current"]),
+            corrected_volatile=cell.whole(values["ecc.errors.corrected.aggregate.total"]),
+            uncorrected_volatile=cell.whole(values["ecc.errors.dram.aggregate.total"]),
+        ),
+    )
 
 
 def _unit(*amounts: str) -> Literal["B", "MiB"]:
@@ -149,15 +130,12 @@ def _unit(*amounts: str) -> Literal["B", "MiB"]:
     return "B" if any((cell.whole(amount) or 0) >= _MANY for amount in amounts) else "MiB"
 
 
-def _logged(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    before, found = logs(answer.stdout, _HEAD)
-    problem = _trouble(answer)
-    if problem is None and not found:
-        problem = "hl-smi -L names no device"
-    if problem is not None:
-        unknown["log"] = problem
+def _parse_log(text: str, telling: Telling) -> None:
+    before, found = logs(text, _HEAD)
+    if not found:
+        raise UnreadableError("-L names no device")
     driver = cell.text(before.value("Driver Version"))
-    return [_of_log(log, position, driver, unknown) for position, log in enumerate(found)]
+    telling.devices += [_of_log(log, position, driver, telling.unknown) for position, log in enumerate(found)]
 
 
 def _of_log(log: Log, position: int, driver: str | None, unknown: dict[str, str]) -> Accelerator:
@@ -190,48 +168,29 @@ def _of_log(log: Log, position: int, driver: str | None, unknown: dict[str, str]
         power_cap_w=_sum(log, "Power Limit"),
         pcie=Pcie(
             generation=_generation(log.value(*link, "Link Speed", "Current")),
-            width=_width(log.value(*link, "Link Width", "Current")),
+            width=cell.lanes(log.value(*link, "Link Width", "Current")),
             max_generation=_generation(log.value(*link, "Link Speed", "Max")),
-            max_width=_width(log.value(*link, "Link Width", "Max")),
+            max_width=cell.lanes(log.value(*link, "Link Width", "Max")),
         ),
         ecc=Ecc(
             remapped_correctable=cell.whole(log.value("Replaced Rows", "Single Bit ECC")),
             remapped_uncorrectable=cell.whole(log.value("Replaced Rows", "Double Bit ECC")),
             remap_pending=cell.flag(log.value("Replaced Rows", "Pending")),
         ),
-        throttle_reasons=_reasons(log),
+        throttle_reasons=log.active("Clocks Throttle Reasons"),
         health=health,
         health_codes=() if health in {None, "ok"} else (status,),
     )
 
 
-def _tabled(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    problem = _trouble(answer)
-    text = answer.stdout
-    read, unread = rows(text) if "HL-SMI" in text else ([], [])
+def _parse_table(text: str, telling: Telling) -> None:
     driver = _DRIVER.search(text)
     errors = "Uncorr. ECC" in text
-    if unread:
-        problem = problem or f"hl-smi's table is not understood: {unread[0][:120]}"
-    if problem is not None or not read:
-        unknown["table"] = problem or "hl-smi's table names no device"
-    return [
-        Accelerator(
-            vendor="gaudi",
-            index=row.index,
-            bus=row.bus,
-            model=row.name,
-            driver=driver[1] if driver else None,
-            memory_used_mib=row.memory_used_mib,
-            memory_total_mib=row.memory_total_mib,
-            temperature_c=row.temperature_c,
-            utilization=row.utilization,
-            power_w=row.power_w,
-            power_cap_w=row.power_cap_w,
-            ecc=Ecc(uncorrected_volatile=row.ecc if errors else None),
-        )
-        for row in read
-    ]
+
+    def of_row(_: Row, device: Accelerator) -> Accelerator:
+        return replace(device, driver=driver[1] if driver else None, ecc=device.ecc if errors else Ecc())
+
+    parse_devices("gaudi", _TITLE, of_row, text, telling)
 
 
 def _linked(devices: tuple[Accelerator, ...], answer: Answer, unknown: dict[str, str]) -> tuple[Accelerator, ...]:
@@ -248,7 +207,9 @@ def _linked(devices: tuple[Accelerator, ...], answer: Answer, unknown: dict[str,
             current.append(port[1].upper() == "UP")
         else:
             strange = strange or line.strip()
-    problem = None if answer.exit_status == _NOT_FOUND else _trouble(answer)
+    problem = None if answer.exit_status == _NOT_FOUND else trouble(answer, TOOL)
+    if answer.truncated:
+        problem = "what hl-smi said of the links was cut at its size limit"
     if problem is not None:
         unknown["links"] = problem
         return devices
@@ -260,12 +221,6 @@ def _linked(devices: tuple[Accelerator, ...], answer: Answer, unknown: dict[str,
         else device
         for device in devices
     )
-
-
-def _reasons(log: Log) -> tuple[str, ...] | None:
-    found = [(path[-1], cell.flag(value)) for path, value in log.below("Clocks Throttle Reasons")]
-    known = [(name, active) for name, active in found if active is not None]
-    return tuple("_".join(name.lower().split()) for name, active in known if active) if known else None
 
 
 def _hottest(values: list[str]) -> float | None:
@@ -282,7 +237,3 @@ def _sum(log: Log, key: str) -> float | None:
 
 def _generation(speed: str) -> int | None:
     return cell.generation(speed.replace("GT", " GT"))
-
-
-def _width(width: str) -> int | None:
-    return cell.whole(width.lower().removeprefix("x"))

@@ -4,15 +4,14 @@ The XML alone counts memory errors, and the rows alone name the firmware. The fi
 CoreX 4, and one unknown field fails a whole query: so it is asked both ways, and what fails is not missed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
 from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator, Ecc, Pcie
-from aiops.layers.l0_nodes.answer_reading import UnreadableError
 from aiops.layers.l0_nodes.ask import Ask, Record
-from aiops.layers.l0_nodes.telling import Telling, reading, told
+from aiops.layers.l0_nodes.telling import Telling, parse_rows, reading, told
 from aiops.layers.l0_nodes.vendor import Reading
 
 from .description import parse_description
@@ -63,27 +62,12 @@ def read(record: Record) -> Reading:
     """The devices that a record tells of. Never raises: what cannot be read is in `unknown`, with its reason."""
     return reading(  # rows first: they number the devices, while the XML only has them in some order
         {
-            "query": told(record.answer("iluvatar.query"), TOOL, partial(_parse_rows, FIELDS)),
-            "query_3": told(record.answer("iluvatar.query_3"), TOOL, partial(_parse_rows, FIELDS_3)),
+            "query": told(record.answer("iluvatar.query"), TOOL, partial(parse_rows, FIELDS, _of_row)),
+            "query_3": told(record.answer("iluvatar.query_3"), TOOL, partial(parse_rows, FIELDS_3, _of_row)),
             "details": told(record.answer("iluvatar.xml"), TOOL, parse_description),
             "table": told(record.answer("iluvatar.table"), TOOL, parse_table),
         }
     )
-
-
-def _parse_rows(fields: Sequence[str], text: str, telling: Telling) -> None:
-    remarks = []
-    for line in text.splitlines():
-        row = [word.strip() for word in line.split(",")]
-        if len(row) != len(fields) or cell.whole(row[0]) is None:
-            remarks.append(line.strip())
-            continue
-        telling.devices.append(_of_row(dict(zip(fields, row, strict=True)), telling))
-    remarks = [line for line in remarks if line]
-    if not telling.devices:
-        raise UnreadableError(f"it said: {remarks[0][:200]}" if remarks else "it said nothing")
-    for number, line in enumerate(remarks):
-        telling.unreadable(f"row {number}", line)
 
 
 def _of_row(values: Mapping[str, str], telling: Telling) -> Accelerator:

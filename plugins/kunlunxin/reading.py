@@ -7,27 +7,31 @@ alone: nodes that were read differently must not look different.
 
 import re
 import shlex
+from dataclasses import replace
+from functools import partial
 
 from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator, Ecc, Pcie
-from aiops.layers.l0_nodes.accelerator_union import united
-from aiops.layers.l0_nodes.ask import Answer, Ask, Record
+from aiops.layers.l0_nodes.answer_reading import UnreadableError
+from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.device_log import Log, logs
-from aiops.layers.l0_nodes.device_table import rows
-from aiops.layers.l0_nodes.trouble import trouble
+from aiops.layers.l0_nodes.device_table import Row, parse_devices
+from aiops.layers.l0_nodes.telling import Telling, first_line, reading, told
 from aiops.layers.l0_nodes.vendor import Reading
 
+TOOL = "xpu-smi"
+
 ASKS = (
-    Ask("kunlunxin.machine", ("xpu-smi", "-m"), timeout=10.0),
-    Ask("kunlunxin.query", ("xpu-smi", "-q"), timeout=10.0),
-    Ask("kunlunxin.table", ("xpu-smi",), timeout=10.0),
+    Ask("kunlunxin.machine", (TOOL, "-m"), timeout=10.0),
+    Ask("kunlunxin.query", (TOOL, "-q"), timeout=10.0),
+    Ask("kunlunxin.table", (TOOL,), timeout=10.0),
 )
 
 VENDOR_IDS = ("1d22", "2057")
 _BUS, _INDEX, _SERIAL, _HEAT, _POWER, _USED, _TOTAL, _LOAD, _MODEL = 0, 1, 3, 4, 8, 17, 18, 19, 21
 _LEAST = 22
 _HEAD = re.compile(r"XPU ([0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-9A-Fa-f])")
-_DRIVER = re.compile(r"XPU-SMI .{0,40}Driver Version: *([0-9A-Za-z._-]{1,40}) .{0,40}XPU-RT Version")
+_TITLE = re.compile(r"XPU-SMI .{0,40}Driver Version: *([0-9A-Za-z._-]{1,40}) .{0,40}XPU-RT Version")
 _LOG = "XPUSMI LOG"
 
 
@@ -35,19 +39,15 @@ def read(record: Record) -> Reading:
     """The devices that a record tells of. Never raises: what cannot be read is in `unknown`, with its reason."""
     if _elsewhere(record):
         return Reading(unknown={"tool": "no Kunlunxin device is on the bus: an `xpu-smi` there is another maker's"})
-    unknown: dict[str, str] = {}
-    listed = _listed(record.answer("kunlunxin.machine"), unknown)
-    queried = _queried(record.answer("kunlunxin.query"), unknown)
-    tabled = _tabled(record.answer("kunlunxin.table"), unknown)
-    if queried:
-        unknown.pop("machine", None)
-        unknown.pop("table", None)
-    elif listed:
-        unknown.pop("table", None)
-    devices = united(listed, queried, tabled)
-    if not devices and not unknown:
-        unknown["query"] = "xpu-smi named no device"
-    return Reading(devices, unknown)
+    parse_table = partial(parse_devices, "kunlunxin", _TITLE, _of_table)
+    return reading(
+        {
+            "machine": told(record.answer("kunlunxin.machine"), TOOL, _parse_machine),
+            "query": told(record.answer("kunlunxin.query"), TOOL, _parse_query),
+            "table": told(record.answer("kunlunxin.table"), TOOL, parse_table),
+        },
+        needed=("query",),
+    )
 
 
 def _elsewhere(record: Record) -> bool:
@@ -60,27 +60,19 @@ def _elsewhere(record: Record) -> bool:
     return bool(makers) and not makers & set(VENDOR_IDS)
 
 
-def _trouble(answer: Answer) -> str | None:
-    if answer.truncated:
-        return "xpu-smi's answer was cut at its size limit"
-    return trouble(answer, "xpu-smi")
-
-
-def _listed(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
+def _parse_machine(text: str, telling: Telling) -> None:
     """The devices of `-m`; a line that is not in its form is another tool's, or cut."""
-    problem = _trouble(answer)
-    found = []
-    for line in answer.stdout.splitlines():
+    remarks = []
+    for line in filter(str.strip, text.splitlines()):
         try:
             words = shlex.split(line)
         except ValueError:
-            words = [line]
+            words = []
         bus = cell.bus(words[_BUS]) if words else None
         if len(words) < _LEAST or bus is None or cell.whole(words[_INDEX]) is None:
-            if line.strip():
-                problem = problem or f"xpu-smi -m said: {line.strip()[:200]}"
+            remarks.append(line.strip())
             continue
-        found.append(
+        telling.devices.append(
             Accelerator(
                 vendor="kunlunxin",
                 index=cell.whole(words[_INDEX]),
@@ -94,28 +86,25 @@ def _listed(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
                 power_w=cell.number(words[_POWER]),
             )
         )
-    if problem is not None or not found:
-        unknown["machine"] = problem or "xpu-smi -m names no device"
-    return found
+    if not telling.devices:
+        raise UnreadableError(f"-m said: {remarks[0][:200]}" if remarks else "-m names no device")
+    for number, line in enumerate(remarks):
+        telling.unreadable(f"machine row {number}", line)
 
 
-def _queried(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    problem = _trouble(answer)
-    before, found = logs(answer.stdout, _HEAD) if _LOG in answer.stdout else (Log(), [])
+def _parse_query(text: str, telling: Telling) -> None:
+    before, found = logs(text, _HEAD) if _LOG in text else (Log(), [])
     driver = cell.text(before.value("Driver Version"))
-    devices = []
     for position, log in enumerate(found):
         maker = log.value("PCI", "Device Id").lower()[-4:]
         if maker not in {*VENDOR_IDS, ""}:
-            problem = problem or f"xpu-smi -q tells of a device of another maker, {maker}"
+            telling.unknown[f"{position}.maker"] = f"xpu-smi -q tells of a device of another maker, {maker}"
         elif not log.entries:
-            problem = problem or "xpu-smi -q says nothing of a device"
+            telling.unknown[f"{position}.query"] = "xpu-smi -q says nothing of it"
         else:
-            devices.append(_of_log(log, position, driver))
-    if problem is not None or not devices:
-        said = next((line.strip()[:200] for line in answer.stdout.splitlines() if line.strip()), "nothing")
-        unknown["query"] = problem or f"xpu-smi -q named no device; it said: {said}"
-    return devices
+            telling.devices.append(_of_log(log, position, driver))
+    if not found:
+        raise UnreadableError(f"-q named no device; it said: {first_line(text)}")
 
 
 def _of_log(log: Log, position: int, driver: str | None) -> Accelerator:
@@ -152,32 +141,8 @@ def _of_log(log: Log, position: int, driver: str | None) -> Accelerator:
     )
 
 
-def _tabled(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    problem = _trouble(answer)
-    driver = _DRIVER.search(answer.stdout)
-    read, unread = rows(answer.stdout) if driver else ([], [])
-    if unread:
-        problem = problem or f"xpu-smi's table is not understood: {unread[0][:120]}"
-    if problem is not None or not read:
-        unknown["table"] = problem or "xpu-smi's table names no device"
-    return [
-        Accelerator(
-            vendor="kunlunxin",
-            index=row.index,
-            bus=row.bus,
-            model=row.name,
-            driver=driver[1] if driver else None,
-            memory_used_mib=row.memory_used_mib,
-            memory_total_mib=row.memory_total_mib,
-            utilization=row.utilization,
-            temperature_c=row.temperature_c,
-            power_w=row.power_w,
-            power_cap_w=row.power_cap_w,
-            ecc=Ecc(uncorrected_volatile=row.ecc),
-            partitioned=cell.flag(row.last[-1]) if row.last else None,
-        )
-        for row in read
-    ]
+def _of_table(row: Row, device: Accelerator) -> Accelerator:
+    return replace(device, partitioned=cell.flag(row.last[-1]) if row.last else None)
 
 
 def _errors(log: Log, span: str, kind: str) -> int | None:

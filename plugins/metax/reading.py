@@ -138,9 +138,9 @@ class _Sections:
             power_cap_w=take(cell.watts, "limit", "board power"),
             pcie=Pcie(
                 generation=take(cell.generation, "current speed", "pcie"),
-                width=take(_lanes, "current width", "pcie"),
+                width=take(cell.lanes, "current width", "pcie"),
                 max_generation=take(cell.generation, "max speed", "pcie"),
-                max_width=take(_lanes, "max width", "pcie"),
+                max_width=take(cell.lanes, "max width", "pcie"),
             ),
             ecc=Ecc(
                 enabled=take(_switch, "state", "ecc state"),
@@ -166,10 +166,6 @@ class _Sections:
 def _sum(counts: Iterable[int | None]) -> int | None:
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
-
-
-def _lanes(value: str) -> int | None:
-    return cell.whole(value.strip().lower().removeprefix("x"))
 
 
 def _switch(value: str) -> bool | None:

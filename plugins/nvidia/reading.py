@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator, Ecc, Links, Pcie
+from aiops.layers.l0_nodes.accelerator_union import united
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 from aiops.layers.l0_nodes.vendor import Reading
 
@@ -70,7 +71,7 @@ def read(record: Record) -> Reading:
     query = record.answer("nvidia.query")
     devices = _query_devices(query, unknown)
     described = described_devices(record.answer("nvidia.xml"), unknown, asked=query)
-    devices = _merged(devices, described)
+    devices = list(united(devices, described))
     devices = _with_remapped(devices, record.answer("nvidia.remapped"))
     states, errors = record.answer("nvidia.nvlink"), record.answer("nvidia.nvlink_errors")
     devices = _with_links(devices, states, errors)
@@ -142,35 +143,6 @@ def _of_query(values: Mapping[str, str]) -> Accelerator:
         ),
         persistence=take("persistence_mode", cell.flag),
     )
-
-
-def _merged(devices: list[Accelerator], described: list[Accelerator]) -> list[Accelerator]:
-    """The queried devices with what only the description knows; described ones that the query lacks come after."""
-    by_bus = {device.bus: device for device in described if device.bus}
-    merged = []
-    for device in devices:
-        other = by_bus.pop(device.bus, None) if device.bus else None
-        merged.append(device if other is None else _filled(device, other))
-    if devices:
-        return merged + list(by_bus.values())
-    return described
-
-
-def _filled(device: Accelerator, other: Accelerator) -> Accelerator:
-    values = {
-        name: getattr(other, name)
-        for name in Accelerator.__dataclass_fields__
-        if getattr(device, name) in (None, ()) and getattr(other, name) is not None
-    }
-    ecc = replace(
-        device.ecc,
-        **{name: getattr(other.ecc, name) for name in Ecc.__dataclass_fields__ if getattr(device.ecc, name) is None},
-    )
-    pcie = replace(
-        device.pcie,
-        **{name: getattr(other.pcie, name) for name in Pcie.__dataclass_fields__ if getattr(device.pcie, name) is None},
-    )
-    return replace(device, ecc=ecc, pcie=pcie, **values)
 
 
 def _with_remapped(devices: list[Accelerator], answer: Answer) -> list[Accelerator]:

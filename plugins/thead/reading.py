@@ -6,28 +6,32 @@ that is `<inactive>` leads nowhere, which is no fault.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator, Ecc, Links, Pcie
-from aiops.layers.l0_nodes.accelerator_union import united
-from aiops.layers.l0_nodes.ask import Answer, Ask, Record
+from aiops.layers.l0_nodes.answer_reading import UnreadableError
+from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.device_log import Log, logs
-from aiops.layers.l0_nodes.device_table import rows
-from aiops.layers.l0_nodes.trouble import trouble
+from aiops.layers.l0_nodes.device_table import Row, parse_devices
+from aiops.layers.l0_nodes.telling import Telling, first_line, parse_rows, reading, told
 from aiops.layers.l0_nodes.vendor import Reading
+
+TOOL = "ppu-smi"
 
 FIELDS = ("index", "name", "serial", "uuid", "pci.bus_id", "driver_version", "memory.total", "memory.used")
 
 ASKS = (
-    Ask("thead.query", ("ppu-smi", f"--query-ppu={','.join(FIELDS)}", "--format=csv,noheader,nounits"), timeout=10.0),
-    Ask("thead.log", ("ppu-smi", "-q"), timeout=10.0),
-    Ask("thead.table", ("ppu-smi",), timeout=10.0),
-    Ask("thead.links", ("ppu-smi", "icn", "-s"), timeout=10.0),
+    Ask("thead.query", (TOOL, f"--query-ppu={','.join(FIELDS)}", "--format=csv,noheader,nounits"), timeout=10.0),
+    Ask("thead.log", (TOOL, "-q"), timeout=10.0),
+    Ask("thead.table", (TOOL,), timeout=10.0),
+    Ask("thead.links", (TOOL, "icn", "-s"), timeout=10.0),
 )
 
 _HEAD = re.compile(r"PPU ([0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-9A-Fa-f])")
-_DRIVER = re.compile(r"PPU-SMI .{0,60}Driver Version: *([0-9A-Za-z._-]{1,40})")
+_TITLE = re.compile(r"PPU-SMI .{0,60}Driver Version: *([0-9A-Za-z._-]{1,40})")
 _LINKED = re.compile(r"PPU [0-9]{1,6}: .{0,80}\(UUID: ([0-9A-Za-z-]{1,80})\)")
 _LINK = re.compile(r"Link [0-9]{1,4}: (<inactive>|[0-9.]{1,10} GB/s)")
 _NO_RECOVERY = frozenset({"no", "ok", "normal", "no action", "not required", "not needed"})
@@ -36,74 +40,43 @@ _RESETS = ("PPU Reset Correctable", "OS Reboot Correctable", "Cold Reboot Correc
 
 def read(record: Record) -> Reading:
     """The devices that a record tells of. Never raises: what cannot be read is in `unknown`, with its reason."""
-    unknown: dict[str, str] = {}
-    queried = _queried(record.answer("thead.query"), unknown)
-    logged = _logged(record.answer("thead.log"), unknown)
-    tabled = _tabled(record.answer("thead.table"), unknown)
-    if logged:
-        unknown.pop("query", None)
-        unknown.pop("table", None)
-    elif queried:
-        unknown.pop("table", None)
-    elif tabled:
-        unknown.pop("query", None)
-    devices = united(queried, logged, tabled)
-    if devices:
-        devices = _linked(devices, record.answer("thead.links").stdout)
-    elif not unknown:
-        unknown["query"] = "ppu-smi named no device"
-    return Reading(devices, unknown)
+    parse_query = partial(parse_rows, FIELDS, _of_query, address="pci.bus_id")
+    parse_table = partial(parse_devices, "thead", _TITLE, _of_table)
+    found = reading(
+        {
+            "query": told(record.answer("thead.query"), TOOL, parse_query),
+            "log": told(record.answer("thead.log"), TOOL, _parse_log),
+            "table": told(record.answer("thead.table"), TOOL, parse_table),
+        },
+        needed=("log",),
+    )
+    return replace(found, accelerators=_linked(found.accelerators, record.answer("thead.links").stdout))
 
 
-def _trouble(answer: Answer) -> str | None:
-    if answer.truncated:
-        return "ppu-smi's answer was cut at its size limit"
-    return trouble(answer, "ppu-smi")
+def _of_query(values: Mapping[str, str], _: Telling) -> Accelerator:
+    return Accelerator(
+        vendor="thead",
+        index=cell.whole(values["index"]),
+        uuid=cell.text(values["uuid"]),
+        serial=cell.text(values["serial"]),
+        bus=cell.bus(values["pci.bus_id"]),
+        model=cell.text(values["name"]),
+        driver=cell.text(values["driver_version"]),
+        memory_used_mib=cell.mebibytes(values["memory.used"]),
+        memory_total_mib=cell.mebibytes(values["memory.total"]),
+    )
 
 
-def _queried(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    problem = _trouble(answer)
-    found = []
-    for line in answer.stdout.splitlines():
-        row = [word.strip() for word in line.split(",")]
-        values = dict(zip(FIELDS, row, strict=False))
-        index = cell.whole(row[0])
-        if len(row) != len(FIELDS) or index is None or cell.bus(values["pci.bus_id"]) is None:
-            if line.strip():
-                problem = problem or f"ppu-smi said: {line.strip()[:200]}"
-            continue
-        found.append(
-            Accelerator(
-                vendor="thead",
-                index=index,
-                uuid=cell.text(values["uuid"]),
-                serial=cell.text(values["serial"]),
-                bus=cell.bus(values["pci.bus_id"]),
-                model=cell.text(values["name"]),
-                driver=cell.text(values["driver_version"]),
-                memory_used_mib=cell.mebibytes(values["memory.used"]),
-                memory_total_mib=cell.mebibytes(values["memory.total"]),
-            )
-        )
-    if problem is not None or not found:
-        unknown["query"] = problem or "ppu-smi's query names no device"
-    return found
-
-
-def _logged(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    problem = _trouble(answer)
-    before, found = logs(answer.stdout, _HEAD)
+def _parse_log(text: str, telling: Telling) -> None:
+    before, found = logs(text, _HEAD)
     driver = cell.text(before.value("Driver Version"))
-    devices = []
     for position, log in enumerate(found):
         if log.entries:
-            devices.append(_of_log(log, position, driver))
+            telling.devices.append(_of_log(log, position, driver))
         else:
-            problem = problem or "ppu-smi -q says nothing of a device"
-    if problem is not None or not devices:
-        said = next((line.strip()[:200] for line in answer.stdout.splitlines() if line.strip()), "nothing")
-        unknown["log"] = problem or f"ppu-smi -q named no device; it said: {said}"
-    return devices
+            telling.unknown[f"{position}.log"] = "ppu-smi -q says nothing of it"
+    if not found:
+        raise UnreadableError(f"-q named no device; it said: {first_line(text)}")
 
 
 def _of_log(log: Log, position: int, driver: str | None) -> Accelerator:
@@ -140,7 +113,7 @@ def _of_log(log: Log, position: int, driver: str | None) -> Accelerator:
         fabric_state=cell.text(log.value("Fabric", "State")),
         partitioned=cell.flag(log.value("MIG Mode", "Current")),
         processes=_processes(log),
-        throttle_reasons=_reasons(log),
+        throttle_reasons=log.active("Clocks Throttle Reasons"),
         health_codes=codes,
         problems=(f"its tool asks for a recovery: {recovery}"[:100],) if needed else (),
     )
@@ -177,38 +150,8 @@ def _processes(log: Log) -> int | None:
     return sum(path[-1] == "Process ID" for path, _ in log.below("Processes")) or None
 
 
-def _reasons(log: Log) -> tuple[str, ...] | None:
-    found = [(path[-1], cell.flag(value)) for path, value in log.below("Clocks Throttle Reasons")]
-    known = [(name, active) for name, active in found if active is not None]
-    return tuple("_".join(name.lower().split()) for name, active in known if active) if known else None
-
-
-def _tabled(answer: Answer, unknown: dict[str, str]) -> list[Accelerator]:
-    problem = _trouble(answer)
-    driver = _DRIVER.search(answer.stdout)
-    read, unread = rows(answer.stdout) if driver else ([], [])
-    if unread:
-        problem = problem or f"ppu-smi's table is not understood: {unread[0][:120]}"
-    if problem is not None or not read:
-        unknown["table"] = problem or "ppu-smi's table names no device"
-    return [
-        Accelerator(
-            vendor="thead",
-            index=row.index,
-            bus=row.bus,
-            model=row.name,
-            driver=driver[1] if driver else None,
-            memory_used_mib=row.memory_used_mib,
-            memory_total_mib=row.memory_total_mib,
-            utilization=row.utilization,
-            temperature_c=row.temperature_c,
-            power_w=row.power_w,
-            power_cap_w=row.power_cap_w,
-            ecc=Ecc(uncorrected_volatile=row.ecc),
-            partitioned=cell.flag(row.last[-1]) if row.last else None,
-        )
-        for row in read
-    ]
+def _of_table(row: Row, device: Accelerator) -> Accelerator:
+    return replace(device, partitioned=cell.flag(row.last[-1]) if row.last else None)
 
 
 def _linked(devices: tuple[Accelerator, ...], text: str) -> tuple[Accelerator, ...]:

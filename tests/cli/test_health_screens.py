@@ -210,6 +210,16 @@ def test_checks_are_listed_and_explained(shown: Shown) -> None:
     assert "did you mean `time.sync`?" in wrong
 
 
+def test_why_a_node_could_not_be_asked_is_explained_as_checks_are(shown: Shown) -> None:
+    told = shown("health", "explain", "node.reachable")
+    assert told.startswith("exit: 0\n--- stdout\nnode.reachable: it can be asked\n")
+    assert "aiops node trust NODE --replace" in told
+    document = json.loads(
+        shown("health", "explain", "node.reachable", "--json").partition("--- stdout\n")[2].partition("---")[0]
+    )
+    assert document["source"]
+
+
 def test_history_of_what_was_never_looked_at(shown: Shown) -> None:
     screen = shown("health", "history", terminal=True)
     assert screen.startswith("exit: 0\n")

@@ -37,11 +37,19 @@ class Picky(Acme):
     pci_classes = ("0x1200",)
 
 
+class Screened(Acme):
+    """One whose screens have the class of its accelerators."""
+
+    pci_screens = frozenset({"164e"})
+
+
 def bus(**kinds: str) -> Record:
     files: dict[str, str] = {}
-    for address, kind in kinds.items():
+    for address, told in kinds.items():
         folder = f"/sys/bus/pci/devices/{address}"
+        kind, _, device = told.partition(" ")
         files |= {f"{folder}/vendor": "0x1acd\n", f"{folder}/class": f"{kind}\n"}
+        files |= {f"{folder}/device": f"{device}\n"} if device else {}
     return Record("n1", datetime(2026, 11, 21, tzinfo=UTC), {"bus": Answer("bus", files=files)})
 
 
@@ -65,3 +73,27 @@ def test_places(vendor: Acme, kinds: dict[str, str], complaint: str | None) -> N
     facts = facts_of(bus(**kinds), (vendor,))
     said = facts.unknown.get("accelerators")
     assert said == (f"acme: {complaint}" if complaint else None)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "device", "there", "shown"),
+    [
+        (Screened(), "0x164E", 0, ()),  # no tool, as on most hosts with such a processor
+        (Screened(SCREEN), "0x164e", 0, ()),  # the tool shows it nonetheless
+        (Screened(FIRST, SCREEN), "0x164e", 0, (FIRST,)),  # beside one that the bus does not show
+        (Screened(SCREEN), "0x744c", 1, (SCREEN,)),
+        (Acme(SCREEN), "0x164e", 1, (SCREEN,)),
+    ],
+)
+def test_graphics_of_the_processor_are_no_accelerator(
+    vendor: Acme, device: str, there: int, shown: tuple[str, ...]
+) -> None:
+    facts = facts_of(bus(**{SCREEN: f"0x030000 {device}"}), (vendor,))
+    assert sum(one.count for one in facts.bus_accelerators or ()) == there
+    assert tuple(one.bus for one in facts.accelerators or ()) == shown
+    assert "accelerators" not in facts.unknown
+
+
+def test_a_display_of_which_the_device_is_not_known_may_be_an_accelerator() -> None:
+    facts = facts_of(bus(**{SCREEN: "0x030000"}), (Screened(),))
+    assert "accelerators" in facts.unknown

@@ -4,7 +4,7 @@ from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.answer_reading import UnreadableError
 from aiops.layers.l0_nodes.ask import Answer
-from aiops.layers.l0_nodes.telling import Telling, reading, short_lines, told
+from aiops.layers.l0_nodes.telling import Telling, parse_rows, reading, short_lines, told
 
 
 def device(index: int, **values: float) -> Accelerator:
@@ -103,3 +103,21 @@ def test_a_cell_that_is_absent_is_not_unknown() -> None:
 
 def test_lines_without_end_are_cut() -> None:
     assert short_lines("a" * 1000 + "\nb") == "a" * 300 + "\nb"
+
+
+def test_rows_are_devices_and_a_sentence_between_them_is_told() -> None:
+    def parse_csv(text: str, telling: Telling) -> None:
+        parse_rows(("index", "bus"), lambda row, _: device(int(row["index"])), text, telling, address="bus")
+
+    telling = told(Answer("a", 0, stdout="0, 3b:00.0\n\n1, in reset\n2\n3, 5e:00.0\n"), "tool", parse_csv)
+    assert [one.index for one in telling.devices] == [0, 3]
+    assert telling.unknown == {
+        "row 0": "this line is not understood: 1, in reset",
+        "row 1": "this line is not understood: 2",
+    }
+    assert told(Answer("a", 0, stdout="no devices\n"), "tool", parse_csv).trouble == "tool: it said: no devices"
+
+
+def test_a_text_that_was_cut_says_so_beside_what_is_wrong_with_it() -> None:
+    cut = told(Answer("a", 0, stdout="# other", truncated=True), "tool", parse)
+    assert cut.trouble == "tool: it is another tool's (what it said was cut at its size limit)"

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from tests.l1_cluster.golden_nodes import EIGHT, LAB_HOST, MACHINE, PHASES, a_cluster, a_node, text, wanted
 
+from aiops.layers.core.errors import InputError
 from aiops.layers.l1_cluster.context import ClusterContext
 from aiops.layers.l1_cluster.resource import File, Mount, Package, Service, Sysctl, User
 
@@ -425,3 +426,30 @@ def test_slurms_view_is_asked_only_where_there_is_slurm() -> None:
     assert "service:aiops-slurm-metrics.timer" in wanted("monitoring", LAB, "head")
     alone = a_cluster(LAB_HOST, engine="ssh")
     assert "service:aiops-slurm-metrics.timer" not in wanted("monitoring", alone, "head")
+
+
+# ------------------------------------------------------------------------------------------------ accelerator
+
+
+def test_persistence_is_on_where_the_distribution_leaves_it_off() -> None:
+    """Ubuntu's own unit says `--no-persistence-mode`; that of NVIDIA's repository for Debian does not."""
+    driver = {"driver_version": "580.95.05", "repository": "system"}
+    dropin = "/etc/systemd/system/nvidia-persistenced.service.d/60-aiops.conf"
+    ubuntu = wanted("accelerator", a_cluster(MACHINE, accelerator_packages="vendor", **driver), "gpu01")
+    lines = text(ubuntu, dropin).splitlines()
+    assert lines[-2] == "ExecStart="  # without it, it would be a second command
+    assert "--persistence-mode" in lines[-1].split()
+    debian = replace(MACHINE, os_id="debian", os_version="12", os_codename="bookworm")
+    assert "service:nvidia-persistenced" in ubuntu
+    for cluster in (
+        a_cluster(debian, accelerator_packages="vendor", **driver),
+        a_cluster(MACHINE, accelerator_packages="none"),
+    ):
+        assert f"file:{dropin}" not in wanted("accelerator", cluster, "gpu01")
+
+
+def test_a_list_that_cannot_be_worked_out_is_told_without_its_template() -> None:
+    with pytest.raises(InputError) as caught:
+        wanted("accelerator", a_cluster(MACHINE, accelerator_packages="vendor", repository="system"), "gpu01")
+    (problem,) = caught.value.problems
+    assert problem.message.startswith("package: without a bundle the driver's exact version must be said")

@@ -53,10 +53,10 @@ def test_csv_alone() -> None:
     [
         ({"table": HUNG, "query": HUNG}, "did not answer in 10 s"),
         ({"table": ABSENT, "query": ABSENT}, "not found"),
-        ({"table": "", "query": ""}, "names no device"),
-        ({"table": TABLE.replace("BR-SMI", "NVIDIA-SMI"), "query": REFUSED}, "names no device"),
+        ({"table": "", "query": ""}, "brsmi said nothing"),
+        ({"table": TABLE.replace("BR-SMI", "NVIDIA-SMI"), "query": REFUSED}, "no head"),
         ({"table": TABLE.replace("     0            Biren106M", "     0"), "query": REFUSED}, "not understood"),
-        ({"query": "0, half\n"}, "brsmi said: 0, half"),
+        ({"query": "0, half\n"}, "brsmi: it said: 0, half"),
         ({"table": Answer("x", 0, stdout="", truncated=True)}, "cut at its size limit"),
     ],
 )

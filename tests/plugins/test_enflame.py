@@ -144,7 +144,7 @@ def test_the_json_form_is_the_same_sections() -> None:
     assert (device.index, device.model, device.serial, device.bus) == (3, "S60", "A0", "0000:1d:00.0")
     assert (device.memory_total_mib, device.memory_used_mib, device.temperature_c) == (42976, 0, 35.0)
     assert (device.pcie.generation, device.pcie.width, device.health, device.driver) == (4, 8, "ok", "1.6.3.12")
-    assert set(reading.unknown or {}) == {"table"}
+    assert reading.unknown == {"query": "efsmi did not answer in 10 s", "table": "not asked"}
 
 
 def test_other_sections_of_the_same_keys_are_other_things() -> None:
@@ -185,7 +185,7 @@ def test_another_maker_s_device_is_not_this_one_s() -> None:
     [
         ({"query": HUNG, "json": HUNG, "table": HUNG}, "did not answer in 10 s"),
         ({"query": ABSENT, "json": ABSENT, "table": ABSENT}, "not found"),
-        ({"query": "", "json": "", "table": ""}, "it said: nothing"),
+        ({"query": "", "json": "", "table": ""}, "efsmi said nothing"),
         ({"query": "no devices here", "json": "{}", "table": "| 0 x | y | z |"}, "it said: no devices here"),
         ({"query": Answer("x", 0, stdout=NEW[:90], truncated=True)}, "cut at its size limit"),
         ({"json": json.dumps({"devices": [{"x": 1}, 7]})}, "device without an id"),

@@ -194,7 +194,7 @@ def test_links_that_were_not_counted_to_the_end_are_unknown() -> None:
 def test_a_row_that_is_not_understood_is_not_dropped_without_a_word() -> None:
     reading = read(GAUDI.record(query=row() + "1, half a row\n"))
     assert len(reading.accelerators) == 1
-    assert (reading.unknown or {})["query"] == "hl-smi said: 1, half a row"
+    assert (reading.unknown or {})["row 0"] == "this line is not understood: 1, half a row"
 
 
 @pytest.mark.parametrize(
@@ -202,10 +202,10 @@ def test_a_row_that_is_not_understood_is_not_dropped_without_a_word() -> None:
     [
         ({"query": HUNG, "log": HUNG, "table": HUNG, "links": HUNG}, "did not answer in 10 s"),
         ({"query": ABSENT, "log": ABSENT, "table": ABSENT}, "not found"),
-        ({"query": "", "log": "", "table": ""}, "named no device"),
+        ({"query": "", "log": "", "table": ""}, "hl-smi said nothing"),
         ({"query": Answer("x", 1, stderr="HABANA_LOGS is not writable")}, "HABANA_LOGS is not writable"),
         ({"table": "HL-SMI\n| 0 | y | z |"}, "not understood"),
-        ({"table": "| 0  A | 0000:01:00.0 | 0 |"}, "names no device"),
+        ({"table": "| 0  A | 0000:01:00.0 | 0 |"}, "no head"),
         ({"log": Answer("x", 0, stdout="half", truncated=True)}, "cut at its size limit"),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_bus_without_such_devices_tells_that_the_tool_is_another_s() -> None:
 def test_a_device_of_another_maker_is_not_taken() -> None:
     reading = read(KUNLUNXIN.record(query=QUERY.replace("0x36862057", "0x0bd58086")))
     assert reading.accelerators == ()
-    assert "another maker" in (reading.unknown or {})["query"]
+    assert "another maker" in (reading.unknown or {})["0.maker"]
 
 
 @pytest.mark.parametrize(
@@ -135,11 +135,11 @@ def test_a_device_of_another_maker_is_not_taken() -> None:
     [
         ({"machine": HUNG, "query": HUNG, "table": HUNG}, "did not answer in 10 s"),
         ({"machine": ABSENT, "query": ABSENT, "table": ABSENT}, "not found"),
-        ({"machine": "", "query": "", "table": ""}, "no device"),
-        ({"machine": MACHINE[:60]}, "xpu-smi -m said"),
-        ({"machine": '00000000:04:00.0 0 "open\n'}, "xpu-smi -m said"),
+        ({"machine": "", "query": "", "table": ""}, "xpu-smi said nothing"),
+        ({"machine": MACHINE[:60]}, "xpu-smi: -m said"),
+        ({"machine": '00000000:04:00.0 0 "open\n'}, "xpu-smi: -m said"),
         ({"query": QUERY.replace("XPUSMI LOG", "SMI LOG")}, "named no device"),
-        ({"query": "XPUSMI LOG\nXPU 00000000:04:00.0\n"}, "says nothing of a device"),
+        ({"query": "XPUSMI LOG\nXPU 00000000:04:00.0\n"}, "says nothing of it"),
         ({"query": Answer("x", 0, stdout="", truncated=True)}, "cut at its size limit"),
     ],
 )
@@ -152,4 +152,4 @@ def test_no_answer_is_unknown(answers: dict[str, Answer | str], reason: str) -> 
 def test_a_row_that_is_cut_is_not_dropped_without_a_word() -> None:
     reading = read(KUNLUNXIN.record(machine=MACHINE[:-40], query=REFUSED))
     assert [one.index for one in reading.accelerators] == [0]
-    assert "02K15K624CV00002" in (reading.unknown or {})["machine"]
+    assert "02K15K624CV00002" in (reading.unknown or {})["machine row 0"]

@@ -134,11 +134,11 @@ def test_a_missing_log_is_told_though_csv_and_table_name_the_devices() -> None:
     [
         ({"query": HUNG, "log": HUNG, "table": HUNG}, "did not answer in 10 s"),
         ({"query": ABSENT, "log": ABSENT, "table": ABSENT}, "not found"),
-        ({"query": "", "log": "", "table": ""}, "no device"),
+        ({"query": "", "log": "", "table": ""}, "ppu-smi said nothing"),
         ({"log": Answer("x", 1, stdout="init HGML error: driver is not loaded\n")}, "driver is not loaded"),
-        ({"log": "PPU 00000000:09:00.0\n"}, "says nothing of a device"),
-        ({"query": "0, half\n"}, "ppu-smi said: 0, half"),
-        ({"table": THEAD.text("table-1.17").replace("PPU-SMI", "XPU-SMI")}, "names no device"),
+        ({"log": "PPU 00000000:09:00.0\n"}, "says nothing of it"),
+        ({"query": "0, half\n"}, "ppu-smi: it said: 0, half"),
+        ({"table": THEAD.text("table-1.17").replace("PPU-SMI", "XPU-SMI")}, "no head"),
         ({"table": Answer("x", 0, stdout="", truncated=True)}, "cut at its size limit"),
     ],
 )

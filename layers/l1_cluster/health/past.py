@@ -29,11 +29,6 @@ class Growth:
     amount: int
     seconds: float
 
-    @property
-    def per_hour(self) -> float:
-        """The rate; over less than a minute nothing can be said, and it counts as one minute."""
-        return self.amount * 3600.0 / max(self.seconds, 60.0)
-
 
 @dataclass(frozen=True, slots=True)
 class Past:

@@ -32,8 +32,3 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 def includes(level: Level, other: Level) -> bool:
     """Whether an examination at `level` has the checks of `other` in it."""
     return LEVELS.index(other) <= LEVELS.index(level)
-
-
-def stronger(one: Action, other: Action) -> Action:
-    """The one that stands higher on the ladder."""
-    return max(one, other, key=ACTIONS.index)

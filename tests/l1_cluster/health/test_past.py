@@ -46,11 +46,6 @@ def test_a_counter_that_begins_anew() -> None:
     assert growth(past((2, 1, "b1")), 3, "b2") == Growth(3, 2 * 3600), "more than before, and still of another boot"
 
 
-def test_a_rate_over_a_moment_is_taken_as_over_a_minute() -> None:
-    assert Growth(2, 1.0).per_hour == 120
-    assert Growth(2, 7200).per_hour == 1
-
-
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=20))
 def test_growth_is_the_sum_of_all_increases(steps: list[int]) -> None:
     value, samples = 0, []
