@@ -38,6 +38,7 @@ def status(
     quiet: QuietOption = False,
 ) -> int:
     """Show phases, versions and node states; 3 when a node does not answer, 4 when a phase failed on one."""
+    from aiops.layers.l1_cluster.phase import providers
     from aiops.layers.l1_cluster.run import INTERRUPTED, Runs
     from aiops.layers.l1_cluster.status import cluster_status
 
@@ -53,10 +54,11 @@ def status(
         last = next((run for run in tried if run.exit != Exit.CONFLICT), None)
         running = runs.running(read.cluster)
         machines = runs.machines(results)
+        measured = bool({one.phase for one in results} & providers("metrics"))
         reach = runs.reach(last.id) if last is not None and last.status == INTERRUPTED else None
     with aiops.fleet(read) as fleet:
         live = _look(aiops, screen, fleet, nodes)
-        targets = _targets(read, fleet, live) if {one.phase for one in results} & _measuring() else None
+        targets = _targets(read, fleet, live) if measured else None
     found = cluster_status(read, nodes, results, last, live, running=running, machines=machines, reach=reach)
     gone = unmanaged(aiops, read)
     if json:
@@ -84,13 +86,6 @@ def _look(aiops: App, screen: Screen, fleet: "Fleet", nodes: "Sequence[Node]") -
                 live[name] = outcome.error or UnreachableError(f"{name}: no answer", code="node.silent")
             step.done(name, failed=outcome.value is None)
     return live
-
-
-def _measuring() -> set[str]:
-    """The phases that bring metrics."""
-    from aiops.layers.l1_cluster.phase import read_phases, shipped_phases
-
-    return {phase.name for phase in read_phases(shipped_phases()) if "metrics" in phase.provides}
 
 
 def _targets(

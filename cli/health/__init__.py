@@ -2,7 +2,7 @@
 
 import typer
 
-from . import checks, history, learn, rearm, run, schedule
+from . import checks, history, learn, notify, rearm, run, schedule
 
 app = typer.Typer(invoke_without_command=True, help="Whether the nodes are well: `aiops health` asks and judges.")
 app.callback()(run.run)
@@ -13,4 +13,5 @@ app.command("history")(history.history)
 app.command("learn")(learn.learn)
 app.command("schedule")(schedule.schedule)
 app.command("unschedule")(schedule.unschedule)
+app.command("notify")(notify.notify)
 app.command("rearm")(rearm.rearm)

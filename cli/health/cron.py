@@ -14,6 +14,7 @@ from aiops.layers.core.file import write_atomic
 from aiops.layers.core.home import ensure_folder
 
 from . import formats
+from .telling import notify
 
 if TYPE_CHECKING:
     from aiops.layers.l1_cluster.health.round import Report
@@ -40,6 +41,7 @@ def once(looking: "Looking", *, fail_on: str) -> int:
             looking.screen.line(line)
         if now != before:  # told first: who is killed in between tells it twice, which is better than never
             write_atomic(folder / _TOLD, json.dumps(now).encode(), 0o600)
+        notify(looking, report, acted.waiting)
     return formats.exit_code(report, fail_on=fail_on)
 
 

@@ -9,11 +9,15 @@ from aiops.cli.screen import Screen
 from . import acting
 
 if TYPE_CHECKING:
+    from aiops.layers.core.store import Store
+    from aiops.layers.l0_nodes.fleet import Fleet
     from aiops.layers.l0_nodes.inventory import Inventory
     from aiops.layers.l0_nodes.node import Node
     from aiops.layers.l1_cluster.health.check import Check
+    from aiops.layers.l1_cluster.health.notifier import Notifier
     from aiops.layers.l1_cluster.health.round import Report
     from aiops.layers.l1_cluster.health.site import Site
+    from aiops.layers.l1_cluster.health.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Looking:
 
     Attributes:
         words: The command, where it is to be acted; None where it is only looked.
+        notifiers: Who is told of changes after a look from cron.
     """
 
     aiops: App
@@ -33,6 +38,7 @@ class Looking:
     level: str
     forks: int | None
     words: list[str] | None
+    notifiers: "tuple[Notifier, ...]" = ()
 
     def look(self) -> "tuple[Report, acting.Acted]":
         """One round, remembered in the store, and acted on where that is wanted."""
@@ -58,6 +64,7 @@ class Looking:
                     self.level,  # type: ignore[arg-type]  # one of the three, by its enumeration
                     {node.name: normals.expected(node) for node in nodes},
                     HealthHistory(store, inventory.cluster),
+                    _witness(aiops, store, fleet, inventory),
                 )
                 report = round_.make(nodes, lambda node, failed: step.done(node, failed=failed))
             if self.words is None:
@@ -69,3 +76,16 @@ class Looking:
                 aiops, self.screen, fleet, inventory=inventory, ward=ward, conduct=conduct, words=self.words
             )
         return report, acted
+
+
+def _witness(aiops: App, store: "Store", fleet: "Fleet", inventory: "Inventory") -> "Witness | None":
+    """The Prometheus that we have deployed on the head; None where we have not, or have taken it back."""
+    from aiops.layers.l1_cluster.health.witness import Witness
+    from aiops.layers.l1_cluster.phase import providers
+    from aiops.layers.l1_cluster.run import Runs
+    from aiops.layers.l1_cluster.status import in_place
+
+    head = inventory.head
+    if head is None or not in_place(Runs(store).latest_results(inventory.cluster), providers("metrics"), head.name):
+        return None
+    return Witness(fleet, head, inventory.cluster, aiops.clock)

@@ -95,6 +95,7 @@ def run(
     if context.invoked_subcommand is not None:  # of the group, whose callback this is, too: another verb was typed
         return Exit.DONE
     from aiops.layers.l1_cluster.health.catalogue import checks_of, select
+    from aiops.layers.l1_cluster.health.notifier import read_notifiers
     from aiops.layers.l1_cluster.health.site import read_site
 
     aiops: App = context.obj
@@ -107,8 +108,9 @@ def run(
     read = aiops.inventory(inventory)
     nodes = read.select(on)
     site = read_site(read.settings, checks, {group for node in read.nodes for group in node.groups})
+    notifiers = read_notifiers(read.settings, aiops.plugins, aiops.environment)
     words = ["aiops", "health", *(["--act"] if act else []), *(["--on", on] if on else [])]
-    looking = Looking(aiops, screen, read, nodes, chosen, site, level.value, forks, words if act else None)
+    looking = Looking(aiops, screen, read, nodes, chosen, site, level.value, forks, words if act else None, notifiers)
     if cron:
         return unattended.once(looking, fail_on=fail_on.value)
     while True:

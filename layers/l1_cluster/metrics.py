@@ -73,10 +73,20 @@ def query(url: str, promql: str, *, timeout: float = 5.0) -> tuple[Sample, ...]:
         UnreachableError: Nothing answers there in time.
         FailedError: What answers is not Prometheus, or is not well.
     """
-    data = _ask(url, timeout, lambda client: client.custom_query(promql))
+    return _ask(url, timeout, lambda client: _samples(client.custom_query(promql)))
+
+
+def _samples(data: Any) -> tuple[Sample, ...]:
     if len(data) == 2 and not isinstance(data[0], dict):  # noqa: PLR2004 - a scalar is [time, value]
         return (Sample({}, float(data[1]), float(data[0])),)
-    return tuple(Sample(one["metric"], float(one["value"][1]), float(one["value"][0])) for one in data)
+    return tuple(
+        Sample(
+            {str(name): str(value) for name, value in one["metric"].items()},
+            float(one["value"][1]),
+            float(one["value"][0]),
+        )
+        for one in data
+    )
 
 
 @contextmanager
@@ -111,7 +121,7 @@ def _ask(url: str, timeout: float, question: Callable[["PrometheusConnect"], T])
         client = PrometheusConnect(url, session=session, timeout=timeout, retry=0)
         try:
             return question(client)
-        except (JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        except (JSONDecodeError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise FailedError(
                 f"what answers at {_shown(url)} is not Prometheus",
                 code="metrics.not_prometheus",
@@ -141,8 +151,13 @@ def _refusal(url: str, text: str) -> AiopsError:
             code="metrics.query",
             hints=["try it on the head: `promtool query instant http://localhost:9090 QUERY`"],
         )
-    family = UnreachableError if status == "502" else FailedError
-    return family(
+    if status == "502":  # the relay's, or that of a proxy
+        return UnreachableError(
+            f"Prometheus does not answer at {_shown(url)}: {reason}",
+            code="metrics.unreachable",
+            hints=["is it running? on the head: `systemctl status prometheus`"],
+        )
+    return FailedError(
         f"Prometheus at {_shown(url)} answered with status {status}: {reason}",
         code="metrics.status",
         hints=["read its log on the head: `journalctl -u prometheus -n 50`"],

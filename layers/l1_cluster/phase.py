@@ -104,6 +104,11 @@ def shipped_phases() -> Path:
     return Path(str(files("aiops") / "playbooks"))
 
 
+def providers(capability: str) -> frozenset[str]:
+    """The names of the phases that come with aiops and provide something: `metrics`, `slurm`."""
+    return frozenset(phase.name for phase in read_phases(shipped_phases()) if capability in phase.provides)
+
+
 def read_phases(folder: Path) -> tuple[Phase, ...]:
     """All phases in `folder`, in the order they are to be run.
 

@@ -1,7 +1,7 @@
 """The state of a cluster: what the journals say was done, and which nodes answer now. Pure; the asking is elsewhere."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -174,6 +174,18 @@ def standing(latest: Iterable[Result]) -> tuple[Result, ...]:
         return one.phase != _VERIFY or one.run in runs.get(one.node, {one.run})
 
     return tuple(one for one in results if stands(one))
+
+
+def in_place(latest: Iterable[Result], phases: Collection[str], node: str) -> bool:
+    """Whether one of `phases` was begun on `node` and not undone since.
+
+    Args:
+        latest: The last result of each phase and node.
+        phases: Their names.
+        node: The node's name.
+    """
+    own = standing(one for one in latest if one.node == node)
+    return any(one.phase in phases and one.outcome != _BLOCKED for one in own)
 
 
 def _since_reset(results: Sequence[Result]) -> Sequence[Result]:

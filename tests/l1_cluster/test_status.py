@@ -14,7 +14,7 @@ from aiops.layers.l0_nodes.facts import BusAccelerators, Facts
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.run import Result
-from aiops.layers.l1_cluster.status import NodeStatus, accelerators_in_words, cluster_status, standing
+from aiops.layers.l1_cluster.status import NodeStatus, accelerators_in_words, cluster_status, in_place, standing
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 NODES = tuple(Node(name, roles=frozenset({"workers"})) for name in ("gpu01", "gpu02"))
@@ -130,3 +130,21 @@ def test_a_thousand_nodes_that_were_reset_once_take_no_time() -> None:
     began = time.process_time()
     assert len(standing(results)) == 3000 * 9
     assert time.process_time() - began < 4
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ([], False),
+        ([result("monitoring", "changed")], True),
+        ([result("monitoring", "ok")], True),
+        ([result("monitoring", "failed", "no space")], True),
+        ([result("monitoring", "blocked", "it needs base")], False),
+        ([result("monitoring", "changed", node="gpu02")], False),
+        ([result("base", "changed")], False),
+        ([result("monitoring", "changed"), replace(result("reset", "changed"), at=NOW + timedelta(hours=1))], False),
+        ([result("reset", "changed"), replace(result("monitoring", "changed"), at=NOW + timedelta(hours=1))], True),
+    ],
+)
+def test_what_was_set_up_is_there_until_it_is_reset(results: list[Result], expected: bool) -> None:
+    assert in_place(results, {"monitoring"}, "gpu01") is expected

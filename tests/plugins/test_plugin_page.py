@@ -1,6 +1,7 @@
 """The example in docs/writing-a-plugin.md works as it is written there."""
 
 import re
+import socket
 import sys
 import types
 from collections.abc import Iterator
@@ -12,12 +13,16 @@ from pathlib import Path
 import pytest
 from tests.l1_cluster.health.case import subject
 
+from aiops.layers.core.errors import InputError, UnreachableError
 from aiops.layers.core.plugin import PluginError, Plugins
 from aiops.layers.l0_nodes.ask import Answer, Record
+from aiops.layers.l0_nodes.settings import Settings
 from aiops.layers.l0_nodes.vendor import AcceleratorHooks, Vendor
 from aiops.layers.l1_cluster.health.catalogue import checks_of, select
 from aiops.layers.l1_cluster.health.check import Check, Sighting
 from aiops.layers.l1_cluster.health.examination import examine
+from aiops.layers.l1_cluster.health.notice import Notice
+from aiops.layers.l1_cluster.health.notifier import Notifier, read_notifiers
 from aiops.layers.l1_cluster.health.rules import Rules
 
 PAGE = Path(__file__).parents[2] / "docs" / "writing-a-plugin.md"
@@ -25,7 +30,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "writing-a-plugin.md"
 
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
-    code, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    code, _, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (point,) = re.findall(r'^"(accelerator\.acme)" = "(\w+)"', PAGE.read_text(), re.MULTILINE)
     module = types.ModuleType(point[1])
     exec(compile(code, str(PAGE), "exec"), module.__dict__)  # noqa: S102 - our own page
@@ -89,7 +94,7 @@ class TestChecks:
 
     @pytest.fixture
     def checks(self) -> Iterator[tuple[Check, ...]]:
-        _, code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        _, code, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
         module = types.ModuleType("aiops_licences")
         exec(compile(code, str(PAGE), "exec"), module.__dict__)  # noqa: S102 - our own page
         sys.modules["aiops_licences"] = module
@@ -129,3 +134,43 @@ class TestChecks:
         assert (one.check, one.verdict) == ("acme.licences", "unknown")
         assert "health.acme" in one.message
         assert "boom" in one.message
+
+
+class TestNotifier:
+    """The example of a plugin of the kind `notifier`."""
+
+    @pytest.fixture
+    def plugins(self) -> Iterator[Plugins]:
+        _, _, code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        module = types.ModuleType("aiops_pager")
+        sys.modules["aiops_pager"] = module  # dataclasses look for it there
+        exec(compile(code, str(PAGE), "exec"), module.__dict__)  # noqa: S102 - our own page
+        try:
+            yield Plugins([EntryPoint("notifier.pager", "aiops_pager", "aiops")])
+        finally:
+            del sys.modules["aiops_pager"]
+
+    def asked_for(self, plugins: Plugins, table: dict[str, object]) -> Notifier:
+        (found,) = read_notifiers(Settings(health={"notify": {"pager": table}}), plugins, {})
+        return found
+
+    def test_it_sends_and_says_when_nobody_is_there(self, plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+        notice = Notice("1", "lab-a", datetime(2026, 11, 21, tzinfo=UTC), test=True)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            monkeypatch.setattr(socket, "create_connection", lambda *_, **__: ours)
+            one = self.asked_for(plugins, {"host": "pager.example.org"})
+            one.send(notice, 1.0)
+            assert theirs.recv(1024).startswith(b"aiops health of lab-a: a test")
+
+        def refuse(*_: object, **__: object) -> None:
+            raise ConnectionRefusedError("refused")
+
+        monkeypatch.setattr(socket, "create_connection", refuse)
+        with pytest.raises(UnreachableError, match=r"pager\.example\.org does not answer"):
+            one.send(notice, 1.0)
+
+    def test_its_settings_are_judged(self, plugins: Plugins) -> None:
+        with pytest.raises(InputError) as wrong:
+            self.asked_for(plugins, {"hots": "x"})
+        assert [one.hint for one in wrong.value.problems] == ["did you mean `host`?", None]

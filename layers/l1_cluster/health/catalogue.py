@@ -15,6 +15,7 @@ OURS = "aiops"
 def shipped_checks() -> tuple[Check, ...]:
     """The checks of aiops itself."""
     from . import (
+        accelerator_trends,
         accelerators,
         bmc,
         bus,
@@ -41,7 +42,9 @@ def shipped_checks() -> tuple[Check, ...]:
         services,
         skew,
         timekeeping,
+        trends,
         verbs,
+        watch,
     )
 
     domains = (
@@ -72,6 +75,9 @@ def shipped_checks() -> tuple[Check, ...]:
         services,
         bmc,
         timekeeping,
+        watch,
+        trends,
+        accelerator_trends,
     )
     return tuple(replace(check, plugin=OURS) for domain in domains for check in domain.CHECKS)
 

@@ -20,6 +20,7 @@ from aiops.layers.l0_nodes.variables import NodeVariables
 
 from .expected import Expected
 from .past import Past
+from .series import NodeMetrics, Reading, Series
 from .verdict import Action, Level, Owner, Severity
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class Subject:
         at: When the answers came, by our clock.
         past: What is remembered of the node: counters of earlier examinations.
         expected: What the node should have, as it was learned or is said in the inventory.
+        metrics: What Prometheus tells of it; None where it is not deployed, does not answer, or does not watch it.
     """
 
     node: Node
@@ -67,6 +69,7 @@ class Subject:
     at: datetime
     past: Past = field(default_factory=Past)
     expected: Expected = field(default_factory=Expected)
+    metrics: NodeMetrics | None = None
     _read: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, reader: Callable[[Record], T]) -> T:
@@ -87,6 +90,14 @@ class Subject:
             raise UnreadableError(reason)
         found: T = value
         return found
+
+    def readings(self, series: Series) -> tuple[Reading, ...]:
+        """What Prometheus tells of the node; nothing where it does not watch it.
+
+        Raises:
+            UnreadableError: What it tells cannot be read.
+        """
+        return () if self.metrics is None else self.metrics.read(series)
 
     def fact(self, name: str) -> Any:
         """A fact that must be known.
@@ -142,6 +153,7 @@ class Check:
         remedy: What a person does about it, in a sentence or two, with commands to paste.
         source: Where the rule comes from.
         asks: What is asked of a node for it, beside its facts.
+        series: What is asked of Prometheus for it, where that is deployed.
         judge: Of one node; `compare` instead for one that looks at several nodes together.
         applies: Whether there is anything to judge on a node (it has GPUs, it is a worker); it may raise
             `UnreadableError`.
@@ -151,6 +163,8 @@ class Check:
         grace: Whether the first minutes after a boot do not count, while services still start.
         counters: Counters that only grow, by name; they are remembered for `subject.past`.
         level: At which level it is asked first.
+        unless: Checks that tell the same better: where one of them has found something about the same thing, or one
+            of the two is about the node as such, this one says nothing.
         plugin: Who brought it; filled in by the catalogue.
     """
 
@@ -172,6 +186,8 @@ class Check:
     grace: bool = False
     counters: Callable[[Subject], Mapping[str, int]] | None = None
     level: Level = "standard"
+    series: tuple[Series, ...] = ()
+    unless: tuple[str, ...] = ()
     plugin: str = ""
 
     def __post_init__(self) -> None:

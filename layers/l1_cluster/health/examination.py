@@ -73,11 +73,27 @@ def examine(subjects: Iterable[Subject], checks: Sequence[Check], rules: Rules) 
         counters |= one.counters
         kept.append(slim(subject, checks))
     findings += compared(kept, checks, judged, rules)
-    findings = list(attribute(findings, judged, checks, rules))
+    findings = _told_once(attribute(findings, judged, checks, rules), checks)
     order = {name: number for number, name in enumerate(judged)}
     places = {check.id: number for number, check in enumerate(checks)}
     findings.sort(key=lambda one: (order.get(one.node, len(order)), places[one.check], one.about))
     return Examination(tuple(findings), judged, counters)
+
+
+def _told_once(findings: Iterable[Finding], checks: Iterable[Check]) -> list[Finding]:
+    """The findings without those that another check tells better."""
+    several = list(findings)
+    better = {check.id: check.unless for check in checks if check.unless}
+    told: dict[tuple[str, str], set[str]] = {}
+    for one in several:
+        if one.verdict != "unknown" and one.standing != "observed":
+            told.setdefault((one.node, one.check), set()).add(one.about)
+
+    def is_told(one: Finding) -> bool:
+        abouts = {about for id_ in better.get(one.check, ()) for about in told.get((one.node, id_), ())}
+        return one.about in abouts or "" in abouts or (one.about == "" and bool(abouts))
+
+    return [one for one in several if not is_told(one)]
 
 
 def examine_one(subject: Subject, checks: Iterable[Check], rules: Rules) -> Examination:
@@ -86,7 +102,10 @@ def examine_one(subject: Subject, checks: Iterable[Check], rules: Rules) -> Exam
     findings: list[Finding] = []
     judged: list[str] = []
     counters: dict[str, int] = {}
+    withheld = {} if subject.metrics is None else subject.metrics.withheld
     for check in checks:
+        if any(one.name in withheld for one in check.series):
+            continue
         applies = _guarded(check, partial(check.applies, subject))
         if isinstance(applies, Sighting):
             findings.append(_finding(check, name, applies, rules))

@@ -26,8 +26,10 @@ from .kernel_log import KERNEL_ASKS, read_age
 from .past import Past
 from .reach import unreached
 from .rules import Rules
+from .series import TARGETS, NodeMetrics
 from .settling import Situation, settle, verdicts
 from .verdict import Level, Verdict
+from .witness import Testimony, Witness
 
 QUICK_SECONDS = 2.0
 """A node has so long to answer at the level `quick`."""
@@ -70,6 +72,7 @@ class Round:
         checks: All that are wanted, of every level.
         expected: What each node should have, by name.
         history: What is remembered; None: nothing is, and every sighting counts at once.
+        witness: The cluster's Prometheus; None where it was not deployed.
     """
 
     fleet: Fleet
@@ -80,6 +83,7 @@ class Round:
     level: Level = "standard"
     expected: Mapping[str, Expected] = field(default_factory=dict)
     history: HealthHistory | None = None
+    witness: Witness | None = None
 
     @property
     def made(self) -> tuple[Check, ...]:
@@ -150,6 +154,7 @@ class Round:
         self, nodes: Sequence[Node], checks: Sequence[Check], recalled: Recalled, heard: "_Heard"
     ) -> Iterator[Subject]:
         asks = self.asks(checks)
+        testimony = self._testimony(checks)
         seconds = QUICK_SECONDS if self.level == "quick" else SECONDS
         for outcome in probe(self.fleet, nodes, lambda _: asks, self.clock, seconds):
             node, record = outcome.node, outcome.value
@@ -165,9 +170,19 @@ class Round:
                 record.at,
                 _past(recalled, node.name),
                 self.expected.get(node.name, Expected()),
+                _metrics(testimony).get(node.name),
             )
             heard.answer(subject)
             yield subject
+
+    def _testimony(self, checks: Sequence[Check]) -> Testimony | None:
+        """What Prometheus is asked while the nodes are; nothing where no check wants it."""
+        series = tuple(dict.fromkeys(one for check in checks for one in check.series))
+        return self.witness.ask((TARGETS, *series)) if self.witness is not None and series else None
+
+
+def _metrics(testimony: Testimony | None) -> Mapping[str, NodeMetrics]:
+    return {} if testimony is None else testimony.taken()
 
 
 class _Heard:

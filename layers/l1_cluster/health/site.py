@@ -14,7 +14,6 @@ from .verdict import ACTIONS, Action
 
 _KEYS = ("off", "observe", "thresholds", "groups", "act", "notify")
 _ACT_KEYS = ("drain", "most_percent", "within_minutes", "clean_runs", "repair")
-_NOTIFY_KEYS = ("webhook", "mail_to", "mail_from", "smtp")
 _DOCS = "docs/reference/aiops.toml shows all it may say"
 
 
@@ -38,15 +37,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """All of it.
-
-    Attributes:
-        notify: Settings of the notifiers, by name.
-    """
+    """All of it, but for the notifiers."""
 
     rules: Rules = field(default_factory=Rules)
     policy: Policy = field(default_factory=Policy)
-    notify: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_site(settings: Settings, checks: Iterable[Check], groups: Iterable[str]) -> Site:
@@ -81,7 +75,8 @@ class _Reader:
             self._thresholds(self._table(table, "thresholds")),
             thresholds,
         )
-        site = Site(rules, self._policy(self._table(table, "act")), self._notify(self._table(table, "notify")))
+        site = Site(rules, self._policy(self._table(table, "act")))
+        self._table(table, "notify")  # each notifier reads its own, see `notifier.read_notifiers`
         if self._problems:
             name = self._settings.path.name if self._settings.path else "aiops.toml"
             raise InputError(
@@ -154,13 +149,6 @@ class _Reader:
             self._complain(f"`health.act.{key}` must be a number between {least:g} and {most:g}", key)
             return default
         return float(value)
-
-    def _notify(self, table: Mapping[str, Any]) -> Mapping[str, Any]:
-        self._known(table, _NOTIFY_KEYS, "health.notify")
-        for key, value in table.items():
-            if not isinstance(value, str):
-                self._complain(f"`health.notify.{key}` must be text", key)
-        return table
 
     def _table(self, table: Any, key: str, of: str = "") -> Mapping[str, Any]:
         if not isinstance(table, Mapping):

@@ -19,6 +19,7 @@ from aiops.layers.l0_nodes.variables import NodeVariables
 from aiops.layers.l1_cluster.health.check import Subject
 from aiops.layers.l1_cluster.health.expected import Expected
 from aiops.layers.l1_cluster.health.past import Past
+from aiops.layers.l1_cluster.health.series import TARGETS, NodeMetrics, Reading
 from aiops.layers.l1_cluster.health.verdict import Action, Owner
 
 AT = datetime(2026, 11, 21, 19, 30, 5, tzinfo=UTC)
@@ -123,6 +124,18 @@ FACTS = Facts(
 """A healthy worker: a real machine with eight H100 and eight InfiniBand ports."""
 
 
+METRICS = NodeMetrics(
+    {
+        TARGETS.name: (
+            Reading({"job": "node", "instance": "10.0.0.11:9100"}, 1.0),
+            Reading({"job": "dcgm", "instance": "10.0.0.11:9400"}, 1.0),
+        )
+    },
+    home=True,
+)
+"""What Prometheus tells of it."""
+
+
 def same(facts: Facts) -> Facts:
     """The facts as they are."""
     return facts
@@ -141,6 +154,7 @@ class Case:
         answers: In place of the healthy ones, by ask; None: the ask was not answered at all.
         facts: What is different in the facts.
         also: Other checks that rightly see it too.
+        metrics: What Prometheus tells of it.
         unlike_peers: Whether the other nodes are healthy (a case of a check that compares) or there are none.
         everywhere: Whether the other nodes have it too; they are found as this one is.
     """
@@ -158,6 +172,7 @@ class Case:
     expected: Expected = field(default_factory=Expected)
     groups: tuple[str, ...] = ("workers",)
     variables: Mapping[str, object] = field(default_factory=dict)
+    metrics: NodeMetrics = METRICS
     also: tuple[str, ...] = ()
     unlike_peers: bool = False
     everywhere: bool = False
@@ -187,4 +202,5 @@ def subject(case: Case | None = None, name: str = "gpu01") -> Subject:
         AT,
         case.past if case else Past(),
         case.expected if case else Expected(),
+        case.metrics if case else METRICS,
     )

@@ -13,6 +13,7 @@ from . import (
     kernel_log,
     link_errors,
     memory,
+    metrics,
     names,
     nvidia,
     nvidia_kernel,
@@ -52,4 +53,5 @@ MODULES = (
     drives,
     services,
     bmc,
+    metrics,
 )
