@@ -41,6 +41,9 @@ set -e
 for part in etc usr; do
   mount -t overlay overlay -o "lowerdir=/$part,upperdir=$1/$part,workdir=$1/work-$part" "/$part"
 done
+mount -t tmpfs tmpfs /var/spool
+mkdir -p /var/spool/cron/crontabs
+echo crontab:x:999: >> /etc/group
 echo ready > "$1/ready"
 exec cron -f
 """
@@ -102,7 +105,9 @@ def cron() -> Iterator[Cron]:
             with subprocess.Popen(words) as process:
                 try:
                     until("cron starts", (top / "ready").exists, 30)
-                    yield Cron(top, process)
+                    daemon = Cron(top, process)
+                    daemon.aiops("--version")
+                    yield daemon
                 finally:
                     process.terminate()
         finally:
@@ -166,7 +171,7 @@ def overlap(daemon: Cron, cluster: str) -> int:
 
 def main() -> int:
     """Measure and report."""
-    with rig(NAME, NODES) as made, cron() as daemon:
+    with cron() as daemon, rig(NAME, NODES) as made:
         made.deploy()
         until("Slurm gives work", lambda: slurm(made, ILL).startswith("idle"), CYCLE)
         aiops("health", "-i", made.inventory, "-q")
