@@ -45,6 +45,11 @@ def document(cluster: str, report: "Report") -> dict[str, Any]:
         "counts": {verdict: report.counts.get(verdict, 0) for verdict in _ORDER},
         "nodes": [{"node": name, "verdict": report.verdicts[name]} for name in report.nodes],
         "findings": [one.document() for one in report.findings],
+        "untested": [
+            {"node": node, "check": check, "tool": tool}
+            for node, tools in report.untested.items()
+            for check, tool in tools.items()
+        ],
     }
 
 

@@ -1,9 +1,11 @@
 """How one invocation looks at nodes: a round, remembered, and what is done about it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiops.cli.app import App
+from aiops.cli.duration import spell
 from aiops.cli.screen import Screen
 
 from . import acting
@@ -18,6 +20,19 @@ if TYPE_CHECKING:
     from aiops.layers.l1_cluster.health.round import Report
     from aiops.layers.l1_cluster.health.site import Site
     from aiops.layers.l1_cluster.health.witness import Witness
+
+
+def require_idle(aiops: App, inventory: "Inventory", fleet: "Fleet", nodes: "Sequence[Node]", command: str) -> None:
+    """Refuse deep tests of nodes that are in service.
+
+    Raises:
+        ConflictError: Some of `nodes` are, or it is not known.
+    """
+    from aiops.layers.l1_cluster.draining import standings, workloads_of
+    from aiops.layers.l1_cluster.health.admission import require_out_of_service
+
+    found = standings(workloads_of(aiops.plugins, inventory, fleet), nodes)
+    require_out_of_service(nodes, found, command)
 
 
 @dataclass(frozen=True)
@@ -54,18 +69,21 @@ class Looking:
             aiops.store() as store,
             aiops.fleet(inventory, width=self.forks or inventory.settings.forks) as fleet,
         ):
+            round_ = Round(
+                fleet,
+                aiops.vendors(),
+                self.checks,
+                self.site.rules,
+                aiops.clock,
+                self.level,  # type: ignore[arg-type]  # one of the three, by its enumeration
+                {node.name: normals.expected(node) for node in nodes},
+                HealthHistory(store, inventory.cluster),
+                _witness(aiops, store, fleet, inventory),
+            )
+            if self.level == "deep":
+                require_idle(aiops, inventory, fleet, nodes, "aiops health --level deep")
+                self.screen.note(f"deep tests take up to {spell(round_.seconds)} of each node")
             with self.screen.step("health", nodes=[node.name for node in nodes]) as step:
-                round_ = Round(
-                    fleet,
-                    aiops.vendors(),
-                    self.checks,
-                    self.site.rules,
-                    aiops.clock,
-                    self.level,  # type: ignore[arg-type]  # one of the three, by its enumeration
-                    {node.name: normals.expected(node) for node in nodes},
-                    HealthHistory(store, inventory.cluster),
-                    _witness(aiops, store, fleet, inventory),
-                )
                 report = round_.make(nodes, lambda node, failed: step.done(node, failed=failed))
             if self.words is None:
                 return report, acting.Acted()

@@ -17,6 +17,7 @@ from .looking import Looking
 
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.inventory import Inventory
+    from aiops.layers.l0_nodes.node import Node
     from aiops.layers.l1_cluster.health.round import Report
 
 
@@ -45,7 +46,8 @@ class FailName(StrEnum):
 
 
 LevelOption = Annotated[
-    LevelName, typer.Option("--level", help="How much is asked: quick takes at most 2 s of a node.")
+    LevelName,
+    typer.Option("--level", help="How much is asked: quick takes 2 s of a node, deep minutes of nodes out of service."),
 ]
 CheckOption = Annotated[
     list[str] | None, typer.Option("--check", metavar="NAME", help="Only this check; may be given several times.")
@@ -103,10 +105,12 @@ def run(
     aside = quiet or cron or style is not FormatName.table
     screen = aiops.screen(json=style is FormatName.json, quiet=aside, verbose=verbose)
     _require_sense(style, watch=watch, cron=cron)
+    if level is LevelName.deep:
+        _require_once(act=act, cron=cron, watch=watch)
     checks = checks_of(aiops.plugins)
     chosen = select(checks, check or (), tag or ())
     read = aiops.inventory(inventory)
-    nodes = read.select(on)
+    nodes = read.select(on) if on is not None or level is not LevelName.deep else testable(read)
     site = read_site(read.settings, checks, {group for node in read.nodes for group in node.groups})
     notifiers = read_notifiers(read.settings, aiops.plugins, aiops.environment)
     words = ["aiops", "health", *(["--act"] if act else []), *(["--on", on] if on else [])]
@@ -133,6 +137,22 @@ def _require_sense(style: FormatName, *, watch: bool, cron: bool) -> None:
         raise InputError(
             f"`--cron` does not go with `--format {style.value}`", code="usage.cron", hints=["leave one of them out"]
         )
+
+
+def _require_once(**wanted: bool) -> None:
+    """Refuse to test deeply again and again: a test loads a node for minutes, and somebody waits for its end."""
+    for name in (name for name, given in wanted.items() if given):
+        raise InputError(
+            f"`--{name}` does not go with `--level deep`: deep tests are for nodes out of service, once",
+            code="usage.deep",
+            hints=[f"leave one of them out: `aiops health --level deep`, or `aiops health --{name}`"],
+        )
+
+
+def testable(inventory: "Inventory") -> "tuple[Node, ...]":
+    """Whom deep tests are for where nobody is named: the workers. A head or a storage server serves all others."""
+    workers = tuple(node for node in inventory.nodes if "workers" in node.roles)
+    return workers or inventory.select(None)
 
 
 def show(screen: Screen, inventory: "Inventory", report: "Report", style: FormatName, *, fail_on: str) -> int:

@@ -43,6 +43,8 @@ def show(screen: Screen, report: "Report") -> None:
             ],
         )
         screen.note(summary(report))
+        for line in untested(report):
+            screen.note(line)
         return
     screen.line(headline(report))
     rows = folded(report.findings)
@@ -57,6 +59,8 @@ def show(screen: Screen, report: "Report") -> None:
                 screen.line(screen.wrapped(" " * len(lead) + aside, len(lead)))
     screen.line("")
     screen.line(summary(report))
+    for line in untested(report):
+        screen.line(screen.wrapped(clean(line), 2))
     for hint in hints(report):
         screen.hint(hint)
 
@@ -87,6 +91,18 @@ def folded(findings: "Sequence[Finding]") -> "list[tuple[str, Finding]]":
         groups.values(), key=lambda several: (_STANDINGS.index(several[0].standing), _ORDER.index(several[0].verdict))
     )
     return [(fold({one.node for one in several}), several[0]) for several in rows]
+
+
+def untested(report: "Report") -> list[str]:
+    """`not tested, for the tool is not there: dcgmi, fio on gpu[01-04]`; a line for nodes that lack the same."""
+    from aiops.layers.l0_nodes.nodeset import fold
+
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for node, tools in report.untested.items():
+        groups.setdefault(tuple(sorted(set(tools.values()))), []).append(node)
+    return [
+        f"not tested, for the tool is not there: {', '.join(tools)} on {fold(nodes)}" for tools, nodes in groups.items()
+    ]
 
 
 def hints(report: "Report") -> list[str]:

@@ -28,6 +28,8 @@ class Ask:
         makers: PCI vendor ids, four lower-case hex digits each: asked only where the bus shows a device of one of
             them, or shows nothing at all. Empty: asked everywhere.
         environment: Variables for the command; `{scratch}` in a value stands for its own folder, or `/`.
+        alone: Whether the command measures how fast something is: it runs after all others and beside no other, in the
+            order of the asks, and is not held back in favour of what else runs on the node.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Ask:
     tail: bool = False
     makers: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

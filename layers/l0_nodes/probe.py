@@ -54,10 +54,17 @@ def probe(
     return fleet.each(nodes, ask)
 
 
+def longest(asks: Iterable[Ask]) -> float:
+    """Seconds after which a node answers that is asked `asks`: each that measures alone has its own time on top."""
+    return SECONDS + sum(ask.timeout for ask in asks if ask.alone)
+
+
 def command(node: Node, asks: Iterable[Ask], seconds: float = SECONDS) -> Command:
     """What is run on `node` to have `asks` answered within `seconds`."""
+    asks = tuple(asks)
     request = {
         "seconds": seconds,
+        **({"shared_seconds": SECONDS} if any(ask.alone for ask in asks) else {}),
         "max_bytes": MAX_BYTES,
         "asks": [
             {
@@ -70,6 +77,7 @@ def command(node: Node, asks: Iterable[Ask], seconds: float = SECONDS) -> Comman
                 **({"tail": True} if ask.tail else {}),
                 **({"makers": list(ask.makers)} if ask.makers else {}),
                 **({"environment": dict(ask.environment)} if ask.environment else {}),
+                **({"alone": True} if ask.alone else {}),
             }
             for ask in asks
         ],

@@ -7,6 +7,7 @@ from aiops.layers.l1_cluster.health.check import Check
 @hookimpl
 def health_checks() -> tuple[Check, ...]:
     """The checks of this plugin."""
-    from . import device_checks, fabric, kernel_checks
+    from . import copying, device_checks, diagnosis, fabric, kernel_checks
 
-    return (*kernel_checks.CHECKS, *device_checks.CHECKS, *fabric.CHECKS)
+    parts = (kernel_checks, device_checks, fabric, diagnosis, copying)
+    return tuple(check for part in parts for check in part.CHECKS)

@@ -205,5 +205,6 @@ CHECKS = (
             Threshold("nonfatal", 5.0, "errors", "aiops' own: a program that crashes leaves a few", least=1.0),
         ),
         tags=("kernel", "hardware"),
+        level="quick",
     ),
 )

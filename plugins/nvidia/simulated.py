@@ -13,13 +13,15 @@ TOOL = f"{LIBRARY}/nvidia-smi"
 STATE_PATH = "/run/aiops-lab/state/nvidia.json"
 NVIDIA_MAJOR = 195
 
+DCGMI = f"{LIBRARY}/dcgmi"
+
 _ENTRY = """\
 #!/usr/bin/python3 -sB
-# nvidia-smi of a lab host: everything it says is simulated.
+# {program} of a lab host: everything it says is simulated.
 import os
 import sys
 
-from nvidia_smi.main import main
+from nvidia_smi.{module} import main
 
 try:
     sys.exit(main(sys.argv[1:]))
@@ -125,7 +127,7 @@ def simulate(count: int, model: str | None) -> SimulatedTool:
         state=state,
         devices=devices,
         bus={str(gpu["bus"]): _bus(product) for gpu in gpus},
-        links={"/usr/bin/nvidia-smi": TOOL},
+        links={"/usr/bin/nvidia-smi": TOOL, "/usr/bin/dcgmi": DCGMI},
         packaged=True,
         boot=(TOOL, "--lab-load"),
         fault=fault,
@@ -140,7 +142,11 @@ def _programs() -> dict[str, str]:
         for module in package.iterdir()
         if module.name.endswith(".py")
     }
-    return {TOOL: _ENTRY, **modules}
+    entries = {
+        TOOL: _ENTRY.format(program="nvidia-smi", module="main"),
+        DCGMI: _ENTRY.format(program="dcgmi", module="dcgmi"),
+    }
+    return {**entries, **modules}
 
 
 def fault(state: Mapping[str, Any], kind: str, device: int, value: str | None) -> SimulatedFault | None:

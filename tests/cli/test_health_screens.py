@@ -158,6 +158,9 @@ def test_only_nodes_that_do_not_answer(shown: Shown) -> None:
         (("--watch", "--format", "nagios"), "`--watch` does not go with `--format nagios`", "leave one of them out"),
         (("--cron", "--json"), "`--cron` does not go with `--format json`", "leave one of them out"),
         (("--level", "deepest"), "deepest", ""),
+        (("--level", "deep", "--watch"), "`--watch` does not go with `--level deep`", "aiops health --level deep"),
+        (("--level", "deep", "--cron"), "`--cron` does not go with `--level deep`", "aiops health --cron"),
+        (("--level", "deep", "--act"), "`--act` does not go with `--level deep`", "aiops health --act"),
     ],
 )
 def test_wrong_words_change_nothing(shown: Shown, words: tuple[str, ...], told: str, near: str) -> None:
@@ -196,6 +199,25 @@ def test_a_check_that_is_off_is_not_made(shown: Shown, tmp_path: Path) -> None:
     (tmp_path / "aiops.toml").write_text('[health]\noff = ["time.sync"]\n')
     screen = shown("health", "--on", "n1", "--check", "time.sync", terminal=True)
     assert "1 node · 0 checks" in screen
+
+
+def test_what_could_not_be_tested_is_told_once_for_all_that_lack_the_same() -> None:
+    lacking = {"memory.test": "stress-ng", "memory.bandwidth": "stress-ng", "disk.speed": "fio"}
+    told = replace(report(), untested={"gpu01": lacking, "gpu02": lacking, "gpu03": {"gpu.diag": "dcgmi"}})
+    assert table.untested(told) == [
+        "not tested, for the tool is not there: fio, stress-ng on gpu[01-02]",
+        "not tested, for the tool is not there: dcgmi on gpu03",
+    ]
+    assert {"node": "gpu03", "check": "gpu.diag", "tool": "dcgmi"} in formats.document("lab-a", told)["untested"]
+    assert formats.document("lab-a", report())["untested"] == []
+
+
+def test_deep_tests_of_nodes_that_nobody_gives_work_to(shown: Shown) -> None:
+    """The workers where nobody is named; this machine has no GPU to measure, and none is missed."""
+    screen = shown("health", "--level", "deep", "--check", "gpu.allreduce")
+    assert screen.startswith("exit: 0\n")
+    assert "deep tests take up to 4m20s of each node\n" in screen
+    assert "\n1 ok\n" in screen, "the one that does not answer is no worker"
 
 
 def test_checks_are_listed_and_explained(shown: Shown) -> None:

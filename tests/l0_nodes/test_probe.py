@@ -1,12 +1,14 @@
 """The remote probe as it runs on a node: hung tools, endless output, pipes, no python; and what we make of its answer."""
 # ruff: noqa: E501 - captured answers are kept whole
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from aiops.layers.l0_nodes.connector import Connector
 from aiops.layers.l0_nodes.fact_reading import FACT_ASKS, facts_of
 from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.node import Connection, Node
-from aiops.layers.l0_nodes.probe import command, probe, record_of
+from aiops.layers.l0_nodes.probe import command, longest, probe, record_of
 
 NODE = Node("n1", connection=Connection(python=sys.executable))
 AT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -234,6 +236,85 @@ def test_it_is_gentle() -> None:
     record = asked(Ask("x.nice", ("nice",)), Ask("x.ionice", ("ionice",)))
     assert record.answer("x.nice").stdout == "10\n"
     assert record.answer("x.ionice").stdout == "idle\n"
+
+
+def measuring(lock: Path, *asks: Ask, seconds: float = 15.0) -> Command:
+    """The probe with a lock of this test's own: measuring is for one at a time on a node."""
+    wanted = command(NODE, asks, seconds)
+    assert wanted.stdin is not None
+    return replace(wanted, stdin=wanted.stdin.replace(b"/run/aiops-alone.lock", str(lock).encode()))
+
+
+def test_what_measures_runs_last_alone_and_as_fast_as_it_can(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def measures(name: str) -> Ask:
+        text = f"echo {name} begins >>{log}; sleep 0.2; nice; ionice; echo {name} ends >>{log}"
+        return Ask(f"x.{name}", ("sh", "-c", text), alone=True)
+
+    shared = Ask("x.shared", ("sh", "-c", f"sleep 0.3; echo shared >>{log}; nice"))
+    wanted = measuring(tmp_path / "lock", measures("first"), shared, measures("second"))
+    done = subprocess.run(wanted.argv, input=wanted.stdin, capture_output=True, timeout=30, check=True)
+    record = record_of(NODE, Completed(wanted, done.returncode, done.stdout, done.stderr, 0.0), AT)
+    assert log.read_text().split("\n") == [
+        "shared",
+        "first begins",
+        "first ends",
+        "second begins",
+        "second ends",
+        "",
+    ]
+    assert record.answer("x.shared").stdout == "10\n"
+    assert record.answer("x.second").stdout == "0\nnone: prio 0\n"
+
+
+def test_what_measures_has_time_of_its_own(tmp_path: Path) -> None:
+    asks = (
+        Ask("x", ("true",)),
+        Ask("y", ("true",), timeout=60, alone=True),
+        Ask("z", ("true",), timeout=30, alone=True),
+    )
+    assert longest(asks) == 110.0
+    assert longest(asks[:1]) == 20.0
+
+
+def test_two_do_not_measure_on_a_node_at_once(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    wanted = measuring(tmp_path / "lock", Ask("x", ("echo", "hi")), Ask("y", ("echo", "hi"), alone=True))
+    done = subprocess.run(wanted.argv, input=wanted.stdin, capture_output=True, timeout=30, check=True)
+    os.close(descriptor)
+    record = record_of(NODE, Completed(wanted, done.returncode, done.stdout, done.stderr, 0.0), AT)
+    assert record.answer("x").stdout == "hi\n"
+    assert record.answer("y").missing == {"argv": "another measures on this node at the moment"}
+    assert record.answer("y").exit_status is None
+
+
+def test_nothing_goes_on_when_whoever_asked_is_gone(tmp_path: Path) -> None:
+    text = f"echo $$ >{tmp_path}/pid; pwd >{tmp_path}/where; exec sleep 60"
+    wanted = measuring(
+        tmp_path / "lock", Ask("x", ("sh", "-c", text), timeout=60, scratch=True, alone=True), seconds=80
+    )
+    process = subprocess.Popen(wanted.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert wanted.stdin is not None
+    process.stdin.write(wanted.stdin)
+    process.stdin.close()
+    await_that(lambda: (tmp_path / "where").exists() and (tmp_path / "where").read_text().endswith("\n"))
+    pid, folder = int((tmp_path / "pid").read_text()), Path((tmp_path / "where").read_text().strip())
+    assert folder.is_dir()
+    process.stdout.close()
+    assert process.wait(10) == 1
+    await_that(lambda: not Path(f"/proc/{pid}").exists())
+    assert not folder.exists()
+
+
+def await_that(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_tools_are_found_where_cron_does_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

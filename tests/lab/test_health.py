@@ -62,10 +62,23 @@ def test_a_deployed_cluster_is_well(cluster_lab: Cluster) -> None:
     assert told["counts"] == {"ok": len(told["nodes"]), "warn": 0, "critical": 0, "unknown": 0}
 
 
+def tested_deeply(cluster: Cluster) -> None:
+    """gpu01 is out of service and may be tested; gpu02 is not, and then nobody is."""
+    refused = cluster.aiops("health", "--level", "deep", "--on", "gpu[01-02]")
+    assert refused.code == 5
+    assert "aiops node drain gpu02 --reason TEXT" in refused.stderr
+    assert "aiops health --level deep --on gpu01" in refused.stderr
+    deep = cluster.aiops("health", "--level", "deep", "--on", "gpu01", "--json")
+    assert deep.code == 0, deep.document
+    lacking = {one["tool"] for one in deep.document["untested"]}
+    assert {"fio", "stress-ng"} <= lacking
+
+
 def test_who_drains_a_node_by_hand_gives_it_back_by_hand(cluster_lab: Cluster) -> None:
     drained = cluster_lab.aiops("node", "drain", "gpu01", "--reason", "look at a cable", "--json")
     assert drained.code == 0, drained.stderr
     seen = wait_for_slurm(cluster_lab, "gpu01", "drained")
+    tested_deeply(cluster_lab)
     assert seen["reason"].startswith("aiops: operator")
     assert seen["reason"].endswith("look at a cable")
     for _ in range(2):

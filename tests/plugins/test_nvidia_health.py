@@ -448,7 +448,7 @@ def host(smi: Smi, driver: str = "580.95.05", *lines: tuple[float, str], lost: t
 
 
 _OF_DEVICES = ("accelerators", "bus_accelerators", "driver_mismatch", "simulated", "unknown")
-GPU_CHECKS: tuple[Check, ...] = tuple(check for check in ALL if check.id.startswith("gpu."))
+GPU_CHECKS: tuple[Check, ...] = tuple(check for check in ALL if check.id.startswith("gpu.") and check.level != "deep")
 
 
 def examined(one: Subject) -> tuple[Finding, ...]:

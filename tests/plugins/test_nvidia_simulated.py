@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.l0_nodes.ask import Answer, Record
 from aiops.layers.l0_nodes.vendor import SimulatedTool
+from aiops.plugins.nvidia.diagnosis import DIAG, Outcome, read_diagnosis
+from aiops.plugins.nvidia.remote.nvidia_smi import dcgmi
 from aiops.plugins.nvidia.remote.nvidia_smi import machine as host
 from aiops.plugins.nvidia.remote.nvidia_smi import main as tool
 from aiops.plugins.nvidia.remote.nvidia_smi.fields import FIELDS, REMAPPED
@@ -179,7 +183,7 @@ def test_the_bus_agrees_with_the_tool() -> None:
     assert list(simulated.bus) == [gpu["bus"] for gpu in simulated.state["gpus"]]
     assert {device["device"] for device in simulated.bus.values()} == {"0x2335"}
     assert simulated.state_path == STATE_PATH
-    assert set(simulated.links) == {"/usr/bin/nvidia-smi"}
+    assert set(simulated.links) == {"/usr/bin/nvidia-smi", "/usr/bin/dcgmi"}
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
@@ -215,3 +219,32 @@ def test_xid_lines_have_the_captured_shape() -> None:
     effect = fault(simulate(1, None).state, "xid", 0, "94")
     assert effect is not None
     assert effect.kernel == ((3, "NVRM: Xid (PCI:0000:18:00): 94, pid=24108, name=python3, Ch 00000008"),)
+
+
+def test_dcgmi_diagnoses_in_the_layout_of_the_original(smi: Smi, capsys: pytest.CaptureFixture[str]) -> None:
+    def diagnosed() -> tuple[int, tuple[Outcome, ...]]:
+        smi("-L")  # writes the state down, and loads the driver
+        status = dcgmi.main(["diag", "-r", "2", "-j"])  # type: ignore[no-untyped-call]
+        answer = Answer(DIAG, status, capsys.readouterr().out)
+        return status, read_diagnosis(Record("n1", datetime(2026, 11, 21, tzinfo=UTC), {DIAG: answer}))
+
+    status, outcomes = diagnosed()
+    assert status == 0
+    assert {(one.category, one.test, one.status) for one in outcomes} == {
+        ("Deployment", "software", "pass"),
+        ("Integration", "pcie", "pass"),
+        ("Hardware", "memory", "pass"),
+    }
+    changed = fault(smi.state, "ecc-uncorrected", 1, "3")
+    assert changed is not None
+    smi.state = dict(changed.state)
+    status, outcomes = diagnosed()
+    assert status == 226
+    (bad,) = [one for one in outcomes if one.status == "fail"]
+    assert (bad.test, bad.about, bad.severity) == ("memory", "GPU 1", 2)
+    assert "3 uncorrectable errors" in bad.message
+
+
+def test_dcgmi_tells_what_it_cannot(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dcgmi.main(["discovery", "-l"]) == 255  # type: ignore[no-untyped-call]
+    assert "is simulated" in capsys.readouterr().out

@@ -1,14 +1,17 @@
 """Answers asks on a node: runs commands, reads files, prints one JSON document. Parses nothing.
 
 Sent on the stdin of `python3 -` with a last line that calls `main`. Standard library, Python 3.6. A command that
-hangs, ignores TERM or sleeps in the kernel costs its own timeout and holds up nothing else.
+hangs, ignores TERM or sleeps in the kernel costs its own timeout and holds up nothing else. What measures runs at the
+end, one at a time, on one node for one asker at a time; all of it ends when whoever asked is gone.
 """
 
 import ctypes
 import errno
+import fcntl
 import glob
 import json
 import os
+import select
 import selectors
 import shutil
 import signal
@@ -45,9 +48,16 @@ SCRATCH_PLACES = ("/run", "/dev/shm", "/tmp")  # noqa: S108 - each folder there 
 MAX_LEFT = 16  # files that a tool leaves in its folder
 NICE = 10
 IDLE_CLASS = 3 << 13  # ioprio_set(2): only disk time that nobody else wants
+NO_CLASS = 0  # ioprio_set(2): as whoever is not gentle has it
+ALONE = "/run/aiops-alone.lock"  # held by whoever measures; the kernel lets go of it with the process
+OCCUPIED = "another measures on this node at the moment"
 BUS = "/sys/bus/pci/devices/*/vendor"
 NO_DEVICE = "the bus shows no such device"
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "ppc64le": 273, "riscv64": 30, "loongarch64": 30}
+
+
+RUNNING = set()  # commands that run, and the folders they were given: what is to be gone when we have to go
+FOLDERS_IN_USE = set()
 
 
 class Answer(object):
@@ -156,6 +166,7 @@ def run(one, path, end):
         execute(one, path, end, "/")
         return
     folder = scratch_folder()
+    FOLDERS_IN_USE.add(folder)
     try:
         execute(one, path, end, folder)
         for name in sorted(os.listdir(folder))[:MAX_LEFT]:
@@ -164,6 +175,7 @@ def run(one, path, end):
                 one.files[name] = read_file(one, left)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        FOLDERS_IN_USE.discard(folder)
 
 
 def scratch_folder():
@@ -202,10 +214,12 @@ def execute(one, path, end, folder):
     except OSError as error:
         one.missing["argv"] = "%s: %s" % (argv[0], error.strerror)
         return
+    RUNNING.add(process)
     try:
         one.timed_out = not drained(one, process, end)
     finally:
         end_group(process)
+        RUNNING.discard(process)
     status = process.poll()
     if status is None:
         one.timed_out = True
@@ -263,13 +277,13 @@ def end_group(process):
     process.stderr.close()
 
 
-def be_gentle():
-    """Take only what others leave: of the processors, and of the disks where the kernel knows the call."""
+def set_priority(nice, disks):
+    """What this thread and its children take of the processors, and of the disks where the kernel knows the call."""
     try:
-        os.nice(NICE)
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
         number = IOPRIO_SET.get(os.uname().machine)
         if number is not None:
-            ctypes.CDLL(None).syscall(number, 1, 0, IDLE_CLASS)
+            ctypes.CDLL(None).syscall(number, 1, 0, disks)
     except (OSError, AttributeError):
         pass
 
@@ -299,21 +313,13 @@ def is_wanted(ask, there):
     return not ask.get("makers") or not there or bool(there.intersection(ask["makers"]))
 
 
-def answered(request, end):
-    """The answers to `request`, as far as they have come by `end` (monotonic seconds)."""
-    path = search_path()
-    answers = [Answer(ask) for ask in request["asks"]]
-    there = makers() if any(ask.get("makers") for ask in request["asks"]) else set()
-    waiting = []
-    for one in reversed(answers):
-        if is_wanted(one.ask, there):
-            waiting.append(one)
-        else:
-            one.missing["argv" if one.ask["argv"] else "files"] = NO_DEVICE
-            one.finished = True
+def work(asked, path, end, width, measures):
+    """Answer those of `asked` that there is time for, so many at once, each in a thread that may hang."""
+    waiting = list(reversed(asked))
     lock = threading.Lock()
 
-    def work():
+    def answer_some():
+        set_priority(0 if measures else NICE, NO_CLASS if measures else IDLE_CLASS)
         while time.monotonic() < end:
             with lock:
                 if not waiting:
@@ -321,11 +327,48 @@ def answered(request, end):
                 one = waiting.pop()
             answer(one, path, end)
 
-    workers = [threading.Thread(target=work, daemon=True) for _ in range(min(WIDTH, len(answers)))]
+    workers = [threading.Thread(target=answer_some, daemon=True) for _ in range(min(width, len(asked)))]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(max(0.0, end + 1.0 - time.monotonic()))
+
+
+def measure(asked, path, end):
+    """Answer what measures: one after the other, and only where nobody else measures at the same time."""
+    try:
+        descriptor = os.open(ALONE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        descriptor = None  # not root, or no /run: two may then disturb each other
+    try:
+        if descriptor is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        for one in asked:
+            one.missing["argv"] = OCCUPIED
+            one.finished = True
+        return
+    work(asked, path, end, 1, measures=True)
+
+
+def answered(request, end):
+    """The answers to `request`, as far as they have come by `end` (monotonic seconds)."""
+    path = search_path()
+    answers = [Answer(ask) for ask in request["asks"]]
+    there = makers() if any(ask.get("makers") for ask in request["asks"]) else set()
+    shared, measuring = [], []
+    for one in answers:
+        if not is_wanted(one.ask, there):
+            one.missing["argv" if one.ask["argv"] else "files"] = NO_DEVICE
+            one.finished = True
+        elif one.ask.get("alone"):
+            measuring.append(one)
+        else:
+            shared.append(one)
+    gentle_end = min(end, time.monotonic() + request["shared_seconds"]) if measuring else end
+    work(shared, path, gentle_end, WIDTH, measures=False)
+    if measuring:
+        measure(measuring, path, end)
     room = request["max_bytes"]
     documents = []
     for one in answers:
@@ -350,7 +393,8 @@ def main(request):
             nothing = os.open(os.devnull, os.O_RDWR)
             for descriptor in (0, 1, 2):
                 os.dup2(nothing, descriptor)
-            be_gentle()
+            set_priority(NICE, IDLE_CLASS)
+            signal.signal(signal.SIGTERM, go)
             with os.fdopen(sink, "w") as stream:
                 json.dump(answered(request, end), stream)
         finally:
@@ -359,6 +403,8 @@ def main(request):
     text = received(source, end + 2.0)
     if not text:
         try:
+            os.kill(child, signal.SIGTERM)
+            time.sleep(0.5)
             os.kill(child, signal.SIGKILL)
         except OSError:
             pass
@@ -370,14 +416,31 @@ def main(request):
     os._exit(0)
 
 
+def go(_number, _frame):
+    """End all that runs for us and leave nothing of it, then this process."""
+    for process in list(RUNNING):
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except OSError:
+            pass
+    for folder in list(FOLDERS_IN_USE):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
 def received(source, end):
-    """All that comes through a pipe until it is closed; empty when that is not by `end` (monotonic seconds)."""
+    """All that comes through a pipe until it is closed.
+
+    Empty when that is not by `end` (monotonic seconds), or when nobody is there any more to whom it could be told.
+    """
     pieces = []
-    selector = selectors.DefaultSelector()
-    selector.register(source, selectors.EVENT_READ)
+    waiter = select.poll()
+    waiter.register(source, select.POLLIN)
+    waiter.register(1, 0)  # says only that nobody reads there any more
     while True:
         left = end - time.monotonic()
-        if left <= 0 or not selector.select(left):
+        ready = dict(waiter.poll(left * 1000.0)) if left > 0 else {}
+        if source not in ready:
             return ""
         piece = os.read(source, CHUNK)
         if not piece:

@@ -126,6 +126,7 @@ CHECKS = (
         applies=has_devices,
         tags=("hardware",),
         sightings=2,
+        level="quick",
     ),
     Check(
         id="gpu.power",

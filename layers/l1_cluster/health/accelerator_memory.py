@@ -252,6 +252,7 @@ CHECKS = (
         judge=_remap_failed,
         applies=has_devices,
         tags=("memory", "hardware"),
+        level="quick",
     ),
     Check(
         id="gpu.retired_pages",

@@ -235,6 +235,7 @@ CHECKS = (
         judge=_driver_match,
         applies=has_devices,
         tags=("driver",),
+        level="quick",
     ),
     Check(
         id="gpu.health",
@@ -250,6 +251,7 @@ CHECKS = (
         applies=has_devices,
         tags=("hardware",),
         sightings=2,
+        level="quick",
     ),
     Check(
         id="gpu.model_uniform",

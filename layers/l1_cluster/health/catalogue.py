@@ -19,7 +19,9 @@ def shipped_checks() -> tuple[Check, ...]:
         accelerators,
         bmc,
         bus,
+        collective,
         disk_events,
+        disk_trial,
         drive_health,
         drives,
         ethernet,
@@ -31,7 +33,9 @@ def shipped_checks() -> tuple[Check, ...]:
         infiniband,
         kernel_events,
         link_errors,
+        loopback,
         memory,
+        memory_trial,
         mounts,
         names,
         operating_system,
@@ -78,6 +82,10 @@ def shipped_checks() -> tuple[Check, ...]:
         watch,
         trends,
         accelerator_trends,
+        memory_trial,
+        disk_trial,
+        collective,
+        loopback,
     )
     return tuple(replace(check, plugin=OURS) for domain in domains for check in domain.CHECKS)
 

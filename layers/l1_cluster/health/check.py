@@ -20,6 +20,7 @@ from aiops.layers.l0_nodes.variables import NodeVariables
 
 from .expected import Expected
 from .past import Past
+from .rate import Rate
 from .series import NodeMetrics, Reading, Series
 from .verdict import Action, Level, Owner, Severity
 
@@ -154,9 +155,12 @@ class Check:
         source: Where the rule comes from.
         asks: What is asked of a node for it, beside its facts.
         series: What is asked of Prometheus for it, where that is deployed.
-        judge: Of one node; `compare` instead for one that looks at several nodes together.
+        judge: Of one node; `compare` instead, or beside it, for one that looks at several nodes together.
         applies: Whether there is anything to judge on a node (it has GPUs, it is a worker); it may raise
             `UnreadableError`.
+        lacks: The tool that a node would need for it and has not; else nothing. It judges nothing there, and that is
+            told: a node without the tool is not taken for well.
+        rates: What it measures, for `aiops health learn`.
         thresholds: What a site may set.
         tags: Beside the one in its id.
         sightings: In how many examinations in a row it must be seen until it counts: 2 for what comes and goes.
@@ -180,6 +184,8 @@ class Check:
     judge: Judge | None = None
     compare: FleetJudge | None = None
     applies: Callable[[Subject], bool] = always
+    lacks: Callable[[Subject], str] | None = None
+    rates: Callable[[Subject], Iterable[Rate]] | None = None
     thresholds: tuple[Threshold, ...] = ()
     tags: tuple[str, ...] = ()
     sightings: int = 1
@@ -191,8 +197,8 @@ class Check:
     plugin: str = ""
 
     def __post_init__(self) -> None:
-        if (self.judge is None) == (self.compare is None):
-            raise ValueError(f"{self.id}: either `judge` or `compare`")
+        if self.judge is None and self.compare is None:
+            raise ValueError(f"{self.id}: `judge` or `compare`")
 
     @property
     def all_tags(self) -> tuple[str, ...]:

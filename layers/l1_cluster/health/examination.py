@@ -29,11 +29,13 @@ class Examination:
         findings: In the order of nodes, then of checks.
         judged: By node, the checks that had something to judge there.
         counters: By node, the counters to be remembered.
+        untested: By node, what could not be tested there for want of a tool: the tool, by check.
     """
 
     findings: tuple[Finding, ...] = ()
     judged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    untested: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def chosen(checks: Iterable[Check], level: Level, rules: Rules) -> tuple[Check, ...]:
@@ -65,19 +67,21 @@ def examine(subjects: Iterable[Subject], checks: Sequence[Check], rules: Rules) 
     findings: list[Finding] = []
     judged: dict[str, tuple[str, ...]] = {}
     counters: dict[str, Mapping[str, int]] = {}
+    untested: dict[str, Mapping[str, str]] = {}
     kept: list[Subject] = []
     for subject in subjects:
         one = examine_one(subject, checks, rules)
         findings += one.findings
         judged |= one.judged
         counters |= one.counters
+        untested |= one.untested
         kept.append(slim(subject, checks))
     findings += compared(kept, checks, judged, rules)
     findings = _told_once(attribute(findings, judged, checks, rules), checks)
     order = {name: number for number, name in enumerate(judged)}
     places = {check.id: number for number, check in enumerate(checks)}
     findings.sort(key=lambda one: (order.get(one.node, len(order)), places[one.check], one.about))
-    return Examination(tuple(findings), judged, counters)
+    return Examination(tuple(findings), judged, counters, {name: tools for name, tools in untested.items() if tools})
 
 
 def _told_once(findings: Iterable[Finding], checks: Iterable[Check]) -> list[Finding]:
@@ -102,11 +106,16 @@ def examine_one(subject: Subject, checks: Iterable[Check], rules: Rules) -> Exam
     findings: list[Finding] = []
     judged: list[str] = []
     counters: dict[str, int] = {}
+    untested: dict[str, str] = {}
     withheld = {} if subject.metrics is None else subject.metrics.withheld
     for check in checks:
         if any(one.name in withheld for one in check.series):
             continue
-        applies = _guarded(check, partial(check.applies, subject))
+        lacking = "" if check.lacks is None else _guarded(check, partial(check.lacks, subject))
+        if lacking and isinstance(lacking, str):
+            untested[check.id] = lacking
+            continue
+        applies = lacking if isinstance(lacking, Sighting) else _guarded(check, partial(check.applies, subject))
         if isinstance(applies, Sighting):
             findings.append(_finding(check, name, applies, rules))
             judged.append(check.id)
@@ -122,7 +131,7 @@ def examine_one(subject: Subject, checks: Iterable[Check], rules: Rules) -> Exam
             counted = _guarded(check, partial(check.counters, subject))
             if not isinstance(counted, Sighting):  # what cannot be read the judge has told
                 counters |= counted
-    return Examination(tuple(findings), {name: tuple(judged)}, {name: counters})
+    return Examination(tuple(findings), {name: tuple(judged)}, {name: counters}, {name: untested})
 
 
 def slim(subject: Subject, checks: Iterable[Check]) -> Subject:

@@ -105,6 +105,7 @@ CHECKS = (
         applies=has_log,
         thresholds=(WITHIN,),
         tags=("kernel", "memory", "cpu"),
+        level="quick",
     ),
     Check(
         id="kmsg.aer",
@@ -126,5 +127,6 @@ CHECKS = (
             Threshold("per_hour", 100.0, "errors per hour", "aiops' own: a flood, not a few", least=1.0),
         ),
         tags=("kernel", "pcie"),
+        level="quick",
     ),
 )

@@ -122,6 +122,7 @@ CHECKS = (
         applies=has_log,
         thresholds=(WITHIN,),
         tags=("kernel",),
+        level="quick",
     ),
     Check(
         id="kmsg.soft_lockup",
@@ -143,6 +144,7 @@ CHECKS = (
             Threshold("critical", 3.0, "times", "aiops' own: it is told every 20 s, so that is a minute", least=1.0),
         ),
         tags=("kernel", "cpu"),
+        level="quick",
     ),
     Check(
         id="kmsg.panic_or_oops",
@@ -159,6 +161,7 @@ CHECKS = (
         applies=has_log,
         thresholds=(WITHIN,),
         tags=("kernel",),
+        level="quick",
     ),
     Check(
         id="kmsg.oom",
@@ -179,6 +182,7 @@ CHECKS = (
             Threshold("daemon_hours", 1.0, "h", "aiops' own", least=0.1, most=720.0),
         ),
         tags=("kernel", "memory"),
+        level="quick",
     ),
     Check(
         id="kmsg.thermal",
@@ -199,5 +203,6 @@ CHECKS = (
             Threshold("episodes", 3.0, "times", "aiops' own: once is a spike", least=1.0),
         ),
         tags=("kernel", "cpu", "thermal"),
+        level="quick",
     ),
 )

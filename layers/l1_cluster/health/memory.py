@@ -220,6 +220,7 @@ CHECKS = (
             Threshold("percent", 5.0, "%", "Azure's health checks; the kernel keeps a little for itself", least=0.1),
         ),
         tags=("memory", "hardware"),
+        level="quick",
     ),
     Check(
         id="mem.available",
@@ -240,6 +241,7 @@ CHECKS = (
         ),
         tags=("memory",),
         sightings=2,
+        level="quick",
     ),
     Check(
         id="mem.dimm_errors",

@@ -7,8 +7,8 @@ in a comment for a person to decide, and what the nodes do not tell is left out.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median_low
 
 from aiops.layers.l0_nodes.answer_reading import GARBLED, UnreadableError, said
@@ -16,6 +16,9 @@ from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.trait_reading import CHIPS, TRAIT_ASKS
+
+from .check import Check, Subject
+from .rate import UNITS
 
 ASKS: tuple[Ask, ...] = tuple(one for one in TRAIT_ASKS if one.name == CHIPS)
 """What is asked of a node for it, beside its facts."""
@@ -29,7 +32,8 @@ _PASSING = (
 
 _LOOPBACK = "lo"
 _SMALLEST, _LARGEST = 68, 65_536
-_NEAR = 0.05
+_NEAR, _NEAR_RATE = 0.05, 0.1
+_DIGITS = 3  # of a rate: the rest is chance
 _SHOWN = 4
 
 Value = int | float | str
@@ -41,20 +45,27 @@ class Specimen:
 
     Attributes:
         record: Of the asks of its facts and `ASKS`.
+        rates: What deep tests have measured, by name.
     """
 
     node: Node
     facts: Facts
     record: Record
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
-def learned(specimens: Sequence[Specimen], groups: Sequence[str] | None = None) -> str:
+def learned(
+    specimens: Sequence[Specimen],
+    groups: Sequence[str] | None = None,
+    before: Mapping[str, Mapping[str, Value]] | None = None,
+) -> str:
     """The text of health.yml.
 
     Args:
         specimens: Healthy nodes.
         groups: Of which something is to be said; all that the nodes are in where None. The largest comes first, for a
             later one counts more.
+        before: What was known until now, by group: of it those rates are kept that were not measured this time.
     """
     members: dict[str, list[Specimen]] = {}
     for one in specimens:
@@ -70,7 +81,8 @@ def learned(specimens: Sequence[Specimen], groups: Sequence[str] | None = None) 
             lines += ["", f"  # {_plain(group)}: the same nodes as {_plain(same[nodes])}"]
             continue
         same[nodes] = group
-        lines += ["", *_group(group, [traits[name] for name in nodes])]
+        kept = {trait: value for trait, value in (before or {}).get(group, {}).items() if trait.endswith(UNITS)}
+        lines += ["", *_group(group, [traits[name] for name in nodes], kept)]
     return "\n".join(lines) + "\n"
 
 
@@ -90,6 +102,21 @@ def traits_of(specimen: Specimen) -> dict[str, Value]:
             continue
         except GARBLED:
             continue
+    return found | dict(specimen.rates)
+
+
+def measured(subject: Subject, checks: Iterable[Check]) -> dict[str, float]:
+    """The rates of a node by their names; of several of one name (one of each device) the worst. Pure."""
+    found: dict[str, float] = {}
+    for check in checks:
+        try:
+            rates = () if check.rates is None else tuple(check.rates(subject))
+        except UnreadableError:
+            continue
+        for rate in rates:
+            value = float(f"{rate.value:.{_DIGITS}g}")
+            worse = max if rate.is_delay else min
+            found[rate.trait] = worse(value, found.get(rate.trait, value))
     return found
 
 
@@ -108,6 +135,11 @@ def _devices(specimen: Specimen) -> dict[str, Value]:
         values = {getattr(one, name) for one in devices}
         if len(values) == 1 and (value := values.pop()):
             found[f"gpu.{name}"] = value
+    modes, links = {one.ecc.enabled for one in devices}, {one.links.active for one in devices}
+    if len(modes) == 1 and (mode := modes.pop()) is not None:
+        found["gpu.ecc"] = "on" if mode else "off"
+    if len(links) == 1 and (count := links.pop()):
+        found["gpu.links"] = count
     return found
 
 
@@ -156,11 +188,11 @@ class _Agreement:
     counts: Mapping[Value, int]
 
 
-def _agreement(values: Sequence[Value], nodes: int, *, roughly: bool) -> _Agreement:
+def _agreement(values: Sequence[Value], nodes: int, near: float | None) -> _Agreement:
     """Two of three agree, among at least half of the nodes."""
-    if roughly:
+    if near is not None:
         middle = median_low([value for value in values if not isinstance(value, str)])
-        agreeing = sum(abs(float(value) - middle) <= _NEAR * middle for value in values)
+        agreeing = sum(abs(float(value) - middle) <= near * middle for value in values)
         value: Value = middle
     else:
         value, agreeing = Counter(values).most_common(1)[0]
@@ -168,14 +200,16 @@ def _agreement(values: Sequence[Value], nodes: int, *, roughly: bool) -> _Agreem
     return _Agreement(value if clear else None, agreeing, len(values), Counter(values))
 
 
-def _group(name: str, nodes: Sequence[Mapping[str, Value]]) -> Iterator[str]:
+def _group(name: str, nodes: Sequence[Mapping[str, Value]], kept: Mapping[str, Value]) -> Iterator[str]:
     """The lines of one group."""
     yield f"  {_key(name)}:  # {len(nodes)} node{'s' if len(nodes) != 1 else ''}"
     found = {}
     for trait in dict.fromkeys(trait for node in nodes for trait in node):
         values = [node[trait] for node in nodes if trait in node]
-        found[trait] = _agreement(values, len(nodes), roughly=trait == "memory_mib")
+        near = _NEAR_RATE if trait.endswith(UNITS) else _NEAR if trait == "memory_mib" else None
+        found[trait] = _agreement(values, len(nodes), near)
     agreed = {trait: one for trait, one in found.items() if one.value is not None}
+    agreed |= {trait: _Agreement(value, 0, 0, {}) for trait, value in kept.items() if trait not in found}
     if not agreed:
         yield "    {}"
     told: list[tuple[str, ...]] = []
@@ -192,6 +226,8 @@ def _group(name: str, nodes: Sequence[Mapping[str, Value]]) -> Iterator[str]:
 
 
 def _of(one: _Agreement, nodes: int) -> str:
+    if not one.telling:
+        return "as it was, not measured this time"
     silent = nodes - one.telling
     return f"{one.agreeing} of {one.telling}" + (f", {silent} did not say" if silent else "")
 
@@ -206,7 +242,7 @@ def _differing(one: _Agreement, nodes: int) -> str:
     )
 
 
-_KINDS = ("memory_mib", "threads", "kernel", "cgroup", "gpu", "nvme", "ib", "eth")
+_KINDS = ("memory_mib", "memory_gbs", "threads", "kernel", "cgroup", "gpu", "nvme", "disk", "pcie", "ib", "eth")
 
 
 def _order(trait: str) -> tuple[int, list[str | int]]:

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aiops.layers.core.errors import InputError, Problem
 from aiops.layers.l0_nodes.node import Node
@@ -31,13 +31,31 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _switch(value: Any) -> Any:
+    """YAML takes a bare `on` for true."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+_Rate = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]
+"""Of a deep test."""
+
+
 class Devices(_Strict):
-    """The accelerators of a node; `count` stands for `gpu.count` and so on, whatever their vendor calls them."""
+    """The accelerators of a node; `count` stands for `gpu.count` and so on, whatever their vendor calls them.
+
+    `links` are those to other devices that are active on each; `h2d_gbs`, `d2h_gbs` and `allreduce_gbs` are GB/s that
+    deep tests reach: from the host, to it, and all devices together.
+    """
 
     count: int | None = Field(default=None, ge=0)
     model: str | None = Field(default=None, min_length=1)
     driver: str | None = Field(default=None, min_length=1)
     firmware: str | None = Field(default=None, min_length=1)
+    ecc: Annotated[Literal["on", "off"] | None, BeforeValidator(_switch)] = None
+    links: int | None = Field(default=None, ge=0)
+    h2d_gbs: _Rate = None
+    d2h_gbs: _Rate = None
+    allreduce_gbs: _Rate = None
 
 
 class Disks(_Strict):
@@ -46,10 +64,25 @@ class Disks(_Strict):
     count: int | None = Field(default=None, ge=0)
 
 
+class FileSystem(_Strict):
+    """One file system of a node's own, by its mount: MB/s, and the µs that reading 4 KiB takes."""
+
+    read_mbs: _Rate = None
+    write_mbs: _Rate = None
+    delay_us: _Rate = None
+
+
+class Slot(_Strict):
+    """One PCI device, by its address: how many lanes it is to have, where that is fewer than it could."""
+
+    width: Literal[1, 2, 4, 8, 12, 16, 32] | None = None
+
+
 class FabricPort(_Strict):
-    """One InfiniBand or RoCE device: its rate in Gbit/s; 0: it has no cable on purpose."""
+    """One InfiniBand or RoCE device: its rate in Gbit/s (0: no cable, on purpose), and what a deep test reaches."""
 
     gbit: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    loopback_gbit: _Rate = None
 
 
 class NetworkPort(_Strict):
@@ -63,11 +96,14 @@ class GroupNormal(_Strict):
     """What is normal in one group. A trait that is left out is not expected of anybody."""
 
     memory_mib: int | None = Field(default=None, ge=1)
+    memory_gbs: _Rate = None
     threads: int | None = Field(default=None, ge=1)
     kernel: str | None = Field(default=None, min_length=1)
     cgroup: Literal["v1", "v2", "hybrid"] | None = None
     gpu: Devices = Devices()
     nvme: Disks = Disks()
+    disk: dict[str, FileSystem] = {}
+    pcie: dict[str, Slot] = {}
     ib: dict[str, FabricPort] = {}
     eth: dict[str, NetworkPort] = {}
 

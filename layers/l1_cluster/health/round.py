@@ -13,7 +13,7 @@ from aiops.layers.l0_nodes.ask import Ask
 from aiops.layers.l0_nodes.fact_reading import fact_asks, facts_of
 from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.node import Node
-from aiops.layers.l0_nodes.probe import SECONDS, probe
+from aiops.layers.l0_nodes.probe import longest, probe
 from aiops.layers.l0_nodes.variables import variables_of
 from aiops.layers.l0_nodes.vendor import Vendor
 
@@ -46,6 +46,7 @@ class Report:
         checks: How many different checks had something to judge.
         simulated: Whether some of the nodes are hosts of the lab.
         errors: By node that could not be asked.
+        untested: By node, the tool that was missing, by the check that could not be made for that.
     """
 
     at: datetime
@@ -57,6 +58,7 @@ class Report:
     checks: int
     simulated: bool = False
     errors: Mapping[str, AiopsError] = field(default_factory=dict)
+    untested: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -94,6 +96,11 @@ class Round:
         """What is asked of every node, in one round trip."""
         return asks_of(checks, (*fact_asks(self.vendors), *KERNEL_ASKS))
 
+    @property
+    def seconds(self) -> float:
+        """After so long a node answers with what it has; at the level `deep` its tests have their own time on top."""
+        return QUICK_SECONDS if self.level == "quick" else longest(self.asks(self.made))
+
     def make(self, nodes: Sequence[Node], on_node: Callable[[str, bool], None] | None = None) -> Report:
         """Ask and judge.
 
@@ -128,7 +135,11 @@ class Round:
         )
         by_id = {check.id: check for check in checks} if self.history is not None else {}
         settled = settle(found, by_id, situation)
-        ends = verdicts(settled.findings, names)
+        untested = {name: examination.untested[name] for name in names if name in examination.untested}
+        silent = {
+            name for name in untested if not examination.judged[name]
+        }  # nothing was made there, so nothing is well
+        ends = {name: "unknown" if name in silent else one for name, one in verdicts(settled.findings, names).items()}
         if self.history is not None:
             self.history.keep(
                 settled,
@@ -148,6 +159,7 @@ class Round:
             len({one for judged in examination.judged.values() for one in judged}),
             heard.simulated,
             heard.errors,
+            untested,
         )
 
     def _subjects(
@@ -155,8 +167,7 @@ class Round:
     ) -> Iterator[Subject]:
         asks = self.asks(checks)
         testimony = self._testimony(checks)
-        seconds = QUICK_SECONDS if self.level == "quick" else SECONDS
-        for outcome in probe(self.fleet, nodes, lambda _: asks, self.clock, seconds):
+        for outcome in probe(self.fleet, nodes, lambda _: asks, self.clock, self.seconds):
             node, record = outcome.node, outcome.value
             if record is None:
                 heard.silent(node.name, outcome.error)

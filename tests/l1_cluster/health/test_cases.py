@@ -5,6 +5,7 @@ from tests.l1_cluster.health.case import PEERS, Case, subject
 from tests.l1_cluster.health.cases import MODULES
 
 from aiops.layers.core.plugin import Plugins
+from aiops.layers.l0_nodes.ask import Answer, Ask
 from aiops.layers.l0_nodes.fact_reading import FACT_ASKS
 from aiops.layers.l1_cluster.health.catalogue import checks_of
 from aiops.layers.l1_cluster.health.check import Check
@@ -50,16 +51,33 @@ def test_each_check_has_a_case_that_only_it_finds(check: Check) -> None:
 @pytest.mark.parametrize("check", ALL, ids=lambda check: check.id)
 def test_what_was_not_answered_is_unknown_and_never_well(check: Check) -> None:
     """Without any answer to what it asks, a check says `unknown`, unless it judges facts alone."""
-    if not check.asks or check.compare is not None:
+    if not check.asks or check.judge is None:
         pytest.skip("it judges facts, or nodes together")
     case = Case("", check.id, "unknown", "none", answers={ask.name: None for ask in check.asks})
     findings = examine([subject(case)], (check,), Rules()).findings
     assert [one.verdict for one in findings] == ["unknown"] * len(findings) != []
 
 
+@pytest.mark.parametrize("check", [one for one in ALL if one.lacks is not None], ids=lambda check: check.id)
+def test_what_a_tool_is_missing_for_is_told_and_not_judged(check: Check) -> None:
+    def without(ask: Ask) -> Answer:
+        if ask.argv[0] == "sh":
+            return Answer(ask.name, 0, "lacks the-tool\n")
+        return Answer(ask.name, missing={"argv": "the-tool: not found"})
+
+    case = Case("", check.id, "unknown", "none", answers={ask.name: without(ask) for ask in check.asks})
+    examination = examine([subject(case)], (check,), Rules())
+    assert examination.findings == ()
+    assert examination.judged == {"gpu01": ()}
+    assert examination.untested["gpu01"][check.id].split()[0] == "the-tool"
+    assert examine([subject()], (check,), Rules()).untested == {}
+
+
 def test_asks_are_unique_and_bounded() -> None:
+    shared = {ask.name for check in ALL if check.level != "deep" for ask in check.asks}
     for ask in asks_of(ALL, ()):
-        assert ask.timeout <= 10
+        assert ask.timeout <= (900 if ask.alone else 10)
+        assert not (ask.alone and ask.name in shared), "what takes minutes is asked at the level `deep` alone"
         assert ask in FACT_ASKS or ask.name.count(".") >= 1
 
 

@@ -21,12 +21,13 @@ from aiops.layers.l0_nodes.fact_reading import FACT_ASKS
 from aiops.layers.l0_nodes.probe import SECONDS, command, record_of
 from aiops.layers.l1_cluster.health.catalogue import checks_of
 from aiops.layers.l1_cluster.health.check import Sighting, Subject
-from aiops.layers.l1_cluster.health.examination import asks_of
+from aiops.layers.l1_cluster.health.examination import asks_of, chosen
 from aiops.layers.l1_cluster.health.mount_question import MOUNT_ASK, MOUNTS, PROGRAM
 from aiops.layers.l1_cluster.health.mount_table import by_device, read_mounts, read_replies
 from aiops.layers.l1_cluster.health.mounts import CHECKS
+from aiops.layers.l1_cluster.health.rules import Rules
 
-ALL_ASKS = asks_of(checks_of(Plugins()), FACT_ASKS)
+ALL_ASKS = asks_of(chosen(checks_of(Plugins()), "standard", Rules()), FACT_ASKS)
 STATFS = next(check for check in CHECKS if check.id == "mount.statfs")
 HELD = Path("/run/aiops-statfs")
 SERVER = Path(__file__).with_name("fuse_server.py")

@@ -61,11 +61,28 @@ def test_what_equal_nodes_have_is_learned_with_how_many_say_so() -> None:
         "gpu.model": "NVIDIA H100 80GB HBM3",
         "gpu.driver": "580.95.05",
         "gpu.firmware": "96.00.A5.00.01",
+        "gpu.ecc": "on",
+        "gpu.links": 18,
         "nvme.count": 4,
         **{f"ib.mlx5_{number}.gbit": 400.0 for number in range(8)},
         "eth.eth0.mbit": 25000,
         "eth.eth0.mtu": 9000,
     }
+
+
+def test_rates_are_learned_from_deep_tests_and_kept_until_the_next() -> None:
+    rates = ({"memory_gbs": 612.0}, {"memory_gbs": 598.0}, {"memory_gbs": 640.0}, {"memory_gbs": 301.0})
+    deep = [replace(one, rates=own) for one, own in zip(many(4), rates, strict=True)]
+    text = learned(deep)
+    assert "    memory_gbs: 598  # 3 of 4\n" in text  # a tenth apart is the same; a half is another node's trouble
+    known = parse_normals(text, HERE).groups
+    again = learned(many(4), before=known)
+    assert "    memory_gbs: 598  # as it was, not measured this time\n" in again
+    assert parse_normals(again, HERE).groups == known
+    disk = {"disk./scratch.v2.read_mbs": 6400.0, "ib.mlx5_0.loopback_gbit": 391.0, "gpu.h2d_gbs": 55.2}
+    found = parse_normals(learned([replace(one, rates=disk) for one in many(2)]), HERE).groups["workers"]
+    assert disk.items() <= found.items()
+    assert "memory_gbs" not in learned(many(4), before={"elsewhere": {"memory_gbs": 5.0}})
 
 
 def test_what_differs_is_told_and_not_learned() -> None:

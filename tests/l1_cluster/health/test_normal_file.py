@@ -17,13 +17,27 @@ HERE = Path("health.yml")
 def test_the_reference_file_is_right_and_says_all_there_is_to_say() -> None:
     normals = read_normals(REFERENCE, ["workers", "h100"])
     everything = {trait.split(".")[0] for traits in normals.groups.values() for trait in traits}
-    assert everything == {"memory_mib", "threads", "kernel", "cgroup", "gpu", "nvme", "ib", "eth"}
+    assert everything == {
+        *("memory_mib", "memory_gbs", "threads", "kernel", "cgroup"),
+        *("gpu", "nvme", "disk", "pcie", "ib", "eth"),
+    }
     expected = normals.expected(Node("gpu01", groups=("h100", "workers")))
     assert expected.source == "health.yml, groups workers and h100"
     assert expected.word("gpu.driver") == "580.95.05"
     assert expected.number("ib.mlx5_0.gbit") == 400.0
     assert expected.number("eth.eth0.mtu") == 9000
     assert expected.word("cgroup") == "v2"
+    assert expected.word("gpu.ecc") == "on"
+    assert expected.number("gpu.links") == 18
+    assert expected.number("pcie.0000:5e:00.0.width") == 8
+    assert expected.number("disk./scratch.delay_us") == 88
+    assert expected.number("memory_gbs") == 612
+
+
+@pytest.mark.parametrize(("written", "meant"), [("on", "on"), ('"on"', "on"), ("off", "off"), ("false", "off")])
+def test_a_bare_on_is_no_boolean(written: str, meant: str) -> None:
+    normals = parse_normals(f"aiops: 1\ngroups:\n  a: {{gpu: {{ecc: {written}}}}}\n", HERE)
+    assert normals.groups["a"] == {"gpu.ecc": meant}
 
 
 @pytest.mark.parametrize(
@@ -42,10 +56,22 @@ def test_the_reference_file_is_right_and_says_all_there_is_to_say() -> None:
             "did you mean `count`?",
         ),
         (
-            "aiops: 1\ngroups:\n  h100:\n    disks: {count: 8}\n",
+            "aiops: 1\ngroups:\n  h100:\n    volumes: {count: 8}\n",
             4,
-            "unknown key `disks` of the group `h100`",
-            "known are cgroup, eth, gpu, ib, kernel, memory_mib, nvme, threads",
+            "unknown key `volumes` of the group `h100`",
+            "known are cgroup, disk, eth, gpu, ib, kernel, memory_gbs, memory_mib, nvme, pcie, threads",
+        ),
+        (
+            "aiops: 1\ngroups:\n  h100:\n    gpu: {ecc: maybe}\n",
+            4,
+            "`gpu.ecc` of the group `h100` must be 'on' or 'off', not `maybe`",
+            None,
+        ),
+        (
+            "aiops: 1\ngroups:\n  h100:\n    disk: {/scratch: {read_mbs: 0}}\n",
+            4,
+            "`disk./scratch.read_mbs` of the group `h100` must be greater than 0, not `0`",
+            None,
         ),
         (
             "aiops: 1\ngroups:\n  h100:\n    gpu: {driver: 570.10}\n",

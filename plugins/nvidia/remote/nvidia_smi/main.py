@@ -96,9 +96,8 @@ def answer(machine, options):
     return 14 if corrupted else status or 0
 
 
-def main(words):
-    """Run with these words; return the exit status."""
-    state = read_json(STATE)
+def hang(state):
+    """Hang or take long where the lab says so: the driver does, and with it each of its tools."""
     tool = state.get("tool", {})
     if tool.get("hang"):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -106,14 +105,24 @@ def main(words):
         while True:  # a call into a wedged driver: only SIGKILL ends it
             time.sleep(3600)
     time.sleep(tool.get("seconds", 0))
-    library, kernel = installed()
+
+
+def identity():
+    """What the devices' serial numbers come from."""
     try:
         with open(MACHINE_ID, encoding="ascii") as stream:
-            machine_id = stream.read().strip()
+            return stream.read().strip()
     except OSError:
-        machine_id = ""
+        return ""
+
+
+def main(words):
+    """Run with these words; return the exit status."""
+    state = read_json(STATE)
+    hang(state)
+    library, kernel = installed()
     try:
-        return answer(Machine(state, read_json(RUNTIME), library, kernel, machine_id), parse(words))
+        return answer(Machine(state, read_json(RUNTIME), library, kernel, identity()), parse(words))
     except Finished as finished:
         sys.stdout.write(finished.text)
         return finished.status

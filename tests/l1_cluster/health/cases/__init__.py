@@ -26,6 +26,7 @@ from . import (
     skew,
     slurm,
     timekeeping,
+    trials,
 )
 
 MODULES = (
@@ -54,4 +55,5 @@ MODULES = (
     services,
     bmc,
     metrics,
+    trials,
 )
