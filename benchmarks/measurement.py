@@ -10,8 +10,10 @@ import shlex
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,33 +61,48 @@ class Ran:
 
     Attributes:
         seconds: Wall time.
-        cpu: Seconds of processor that it and its children used.
+        cpu: Seconds of processor that it and the children that it waited for used.
+        peak_mib: The most memory that it, or one of those children, had at one time.
     """
 
     stdout: str
     seconds: float
     cpu: float
     exit_status: int
+    peak_mib: float = 0.0
 
 
-def run(*words: str | Path, limit: float = 900.0, expect: Sequence[int] = (0,)) -> Ran:
+def run(*words: str | Path, limit: float = 900.0, expect: Sequence[int] = (0,), stdin: Path | None = None) -> Ran:
     """Run a command with its progress on the terminal, and measure it.
+
+    Args:
+        words: The command.
+        limit: Seconds that it may take.
+        expect: How it may end.
+        stdin: What it reads; as this process by default.
 
     Raises:
         BrokenError: It ended with a status that is not expected, or not in time.
     """
     line = shlex.join(map(str, words))
     print(f"$ {line}", file=sys.stderr, flush=True)
-    before, begun = os.times(), time.monotonic()
-    try:
-        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise BrokenError(f"`{line}` did not end within {limit:.0f} s") from error
-    seconds, after = time.monotonic() - begun, os.times()
-    if done.returncode not in expect:
-        raise BrokenError(f"`{line}` ended with {done.returncode}")
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Ran(done.stdout, seconds, cpu, done.returncode)
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        source = stack.enter_context(stdin.open("rb")) if stdin is not None else None
+        process = stack.enter_context(subprocess.Popen(words, stdin=source, stdout=subprocess.PIPE, text=True))
+        late = threading.Timer(limit, process.kill)
+        late.start()
+        stack.callback(late.cancel)
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)  # of this one alone, and how much memory it had
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - begun
+    if seconds >= limit:
+        raise BrokenError(f"`{line}` did not end within {limit:.0f} s")
+    if process.returncode not in expect:
+        raise BrokenError(f"`{line}` ended with {process.returncode}")
+    return Ran(said, seconds, used.ru_utime + used.ru_stime, process.returncode, used.ru_maxrss / 1024)
 
 
 def aiops(*words: str, limit: float = 900.0, expect: Sequence[int] = (0,)) -> Ran:

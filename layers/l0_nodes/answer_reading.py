@@ -1,6 +1,11 @@
 """Taking from one answer what must be in it, or the reason why it is not."""
 
-from .ask import Answer
+from collections.abc import Callable
+from typing import TypeVar
+
+from .ask import Answer, Record
+
+T = TypeVar("T")
 
 GARBLED = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError)
 """What reading an answer may raise that is not what it should be."""
@@ -8,6 +13,26 @@ GARBLED = (ValueError, KeyError, IndexError, TypeError, AttributeError, Recursio
 
 class UnreadableError(ValueError):
     """An answer does not tell what it was asked for."""
+
+
+def once(record: Record, reader: Callable[[Record], T]) -> T:
+    """What `reader` makes of the record; it is run once, however many share what it makes.
+
+    Raises:
+        UnreadableError: The reader's own; also for whatever else goes wrong in it, for that is garbage of the node.
+    """
+    if reader not in record.made:
+        try:
+            record.made[reader] = (reader(record), "")
+        except UnreadableError as error:
+            record.made[reader] = (None, str(error) or "it could not be read")
+        except GARBLED as error:
+            record.made[reader] = (None, f"the answer is garbled: {type(error).__name__}")
+    value, reason = record.made[reader]
+    if reason:
+        raise UnreadableError(reason)
+    found: T = value
+    return found
 
 
 def said(answer: Answer) -> str:

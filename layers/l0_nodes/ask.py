@@ -68,11 +68,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All answers of one node from one probe."""
+    """All answers of one node from one probe.
+
+    Attributes:
+        made: What readers have made of it, by reader: see `answer_reading.once`.
+    """
 
     node: str
     at: datetime
     answers: Mapping[str, Answer]
+    made: dict[Any, tuple[Any, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def answer(self, name: str) -> Answer:
         """The answer to `name`; an empty one, marked missing, if it was never asked."""

@@ -47,25 +47,44 @@ class Fleet:
                 self._transports[node.name] = self._connect(node)
             return self._transports[node.name]
 
-    def each(self, nodes: Iterable[Node], work: Callable[[Transport], T]) -> Iterator[Outcome[T]]:
+    def let_go(self, node: Node) -> None:
+        """Close the connection of `node`; whoever needs it later gets a new one."""
+        with self._lock:
+            transport = self._transports.pop(node.name, None)
+        if transport is not None:
+            transport.close()
+
+    def each(self, nodes: Iterable[Node], work: Callable[[Transport], T], *, keep: bool = True) -> Iterator[Outcome[T]]:
         """Do `work` on every node, `width` at a time; yield outcomes as they come.
 
         The threads are daemons and nobody joins them: leaving early (an error, Ctrl-C) begins no further node and waits
         for none, and what still runs on nodes ends by its own timeout, or when the connections are closed.
 
         Only `AiopsError` is a node's failure; anything else is a defect of ours and is raised.
+
+        Args:
+            nodes: Whom to work on.
+            work: What is done with each.
+            keep: Whether connections stay open for what comes next. Each costs a thread and an open file, of which a
+                process may often have 1,024: what asks a large fleet once keeps none.
         """
         waiting = deque(nodes)
+        # So many are begun and not yet taken: answers that came faster than they are judged would fill the memory.
+        room = threading.Semaphore(self._width)
         finished: SimpleQueue[Outcome[T] | BaseException] = SimpleQueue()
 
         def worker() -> None:
             while True:
+                room.acquire()
                 try:
                     node = waiting.popleft()
                 except IndexError:
                     return
                 try:
-                    finished.put(self._one(node, work))
+                    outcome = self._one(node, work)
+                    if not keep:
+                        self.let_go(node)
+                    finished.put(outcome)
                 except BaseException as defect:  # noqa: BLE001 - raised again where the outcomes are taken
                     finished.put(defect)
 
@@ -78,8 +97,10 @@ class Fleet:
                 if isinstance(outcome, BaseException):
                     raise outcome
                 yield outcome
+                room.release()
         finally:
             waiting.clear()
+            room.release(count + self._width)  # whoever waits for it finds nothing to begin
 
     def _one(self, node: Node, work: Callable[[Transport], T]) -> Outcome[T]:
         try:

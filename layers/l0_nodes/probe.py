@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from aiops.layers.core.clock import Clock
 from aiops.layers.core.command import Command, Completed
-from aiops.layers.core.errors import FailedError
+from aiops.layers.core.errors import AiopsError, FailedError
 
 from .ask import Answer, Ask, Record, answer_of
 from .fleet import Fleet, Outcome
@@ -25,7 +25,7 @@ MAX_BYTES = 8 * 1024 * 1024
 CLOCK = "probe.clock"
 PYTHON = "probe.python"
 _GRACE = 10.0  # for starting Python and sending the answers
-_MARK = '{"aiops_probe": 1,'
+_MARK = b'{"aiops_probe": 1,'
 _NOT_FOUND = 127
 
 
@@ -35,6 +35,8 @@ def probe(
     asks_for: Callable[[Node], tuple[Ask, ...]],
     clock: Clock,
     seconds: float = SECONDS,
+    *,
+    keep: bool = True,
 ) -> Iterator[Outcome[Record]]:
     """Ask every node, as root, and yield the records as they come.
 
@@ -44,14 +46,24 @@ def probe(
         asks_for: What to ask of a node.
         clock: Says when an answer came.
         seconds: After so long a node answers with what it has.
+        keep: Whether connections stay open, see `Fleet.each`.
     """
 
-    def ask(transport: Transport) -> Record:
+    def ask(transport: Transport) -> tuple[Completed, datetime]:
         node = transport.node
-        done = transport.run(command(node, asks_for(node), seconds))
-        return record_of(node, done, clock.now())
+        return transport.run(command(node, asks_for(node), seconds)), clock.now()
 
-    return fleet.each(nodes, ask)
+    # Read where they are taken, one at a time: read where they come, many would be in memory several times over.
+    return map(_read, fleet.each(nodes, ask, keep=keep))
+
+
+def _read(outcome: Outcome[tuple[Completed, datetime]]) -> Outcome[Record]:
+    if outcome.value is None:
+        return Outcome(outcome.node, error=outcome.error)
+    try:
+        return Outcome(outcome.node, value=record_of(outcome.node, *outcome.value))
+    except AiopsError as error:
+        return Outcome(outcome.node, error=error)
 
 
 def longest(asks: Iterable[Ask]) -> float:
@@ -98,11 +110,12 @@ def record_of(node: Node, done: Completed, at: datetime) -> Record:
     Raises:
         FailedError: There is none, because Python is missing or something else went wrong there.
     """
-    start = done.text.rfind(_MARK)
+    start = done.stdout.rfind(_MARK)
     if start < 0:
         raise _no_record(node, done)
+    end = done.stdout.find(b"\n", start)
     try:
-        document = json.loads(done.text[start:].partition("\n")[0])
+        document = json.loads(done.stdout[start : None if end < 0 else end])  # large: not copied more than it must be
         answers = {str(values["name"]): answer_of(values) for values in document["answers"]}
         answers[CLOCK] = Answer(CLOCK, 0, stdout=str(float(document["clock"])))
         answers[PYTHON] = Answer(PYTHON, 0, stdout=str(document["python"]))

@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 from aiops.layers.l0_nodes import cell
 from aiops.layers.l0_nodes.accelerator import Accelerator, Ecc, Pcie
-from aiops.layers.l0_nodes.answer_reading import UnreadableError
-from aiops.layers.l0_nodes.ask import Answer
+from aiops.layers.l0_nodes.answer_reading import UnreadableError, said
+from aiops.layers.l0_nodes.ask import Answer, Record
 
 from .tool import BAD_INFOROM, trouble
 
@@ -15,6 +15,7 @@ _REASON_PREFIXES = ("clocks_event_reason_", "clocks_throttle_reason_")
 
 T = TypeVar("T")
 _END = "</nvidia_smi_log>"
+XML = "nvidia.xml"
 
 
 def described_devices(answer: Answer, unknown: dict[str, str], *, asked: Answer) -> list[Accelerator]:
@@ -41,6 +42,18 @@ def described_devices(answer: Answer, unknown: dict[str, str], *, asked: Answer)
         unknown["details"] = problem
     driver = cell.text(log.findtext("driver_version", ""))
     return [_of_xml(position, gpu, driver) for position, gpu in enumerate(log.findall("gpu"))]
+
+
+def read_log(record: Record) -> ET.Element:
+    """The root element of a record's description; large, so checks share it by `once`.
+
+    Raises:
+        UnreadableError: `nvidia-smi -q -x` cannot be read.
+    """
+    answer = record.answer(XML)
+    if "<" not in answer.stdout:
+        said(answer)
+    return log_of(answer.stdout)
 
 
 def log_of(text: str) -> ET.Element:

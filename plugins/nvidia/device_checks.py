@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 
 from aiops.layers.l0_nodes import cell
-from aiops.layers.l0_nodes.answer_reading import UnreadableError, said
+from aiops.layers.l0_nodes.answer_reading import UnreadableError, once
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l1_cluster.health.check import Check, Limits, Sighting, Subject
 from aiops.layers.l1_cluster.health.devices import at_bus
 
-from .description import log_of
+from .description import read_log
 from .presence import has_nvidia, named_nvidia, names_by_bus
 from .reading import ASKS
 from .tool import BAD_INFOROM, trouble
@@ -36,11 +36,8 @@ def read_recovery(record: Record) -> dict[str, str]:
     Raises:
         UnreadableError: The description cannot be read.
     """
-    answer = record.answer(_XML.name)
-    if "<" not in answer.stdout:
-        said(answer)
     found = {}
-    for gpu in log_of(answer.stdout).findall("gpu"):
+    for gpu in once(record, read_log).findall("gpu"):
         action = (gpu.findtext("gpu_recovery_action") or "").strip()
         if not action or action.upper() == "N/A":
             old = gpu.find("gpu_reset_status")

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aiops.layers.l0_nodes import cell
-from aiops.layers.l0_nodes.answer_reading import UnreadableError, said
+from aiops.layers.l0_nodes.answer_reading import UnreadableError, once, said
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l1_cluster.health.check import Check, Limits, Sighting, Subject
 from aiops.layers.l1_cluster.health.devices import switches
 
-from .description import log_of
+from .description import XML, read_log
 from .presence import VENDOR, has_switches, named_nvidia
 from .reading import ASKS
 
 UNIT, VERSION = "nvidia.fabricmanager.unit", "nvidia.fabricmanager.version"
-_XML = next(ask for ask in ASKS if ask.name == "nvidia.xml")
+_XML = next(ask for ask in ASKS if ask.name == XML)
 _NVLINK = next(ask for ask in ASKS if ask.name == "nvidia.nvlink")
 FABRIC_ASKS = (
     Ask(
@@ -64,12 +64,9 @@ def read_fabric(record: Record) -> dict[str, dict[str, str]]:
     Raises:
         UnreadableError: `nvidia-smi -q -x` cannot be read.
     """
-    answer = record.answer(_XML.name)
-    if "<" not in answer.stdout:
-        said(answer)
     return {
         gpu.get("id", ""): {one.tag: (one.text or "").strip().lower() for one in gpu.findall("fabric/health/*")}
-        for gpu in log_of(answer.stdout).findall("gpu")
+        for gpu in once(record, read_log).findall("gpu")
     }
 
 

@@ -16,6 +16,7 @@ _SXID = re.compile(
 _LOADED = re.compile(r"NVRM: loading NVIDIA UNIX ")
 _RESET = re.compile(rf"aiops: GPU {_ADDRESS} was reset")
 _PID = re.compile(r"pid='?(\d{1,10})")
+_WORDS = ("NVRM: ", "nvidia-nvswitch", "aiops: GPU ")  # one of them begins each of these
 FELL_OFF = 79
 
 
@@ -45,6 +46,8 @@ class KernelEvent:
 def kernel_events(lines: Iterable[KernelLine]) -> Iterator[KernelEvent]:
     """The events in the lines of a log, in their order. Pure."""
     for line in lines:
+        if not any(word in line.text for word in _WORDS):
+            continue
         if found := _XID.match(line.text):
             text = found[4] or ""
             process = _PID.match(text)

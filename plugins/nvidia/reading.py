@@ -15,7 +15,7 @@ from aiops.layers.l0_nodes.accelerator_union import united
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 from aiops.layers.l0_nodes.vendor import Reading
 
-from .description import described_devices
+from .description import XML, described_devices
 from .tool import trouble
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ _CSV = "--format=csv,noheader,nounits"
 ASKS = (
     Ask("nvidia.query", ("nvidia-smi", f"--query-gpu={','.join(FIELDS)}", _CSV), timeout=10.0),
     Ask("nvidia.remapped", ("nvidia-smi", f"--query-remapped-rows={','.join(REMAPPED_FIELDS)}", _CSV), timeout=10.0),
-    Ask("nvidia.xml", ("nvidia-smi", "-q", "-x"), timeout=10.0, max_bytes=1_048_576),
+    Ask(XML, ("nvidia-smi", "-q", "-x"), timeout=10.0, max_bytes=1_048_576),
     Ask("nvidia.nvlink", ("nvidia-smi", "nvlink", "-s"), timeout=10.0),
     Ask("nvidia.nvlink_errors", ("nvidia-smi", "nvlink", "-e"), timeout=10.0),
     Ask("nvidia.driver", paths=("/proc/driver/nvidia/version", "/sys/module/nvidia/version")),
@@ -70,7 +70,7 @@ def read(record: Record) -> Reading:
     unknown: dict[str, str] = {}
     query = record.answer("nvidia.query")
     devices = _query_devices(query, unknown)
-    described = described_devices(record.answer("nvidia.xml"), unknown, asked=query)
+    described = described_devices(record.answer(XML), unknown, asked=query)
     devices = list(united(devices, described))
     devices = _with_remapped(devices, record.answer("nvidia.remapped"))
     states, errors = record.answer("nvidia.nvlink"), record.answer("nvidia.nvlink_errors")

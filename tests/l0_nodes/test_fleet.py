@@ -109,6 +109,34 @@ def test_leaving_early_begins_no_further_node_and_waits_for_none() -> None:
     assert len(begun) <= 4
 
 
+def test_answers_do_not_pile_up_where_they_are_taken_slowly() -> None:
+    begun: list[str] = []
+    with Fleet(FakeTransport, width=2) as fleet:
+        outcomes = fleet.each(NODES, lambda transport: begun.append(transport.node.name))
+        next(outcomes)
+        deadline = time.monotonic() + 10
+        while len(begun) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(begun) == 2
+        assert len(list(outcomes)) == len(NODES) - 1
+
+
+def test_connections_that_are_not_kept() -> None:
+    made: list[FakeTransport] = []
+
+    def connect(node: Node) -> FakeTransport:
+        made.append(FakeTransport(node))
+        return made[-1]
+
+    with Fleet(connect) as fleet:
+        outcomes = fleet.each(NODES, lambda transport: transport.run(Command(("true",))).exit_status, keep=False)
+        assert [outcome.value for outcome in outcomes] == [0] * len(NODES)
+        for transport in made:
+            with pytest.raises(UnreachableError):
+                transport.run(Command(("true",)))
+        assert fleet.transport(NODES[0]).run(Command(("true",))).ok, "whoever needs one later gets a new one"
+
+
 def test_closing_closes_every_connection() -> None:
     with Fleet(FakeTransport) as fleet:
         transports = [fleet.transport(node) for node in NODES]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -346,6 +347,47 @@ def test_a_file_that_hangs_in_the_kernel_holds_nothing_up(tmp_path: Path) -> Non
     record = record_of(NODE, Completed(source, done.returncode, done.stdout, done.stderr, 0.0), AT)
     assert record.answer("x").missing == {"files": "it did not answer before the deadline"}
     assert record.answer("y").stdout == "hi\n"
+
+
+def test_what_waits_in_the_kernel_is_not_asked_again_until_it_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote: Any = import_module("aiops.layers.l0_nodes.remote.probe")
+    monkeypatch.setattr(remote, "HELD", str(tmp_path / "held"))
+
+    def told() -> dict[str, Any]:
+        ask = {"name": "x.tool", "argv": ["sh", "-c", "echo hi"], "paths": [], "timeout": 5.0, "max_bytes": 100}
+        one = remote.Answer(ask)
+        remote.answer(one, os.environ["PATH"], time.monotonic() + 5.0)
+        return dict(remote.Answer.document(one, 1000)[0])
+
+    with subprocess.Popen(["sleep", "60"]) as stuck:
+        remote.hold("x.tool", stuck.pid)
+        assert "since an earlier time" in told()["missing"]["argv"]
+        assert told()["stdout"] == ""
+        stuck.kill()
+    assert told()["stdout"] == "hi\n"
+    assert not (tmp_path / "held").exists(), "nothing is left of it"
+    (tmp_path / "held").mkdir()
+    (tmp_path / "held/x.tool").write_text("torn")
+    assert told()["stdout"] == "hi\n"
+
+
+def test_what_cannot_be_ended_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote: Any = import_module("aiops.layers.l0_nodes.remote.probe")
+    monkeypatch.setattr(remote, "HELD", str(tmp_path / "held"))
+    left: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(remote, "end_group", left.append)  # a stand-in for signals that reach nobody
+    one = remote.Answer({"name": "x.tool", "argv": ["sleep", "60"], "paths": [], "timeout": 0.1, "max_bytes": 100})
+    try:
+        remote.answer(one, os.environ["PATH"], time.monotonic() + 5.0)
+        assert "cannot be killed" in one.missing["argv"]
+        assert remote.is_held("x.tool")
+    finally:
+        for process in left:
+            process.kill()
+            process.communicate()
+    assert not remote.is_held("x.tool")
 
 
 def test_of_a_log_the_last_bytes_count(tmp_path: Path) -> None:

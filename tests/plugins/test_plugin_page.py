@@ -106,7 +106,7 @@ class TestChecks:
     def found(self, checks: tuple[Check, ...], answer: Answer) -> list[tuple[str, str, str]]:
         (check,) = select(checks, ["acme.licences"])
         node = subject()
-        seen = replace(node, record=replace(node.record, answers={answer.name: answer}), _read={})
+        seen = replace(node, record=replace(node.record, answers={answer.name: answer}))
         return [(one.verdict, one.message, one.plugin) for one in examine([seen], (check,), Rules()).findings]
 
     def test_it_is_judged_as_it_says(self, checks: tuple[Check, ...]) -> None:
@@ -129,7 +129,7 @@ class TestChecks:
         failing = tuple(replace(one, judge=broken) if one.id == "acme.licences" else one for one in checks)
         node = subject()
         answers = {**node.record.answers, "acme.licences": Answer("acme.licences", 0, "9\n")}
-        seen = replace(node, record=replace(node.record, answers=answers), _read={})
+        seen = replace(node, record=replace(node.record, answers=answers))
         (one,) = examine([seen], failing, Rules()).findings
         assert (one.check, one.verdict) == ("acme.licences", "unknown")
         assert "health.acme" in one.message

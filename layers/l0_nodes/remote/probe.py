@@ -51,6 +51,8 @@ IDLE_CLASS = 3 << 13  # ioprio_set(2): only disk time that nobody else wants
 NO_CLASS = 0  # ioprio_set(2): as whoever is not gentle has it
 ALONE = "/run/aiops-alone.lock"  # held by whoever measures; the kernel lets go of it with the process
 OCCUPIED = "another measures on this node at the moment"
+HELD = "/run/aiops-held"  # by ask, the process that waits in the kernel, beyond any signal, since it was asked
+START_FIELD = 19  # of /proc/PID/stat behind the name: when the process started (proc(5), 22)
 BUS = "/sys/bus/pci/devices/*/vendor"
 NO_DEVICE = "the bus shows no such device"
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "ppc64le": 273, "riscv64": 30, "loongarch64": 30}
@@ -197,6 +199,9 @@ def execute(one, path, end, folder):
     if program is None:
         one.missing["argv"] = "%s: not found" % argv[0]
         return
+    if is_held(one.ask["name"]):
+        one.missing["argv"] = "it is not asked again while it waits in the kernel since an earlier time"
+        return
     environment = dict(os.environ, PATH=path, LC_ALL="C", LANGUAGE="C", TERM="dumb")
     for name, value in one.ask.get("environment", {}).items():
         environment[name] = value.replace("{scratch}", folder)
@@ -224,8 +229,47 @@ def execute(one, path, end, folder):
     if status is None:
         one.timed_out = True
         one.missing["argv"] = "it cannot be killed (it waits in the kernel)"
+        hold(one.ask["name"], process.pid)
     elif not one.timed_out:
         one.exit_status = status if status >= 0 else 128 - status
+
+
+def born(process):
+    """When a process started, in the kernel's words; None when it is gone."""
+    try:
+        with open("/proc/%d/stat" % process, "rb") as stream:
+            fields = stream.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else fields[START_FIELD].decode("ascii")
+
+
+def hold(name, process):
+    """Note what cannot be ended: a driver that hangs then holds one process of ours, not one more at each asking."""
+    since = born(process)
+    if since is None:
+        return
+    try:
+        os.makedirs(HELD, 0o700, exist_ok=True)
+        with open(os.path.join(HELD, name), "w") as stream:
+            stream.write("%d %s" % (process, since))
+    except OSError:
+        pass  # a node on which nothing can be written is asked all the same
+
+
+def is_held(name):
+    """Whether what was noted of an ask is still there; of what has ended the note goes, and the last note's folder."""
+    note = os.path.join(HELD, name)
+    try:
+        with open(note) as stream:
+            process, _, since = stream.read().partition(" ")
+        if since and since == born(int(process)):
+            return True
+        os.unlink(note)
+        os.rmdir(HELD)
+    except (OSError, ValueError):
+        pass
+    return False
 
 
 def drained(one, process, end):

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from aiops.layers.core.plugin import hookspec
-from aiops.layers.l0_nodes.answer_reading import GARBLED, UnreadableError
+from aiops.layers.l0_nodes.answer_reading import UnreadableError, once
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.node import Node
@@ -71,7 +71,6 @@ class Subject:
     past: Past = field(default_factory=Past)
     expected: Expected = field(default_factory=Expected)
     metrics: NodeMetrics | None = None
-    _read: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, reader: Callable[[Record], T]) -> T:
         """What `reader` makes of the record; each reader is run once for all checks that share it.
@@ -79,18 +78,7 @@ class Subject:
         Raises:
             UnreadableError: The reader's own; also for whatever else goes wrong in it, for that is garbage of the node.
         """
-        if reader not in self._read:
-            try:
-                self._read[reader] = (reader(self.record), "")
-            except UnreadableError as error:
-                self._read[reader] = (None, str(error) or "it could not be read")
-            except GARBLED as error:
-                self._read[reader] = (None, f"the answer is garbled: {type(error).__name__}")
-        value, reason = self._read[reader]
-        if reason:
-            raise UnreadableError(reason)
-        found: T = value
-        return found
+        return once(self.record, reader)
 
     def readings(self, series: Series) -> tuple[Reading, ...]:
         """What Prometheus tells of the node; nothing where it does not watch it.

@@ -139,7 +139,7 @@ def slim(subject: Subject, checks: Iterable[Check]) -> Subject:
     wanted = {ask.name for check in checks if check.compare is not None for ask in check.asks}
     record = subject.record
     answers = {name: answer for name, answer in record.answers.items() if name in wanted}
-    return replace(subject, record=replace(record, answers=answers), _read={})
+    return replace(subject, record=replace(record, answers=answers))
 
 
 def compared(

@@ -6,10 +6,10 @@ allows for the changes of wording since Linux 3.10. Corrected errors are read on
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiops.layers.l0_nodes.answer_reading import UnreadableError
+from aiops.layers.l0_nodes.answer_reading import UnreadableError, once
 from aiops.layers.l0_nodes.ask import Record
 
 from .check import Limits, Sighting, Subject, Threshold
@@ -176,13 +176,15 @@ def read_messages(record: Record) -> tuple[KernelMessage, ...]:
     Raises:
         UnreadableError: The log cannot be read.
     """
-    return tuple(_messages(read_kernel_log(record)))
+    return tuple(_messages(once(record, read_kernel_log)))
 
 
-def _messages(lines: Iterable[KernelLine]) -> Iterator[KernelMessage]:
-    for line in lines:
+def _messages(lines: Sequence[KernelLine]) -> Iterator[KernelMessage]:
+    whole = "\n".join(line.text for line in lines)
+    spellings = [one for one in SPELLINGS if one.word in whole]  # of a healthy node's log, few are in it at all
+    for line in lines if spellings else ():
         text = line.text
-        for spelling in SPELLINGS:
+        for spelling in spellings:
             if spelling.word in text and (found := spelling.pattern.match(text)):
                 yield KernelMessage(spelling.kind, line, {name: word or "" for name, word in found.groupdict().items()})
                 break
@@ -192,7 +194,7 @@ def has_log(subject: Subject) -> bool:
     """Whether there is a log to judge: a container seldom sees one, and may then go without."""
     if subject.facts.container:
         try:
-            subject.read(read_kernel_log)
+            subject.read(read_messages)
         except UnreadableError:
             return False
     return True

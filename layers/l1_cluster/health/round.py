@@ -167,7 +167,7 @@ class Round:
     ) -> Iterator[Subject]:
         asks = self.asks(checks)
         testimony = self._testimony(checks)
-        for outcome in probe(self.fleet, nodes, lambda _: asks, self.clock, self.seconds):
+        for outcome in probe(self.fleet, nodes, lambda _: asks, self.clock, self.seconds, keep=False):
             node, record = outcome.node, outcome.value
             if record is None:
                 heard.silent(node.name, outcome.error)

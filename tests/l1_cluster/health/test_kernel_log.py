@@ -34,6 +34,19 @@ def test_a_level_with_a_facility() -> None:
     assert line.level == 6
 
 
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=30), max_size=6))
+def test_one_line_is_one_message_whatever_is_in_it(texts: list[str]) -> None:
+    text = "".join(f"6,{number},{number}000000,-,caller=T1;{one}\n" for number, one in enumerate(texts))
+    told = record(read(KERNEL_LOG, {"/dev/kmsg": "begun in the middle; 5,1,2,-;\n" + text}), booted())
+    if not texts:
+        with pytest.raises(UnreadableError):
+            read_kernel_log(told)
+        return
+    assert [(one.seconds, one.text) for one in read_kernel_log(told)] == [
+        (float(n), one) for n, one in enumerate(texts)
+    ]
+
+
 def test_a_container_is_younger_than_its_machine() -> None:
     young = record(booted(120.0))
     assert read_uptime(young) == UP
