@@ -33,6 +33,9 @@ ASKS = (
     Ask("amd.process", ("amd-smi", "process", "--json"), timeout=10.0, max_bytes=_LARGE),
     Ask("amd.rocm", ("sh", "-c", _ROCM), timeout=10.0),
 )
+_MOST = 1 << 16
+"""Beyond, a number is no index of a device."""
+
 _ENVELOPES = ("gpu_data", "link_status", "process_list")
 
 
@@ -105,7 +108,7 @@ def _by_device(
     found: dict[int, Mapping[str, Any]] = {}
     for position, one in enumerate(listed):
         index = one.get("gpu")
-        if isinstance(index, int) and not isinstance(index, bool) and index >= 0 and index not in found:
+        if isinstance(index, int) and not isinstance(index, bool) and 0 <= index < _MOST and index not in found:
             found[index] = one
         else:
             unknown[f"{name}.{position}"] = f"amd-smi {name} has an entry without a device's number"

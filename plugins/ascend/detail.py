@@ -107,7 +107,12 @@ def ecc_of(part: Part) -> Ecc:
     single, double = ([f"{memory} {bits} bit {{}}" for memory in ("hbm", "ddr")] for bits in ("single", "double"))
 
     def both(labels: list[str], what: str, *others: str) -> int | None:
-        return part.whole(*(label.format(what) for label in labels), *others)
+        wanted = [label.format(what) for label in labels]
+        there = {label.split()[0] for label in wanted if label in part.values}
+        if any(label not in part.values for label in wanted if label.split()[0] in there):
+            return None  # a line of this memory is missing, and what it would say is in no sum
+        missing = {one for one in ("hbm", "ddr") if any(label.startswith(f"{one} ") for label in part.values)} - there
+        return None if there and missing else part.whole(*wanted, *others)
 
     pending = both(single + double, "next-isolated pages count")
     return Ecc(

@@ -73,7 +73,7 @@ def _of_query(values: Mapping[str, str], _: Telling) -> Accelerator:
         model=cell.text(values["name"]),
         memory_used_mib=cell.mebibytes(values["memory.used"]),
         memory_total_mib=cell.mebibytes(values["memory.total"]),
-        utilization=cell.number(values["utilization.gpu"]),
-        temperature_c=cell.number(values["temperature.gpu"]),
+        utilization=cell.percent(values["utilization.gpu"]),
+        temperature_c=cell.celsius(values["temperature.gpu"]),
         partitioned=cell.flag(values["svi.mode.current"]),
     )

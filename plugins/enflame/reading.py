@@ -104,10 +104,10 @@ def _device(index: int, log: Log, unknown: dict[str, str]) -> list[Accelerator]:
             driver=cell.text(log.find("Driver Info", "Ver", "Driver Ver", "Driver Version")),
             memory_total_mib=cell.mebibytes(log.find("Device Mem Info", "Total Size", "Mem Size")),
             memory_used_mib=cell.mebibytes(log.find("Device Mem Info", "Used Size", "Mem Usage")),
-            utilization=cell.number(log.find("Device Usage Info", "GCU Usage")),
-            temperature_c=cell.number(log.find("Temperature Info", "GCU Temp")),
-            power_w=cell.number(log.find("Power Info", "Cur Power")),
-            power_cap_w=cell.number(log.find("Power Info", "Power Capa")),
+            utilization=cell.percent(log.find("Device Usage Info", "GCU Usage")),
+            temperature_c=cell.celsius(log.find("Temperature Info", "GCU Temp")),
+            power_w=cell.watts(log.find("Power Info", "Cur Power")),
+            power_cap_w=cell.watts(log.find("Power Info", "Power Capa")),
             pcie=Pcie(
                 generation=_generation(log.find("PCIe Info", "Cur Link Speed")),
                 width=cell.lanes(log.find("PCIe Info", "Cur Link Width")),
@@ -163,11 +163,11 @@ def _of_table(block: list[list[str]], driver: str | None) -> Accelerator | None:
     return replace(
         device,
         serial=cell.text(serial),
-        temperature_c=cell.number(block[1][0]),
-        power_w=cell.number(power[1]) if power else None,
-        power_cap_w=cell.number(power[2]) if power else None,
+        temperature_c=cell.celsius(block[1][0]),
+        power_w=cell.watts(power[1]) if power else None,
+        power_cap_w=cell.watts(power[2]) if power else None,
         memory_total_mib=cell.mebibytes(memory),
-        utilization=cell.number(load),
+        utilization=cell.percent(load),
         partitioned={"sriov": True, "disable": False}.get(virtual.strip().lower()),
     )
 

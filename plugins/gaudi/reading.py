@@ -114,9 +114,9 @@ def _of_query(values: Mapping[str, str], _: Telling) -> Accelerator:
         driver=cell.text(values["driver_version"]),
         memory_used_mib=cell.mebibytes(values["memory.used"], unit),
         memory_total_mib=cell.mebibytes(values["memory.total"], unit),
-        temperature_c=cell.number(values["temperature.aip"]),
-        utilization=cell.number(values["utilization.aip"]),
-        power_w=cell.number(values["power.draw"]),
+        temperature_c=cell.celsius(values["temperature.aip"]),
+        utilization=cell.percent(values["utilization.aip"]),
+        power_w=cell.watts(values["power.draw"]),
         ecc=Ecc(
             enabled=cell.flag(values["ecc.mode.current"]),
             corrected_volatile=cell.whole(values["ecc.errors.corrected.aggregate.total"]),
@@ -224,13 +224,13 @@ def _linked(devices: tuple[Accelerator, ...], answer: Answer, unknown: dict[str,
 
 
 def _hottest(values: list[str]) -> float | None:
-    return max((heat for heat in map(cell.number, values) if heat is not None), default=None)
+    return max((heat for heat in map(cell.celsius, values) if heat is not None), default=None)
 
 
 def _sum(log: Log, key: str) -> float | None:
     """Of both supply rails; None where one of them is not told."""
     told = [
-        cell.number(value) for path, value in log.entries if path[0].startswith("Power Readings") and path[-1] == key
+        cell.watts(value) for path, value in log.entries if path[0].startswith("Power Readings") and path[-1] == key
     ]
     return sum(filter(None, told)) if told and None not in told else None
 

@@ -81,9 +81,9 @@ def _parse_machine(text: str, telling: Telling) -> None:
                 model=cell.text(words[_MODEL]),
                 memory_used_mib=cell.mebibytes(words[_USED]),
                 memory_total_mib=cell.mebibytes(words[_TOTAL]),
-                utilization=cell.number(words[_LOAD]),
-                temperature_c=cell.number(words[_HEAT]),
-                power_w=cell.number(words[_POWER]),
+                utilization=cell.percent(words[_LOAD]),
+                temperature_c=cell.celsius(words[_HEAT]),
+                power_w=cell.watts(words[_POWER]),
             )
         )
     if not telling.devices:
@@ -120,10 +120,10 @@ def _of_log(log: Log, position: int, driver: str | None) -> Accelerator:
         firmware=cell.text(log.value("Firmware Version", "ALL Version")),
         memory_total_mib=cell.mebibytes(log.value("Memory Usage", "Total")),
         memory_used_mib=cell.mebibytes(log.value("Memory Usage", "Used")),
-        utilization=cell.number(log.value("Utilization", "Xpu")),
-        temperature_c=cell.number(log.value("Temperature", "XPU Current Temp")),
-        power_w=cell.number(log.value("Power Readings", "Power Draw")),
-        power_cap_w=cell.number(log.value("Power Readings", "Enforced Power Limit")),
+        utilization=cell.percent(log.value("Utilization", "Xpu")),
+        temperature_c=cell.celsius(log.value("Temperature", "XPU Current Temp")),
+        power_w=cell.watts(log.value("Power Readings", "Power Draw")),
+        power_cap_w=cell.watts(log.value("Power Readings", "Enforced Power Limit")),
         pcie=Pcie(
             generation=cell.whole(log.value(*link, "PCIe Generation", "Current")),
             width=cell.whole(log.value(*link, "Link Width", "Current")),

@@ -146,7 +146,7 @@ class _Sections:
                 enabled=take(_switch, "state", "ecc state"),
                 # They start at zero with every boot; that SRAM or DRAM is not told is not 0 of them.
                 corrected_volatile=_sum(take(cell.whole, f"{kind} correctable", errors) for kind in ("sram", "dram")),
-                uncorrected_volatile=_sum(
+                uncorrected_volatile=_whole_sum(
                     take(cell.whole, f"{kind} uncorrectable", errors) for kind in ("sram", "dram")
                 ),
                 retired=take(cell.whole, "double bit", "retired pages"),
@@ -161,6 +161,13 @@ class _Sections:
             if len(path) > 1 and "throttle reason" in path[-2].lower()
         ]
         return tuple(name for name, active in told if active) if told else None
+
+
+def _whole_sum(counts: Iterable[int | None]) -> int | None:
+    """Their sum where all are told: what a part that is not told would say is in no sum."""
+    told = list(counts)
+    known = [count for count in told if count is not None]
+    return sum(known) if known and len(known) == len(told) else None
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:

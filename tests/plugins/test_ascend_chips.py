@@ -136,6 +136,14 @@ def test_a_count_that_is_no_number_is_told(text: str) -> None:
     assert set(reading.unknown or {}) == {"1.ecc"}
 
 
+@pytest.mark.parametrize("label", ["HBM Double Bit Isolated Pages Count", "HBM Single Bit Isolated Pages Count"])
+def test_a_sum_with_a_line_missing_is_not_told(label: str) -> None:
+    text = "".join(line for line in ECC.splitlines(keepends=True) if label not in line)
+    assert one_chip(ecc=chips(PLACES, ECC, c1_0=text)).ecc.retired is None
+    text = "".join(line for line in ECC_910A.splitlines(keepends=True) if "HBM Double Bit Error" not in line)
+    assert one_chip(ecc=chips(PLACES, ECC, c1_0=text)).ecc.uncorrected_volatile is None
+
+
 def test_a_failed_answer_of_one_chip_is_told() -> None:
     failed = 'Failed to query "ecc" result.\n'
     reading = whole("25.2_910B", PLACES, ecc=chips(PLACES, ECC, c1_0=failed))

@@ -64,3 +64,9 @@ def test_no_answer_is_unknown(answers: dict[str, Answer | str], reason: str) -> 
     reading = read(BIREN.record(**answers))
     assert reading.accelerators == ()
     assert any(reason in one for one in (reading.unknown or {}).values())
+
+
+def test_what_no_device_can_have_is_not_told() -> None:
+    row = ROW.replace(" 12,", " 65535,").replace(" 40,", " 32767,")
+    (device,) = read(BIREN.record(table=REFUSED, query=row)).accelerators
+    assert (device.utilization, device.temperature_c) == (None, None)

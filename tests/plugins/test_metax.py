@@ -247,3 +247,8 @@ def test_a_tool_that_hangs_is_told_once() -> None:
     hung = read(METAX.record(list=HUNG, state=HUNG, details=HUNG, table=HUNG))
     assert hung.accelerators == ()
     assert hung.unknown == {"list": "mx-smi did not answer in 10 s"}
+
+
+def test_a_sum_with_a_part_that_is_not_told_is_not_told() -> None:
+    said = "".join(line for line in STATE.splitlines(keepends=True) if "DRAM Uncorrectable" not in line)
+    assert read(METAX.record(state=said)).accelerators[0].ecc.uncorrected_volatile is None

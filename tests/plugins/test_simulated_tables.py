@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.plugins.test_vendor_contract import VENDORS, Host
+from tests.plugins.test_vendor_contract import VENDORS
+from tests.support.simulated_host import SimulatedHost
 
 from aiops.layers.core.errors import InputError
 from aiops.layers.l0_nodes.accelerator import Accelerator
@@ -14,7 +15,7 @@ from aiops.layers.l0_nodes.accelerator import Accelerator
 NAMES = ("cambricon", "iluvatar", "metax", "mthreads")
 
 
-class Typed(Host):
+class Typed(SimulatedHost):
     """A host whose tool is called as a person calls it."""
 
     @property

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.l1_cluster.health.case import AT, FACTS, Case, subject
-from tests.plugins.test_vendor_contract import VENDORS, Host
+from tests.plugins.test_vendor_contract import VENDORS
+from tests.support.simulated_host import SimulatedHost
 
 from aiops.layers.l0_nodes.ask import Answer, Record
 from aiops.layers.l0_nodes.fact_reading import facts_of
@@ -24,14 +25,14 @@ OTHERS = [vendor for vendor in VENDORS.values() if vendor.name != "nvidia" and v
 
 
 @pytest.fixture(params=OTHERS, ids=lambda vendor: vendor.name)
-def host(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Host:
+def host(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> SimulatedHost:
     vendor: Vendor = request.param
     monkeypatch.setattr(remote, "FOLDERS", (str(tmp_path / "bin"), "/usr/bin", "/bin"))
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
-    return Host(tmp_path, vendor)
+    return SimulatedHost(tmp_path, vendor)
 
 
-def told(host: Host, lost: tuple[str, ...] = ()) -> Subject:
+def told(host: SimulatedHost, lost: tuple[str, ...] = ()) -> Subject:
     """The host as checks see it: its bus, and what its tool says."""
     files: dict[str, str] = {}
     for address, attributes in host.tool.bus.items():
@@ -51,7 +52,7 @@ def found(one: Subject) -> tuple[Finding, ...]:
     return examine([one], CHECKS, Rules()).findings
 
 
-def test_it_is_well(host: Host) -> None:
+def test_it_is_well(host: SimulatedHost) -> None:
     one = told(host)
     assert len(one.facts.accelerators or ()) == 8
     assert [finding.words for finding in found(one)] == []
@@ -66,7 +67,7 @@ def test_it_is_well(host: Host) -> None:
         ("firmware-skew", {"gpu.firmware_uniform"}),
     ],
 )
-def test_its_faults_are_found(host: Host, kind: str, checks: set[str]) -> None:
+def test_its_faults_are_found(host: SimulatedHost, kind: str, checks: set[str]) -> None:
     effect = host.tool.fault(host.tool.state, kind, 3, None)
     if effect is None:
         pytest.skip(f"{host.vendor.name} has no {kind}")

@@ -96,7 +96,8 @@ def _pcie_width(subject: Subject, _limits: Limits) -> Iterator[Sighting]:
         if width is None or best is None:
             yield from unread_sighting(subject, name, device, "pci")
             continue
-        most = max(other.pcie.width or 0 for _, other in found if _alike(other, device))
+        sisters = [other for _, other in found if _alike(other, device)]
+        most = max(one.pcie.width or 0 for one in sisters if _is_busy(device) or not _is_busy(one))
         wanted = _wanted(device, best, most)
         if 0 < width < wanted:
             yield Sighting(
@@ -128,7 +129,8 @@ def _pcie_gen(subject: Subject, _limits: Limits) -> Iterator[Sighting]:
 def _wanted(device: Accelerator, best: int, most: int) -> int:
     """What a device's link should be: as a sister has it, or as device and slot could have it together, at work.
 
-    Idle ones give up lanes or speed to save power, and where the tool leaves the slot out, all may have less by design.
+    Idle ones give up lanes or speed to save power, so that a working sister is no measure for them, and where the tool
+    leaves the slot out, all may have less by design.
     """
     if not _has_slot(device):
         return 0

@@ -11,14 +11,13 @@ from typing import TypeVar
 from aiops.layers.l0_nodes.answer_reading import UnreadableError
 from aiops.layers.l0_nodes.ask import Ask
 
-from .check import Check, Limits, Sighting, Subject
+from .check import Check, FleetJudge, Judge, Sighting, Subject
 from .fabric import attribute
 from .finding import Finding
 from .rules import Rules
 from .verdict import Level, includes
 
 T = TypeVar("T")
-A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +123,10 @@ def examine_one(subject: Subject, checks: Iterable[Check], rules: Rules) -> Exam
             continue
         judged.append(check.id)
         if check.judge is not None:
-            seen = _guarded(check, partial(_all, check.judge, subject, rules.limits(check, subject.node)))
-            sightings = (seen,) if isinstance(seen, Sighting) else seen
-            findings += [_finding(check, name, sighting, rules) for sighting in sightings]
+            seen = _guarded(check, partial(_judged, check, check.judge, subject, rules))
+            findings += (_finding(check, name, seen, rules),) if isinstance(seen, Sighting) else seen
         if check.counters is not None:
-            counted = _guarded(check, partial(check.counters, subject))
+            counted = _guarded(check, partial(_counted, check.counters, subject))
             if not isinstance(counted, Sighting):  # what cannot be read the judge has told
                 counters |= counted
     return Examination(tuple(findings), {name: tuple(judged)}, {name: counters}, {name: untested})
@@ -158,16 +156,26 @@ def compared(
         if check.compare is None:
             continue
         here = [subject for subject in subjects if check.id in judged[subject.node.name]]
-        seen = _guarded(check, partial(_all, check.compare, here, rules.limits(check, None)))
+        seen = _guarded(check, partial(_compared, check, check.compare, here, rules))
         if isinstance(seen, Sighting):
             findings += [_finding(check, subject.node.name, seen, rules) for subject in here]
         else:
-            findings += [_finding(check, name, sighting, rules) for name, sighting in seen]
+            findings += seen
     return findings
 
 
-def _all(judge: Callable[[A, Limits], Iterable[T]], about: A, limits: Limits) -> tuple[T, ...]:
-    return tuple(judge(about, limits))
+def _judged(check: Check, judge: Judge, subject: Subject, rules: Rules) -> tuple[Finding, ...]:
+    limits = rules.limits(check, subject.node)
+    return tuple(_finding(check, subject.node.name, sighting, rules) for sighting in judge(subject, limits))
+
+
+def _compared(check: Check, compare: FleetJudge, here: Sequence[Subject], rules: Rules) -> tuple[Finding, ...]:
+    limits = rules.limits(check, None)
+    return tuple(_finding(check, name, sighting, rules) for name, sighting in compare(here, limits))
+
+
+def _counted(counters: Callable[[Subject], Mapping[str, int]], subject: Subject) -> dict[str, int]:
+    return dict(counters(subject))
 
 
 def _guarded(check: Check, work: Callable[[], T]) -> T | Sighting:

@@ -149,19 +149,22 @@ class Case:
         name: In a few words, unique.
         check: The one that must find it, and no other but those in `also`.
         about: What the finding must be about.
-        severity: What it must say; `unknown` where it could not be read.
+        severity: What it must say; `unknown` where it could not be read; `ok` where nobody may be alarmed, though
+            `check` could think so.
         words: Must stand in its message.
         answers: In place of the healthy ones, by ask; None: the ask was not answered at all.
         facts: What is different in the facts.
         also: Other checks that rightly see it too.
         metrics: What Prometheus tells of it.
-        unlike_peers: Whether the other nodes are healthy (a case of a check that compares) or there are none.
+        unlike_peers: Whether there are other nodes, which are healthy (a case of a check that compares), or none.
         everywhere: Whether the other nodes have it too; they are found as this one is.
+        peers: How many other nodes there are, where there are any.
+        sharing: How many of them have it too, where they are else healthy.
     """
 
     name: str
     check: str
-    severity: Literal["warn", "critical", "unknown"]
+    severity: Literal["warn", "critical", "unknown", "ok"]
     action: Action
     owner: Owner = "node"
     about: str = ""
@@ -176,6 +179,15 @@ class Case:
     also: tuple[str, ...] = ()
     unlike_peers: bool = False
     everywhere: bool = False
+    peers: int = PEERS
+    sharing: int = 0
+
+    @property
+    def others(self) -> tuple[bool, ...]:
+        """Of each other node, whether it has it too."""
+        if self.everywhere:
+            return (True,) * self.peers
+        return tuple(number < self.sharing for number in range(self.peers)) if self.unlike_peers else ()
 
 
 @cache

@@ -11,6 +11,7 @@ from . import (
     filesystems,
     kernel_events,
     kernel_log,
+    limits,
     link_errors,
     memory,
     metrics,
@@ -56,4 +57,5 @@ MODULES = (
     bmc,
     metrics,
     trials,
+    limits,
 )

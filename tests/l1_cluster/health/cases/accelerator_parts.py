@@ -6,10 +6,17 @@ from tests.l1_cluster.health.case import Case
 from tests.l1_cluster.health.cases.accelerators import BUS, NAME, before, device, every, unread
 
 from aiops.layers.l0_nodes.ask import Answer
-from aiops.layers.l0_nodes.facts import BusAccelerators
+from aiops.layers.l0_nodes.facts import BusAccelerators, Facts
 from aiops.layers.l1_cluster.health.expected import Expected
 
 HEALTHY: dict[str, Answer] = {}
+
+
+def _idle_beside_busy(facts: Facts) -> Facts:
+    """One device that rests with half of its lanes, beside others that work with all of theirs."""
+    return device(pcie={"width": 8}, utilization=0.0, processes=0)(every(utilization=97.0, processes=1)(facts))
+
+
 CASES = (
     Case(
         "error correction is off in one device",
@@ -193,6 +200,13 @@ CASES = (
         about=NAME,
         words="8 of 16 lanes to the host",
         facts=device(pcie={"width": 8}),
+    ),
+    Case(
+        "an idle device has given up lanes, its sisters work",
+        "gpu.pcie_width",
+        "ok",
+        "none",
+        facts=_idle_beside_busy,
     ),
     Case(
         "all devices have lost lanes, and work",

@@ -191,6 +191,18 @@ CASES = (
         },
     ),
     Case(
+        "a file system that is read-only by /etc/fstab",
+        "disk.readonly",
+        "ok",
+        "none",
+        answers={
+            MOUNTS: table(
+                mountinfo=TABLE.replace("/ /var rw,", "/ /var ro,").replace("/dev/nvme8n1p3 rw", "/dev/nvme8n1p3 ro"),
+                fstab=FSTAB_TEXT.replace("/var            ext4    defaults", "/var            ext4    ro,noatime"),
+            )
+        },
+    ),
+    Case(
         "a shared directory that its unit did not mount",
         "mount.present",
         "critical",

@@ -73,6 +73,14 @@ _ERRORS = (
     _grown("ib.rcv_errors", "port_rcv_errors", 37_001, "10.3 broken packets received per second over 1 h, limit 10"),
     _grown("ib.xmit_discards", "port_xmit_discards", 370_001, "per second over 1 h, limit 100", action="none"),
     _grown("rdma.ack_timeout", "local_ack_timeout_err", 3_961, "1.1 acknowledgements missed per second", action="none"),
+    Case(
+        "a few acknowledgements are missed",
+        "rdma.ack_timeout",
+        "ok",
+        "none",
+        answers={COUNTERS: counters("mlx5_3", "local_ack_timeout_err", "1801\n")},
+        past=remembered("rdma.mlx5_3/1.local_ack_timeout_err", 1),
+    ),
     _grown("rdma.rnr_retry", "rnr_nak_retry_err", 37_001, "per second over 1 h, limit 10", action="none"),
     _grown(
         "rdma.slow_restart",

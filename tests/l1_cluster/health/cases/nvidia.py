@@ -182,7 +182,7 @@ CASES = (
         answers={"nvidia.xml": sick("<bandwidth>Full", "<bandwidth>Degraded")},
     ),
     Case(
-        "systemd does not answer",
+        "systemd does not tell of the fabric manager",
         "gpu.fabricmanager",
         "unknown",
         "none",

@@ -87,6 +87,26 @@ CASES = (
     _down("svc.node_exporter", "prometheus-node-exporter.service", "warn", "Prometheus sees nothing of it"),
     _down("svc.containerd", "containerd.service", "warn", "no container starts"),
     Case(
+        "a service that its own condition keeps from starting",
+        "svc.containerd",
+        "ok",
+        "none",
+        answers={
+            SHOWN: shown(
+                {"containerd.service": {**DEAD, "ConditionResult": "no", "ConditionTimestampMonotonic": "8331220"}}
+            )
+        },
+    ),
+    Case(
+        "a service that nobody has started yet",
+        "svc.containerd",
+        "warn",
+        "restart_service",
+        answers={
+            SHOWN: shown({"containerd.service": {**DEAD, "ConditionResult": "no", "ConditionTimestampMonotonic": "0"}})
+        },
+    ),
+    Case(
         "the docker engine failed, its socket still listens",
         "svc.docker",
         "warn",
