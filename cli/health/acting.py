@@ -12,6 +12,7 @@ from aiops.cli.screen import Screen
 from aiops.layers.core.errors import AiopsError, ConflictError
 
 if TYPE_CHECKING:
+    from aiops.cli.repairing import Course, Repairs
     from aiops.layers.core.store import Store
     from aiops.layers.l0_nodes.fleet import Fleet
     from aiops.layers.l0_nodes.inventory import Inventory
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from aiops.layers.l1_cluster.health.round import Report
 
 _BACK = timedelta(days=1)
+"""So far is looked back for looks in a row at which a node was well."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +47,35 @@ def ward_of(
 ) -> "Ward":
     """All that is known when it is decided what to do about a report."""
     from aiops.layers.l1_cluster.draining import standings, workloads_of
+    from aiops.layers.l1_cluster.health.attempt import WINDOW
     from aiops.layers.l1_cluster.health.conduct import Ward
     from aiops.layers.l1_cluster.health.history import HealthHistory
+    from aiops.layers.l1_cluster.health.node_state import IN_SERVICE
     from aiops.layers.l1_cluster.health.register import Register
     from aiops.layers.l1_cluster.health.stretch import clean_looks
+    from aiops.layers.l1_cluster.run import Runs
 
     register = Register(store, inventory.cluster)
+    history = HealthHistory(store, inventory.cluster)
     since = report.at - _BACK
+    last = register.last()
+    out = [node.name for node in nodes if node.name in last and last[node.name].after not in IN_SERVICE]
+    episodes = history.recall(out, report.at).open.values() if out else ()
     breaker = register.breaker
     workers = [node for node in inventory.nodes if "workers" in node.roles]
     return Ward(
         report.at,
         report.findings,
         report.verdicts,
-        register.states(),
+        {name: change.after for name, change in last.items()},
         standings(workloads_of(aiops.plugins, inventory, fleet), nodes),
-        clean_looks(HealthHistory(store, inventory.cluster).stretches(since, nodes=[node.name for node in nodes])),
-        register.changes(since),
+        clean_looks(history.stretches(since, nodes=[node.name for node in nodes])),
+        register.changes(report.at - WINDOW),
         len(workers or inventory.nodes),
         None if breaker is None else breaker.why,
+        last,
+        frozenset(run.id for run in Runs(store).running(inventory.cluster)) if out else frozenset(),
+        {name: [one for one in episodes if one.node == name] for name in out},
     )
 
 
@@ -86,19 +98,26 @@ def act(
     ward: "Ward",
     conduct: "Conduct",
     words: Sequence[str],
+    repairs: "Repairs",
 ) -> Acted:
-    """Drain and give back as it was decided.
+    """Drain, give back and repair as it was decided.
 
     While another changes the cluster nothing is done, and that is told: the next run comes.
     """
     from aiops.layers.l1_cluster.draining import standings
-    from aiops.layers.l1_cluster.health.conduct import POLICY, REASON
+    from aiops.layers.l1_cluster.health.hold_reason import POLICY, REASON
     from aiops.layers.l1_cluster.health.register import Register
     from aiops.layers.l1_cluster.health.withdrawal import Cause, Withdrawal
 
     by_name = {node.name: node for node in inventory.nodes}
     waiting = held(ward, conduct)
-    if not conduct.drain and not conduct.resume:
+    patients = [by_name[name] for name in conduct.repair]
+    if patients:
+        with aiops.store() as store:
+            due = due_of(repairs, store, fleet, patients)
+        waiting |= due.waiting
+        patients = list(due.course.nodes)
+    if not conduct.drain and not conduct.resume and not patients:
         return Acted(waiting=waiting)
     done: list[str] = []
     try:
@@ -120,12 +139,46 @@ def act(
             if back:
                 withdrawal.resume(back, "nothing critical is found any more", register.states(), served)
                 done += [f"gave {node.name} work again: nothing critical is found any more" for node in back]
-            change.journal.end(Exit.DONE)
+            code = Exit.DONE
+            if patients:
+                course = due_of(repairs, change.store, fleet, patients).course
+                treated = repairs.treat(change, course, wished=False, actor=POLICY) if course.nodes else {}
+                done += [f"repaired {name} ({one.step}): {one.words}" for name, one in treated.items()]
+                code = Exit.FAILED if any(one.failed for one in treated.values()) else code
+            change.journal.end(code)
     except ConflictError as error:
         waiting["lock"] = f"nothing is changed for now: {error.message}"
     except AiopsError as error:
         waiting[error.code] = f"what was decided could not be done: {error.message}"
     return Acted(tuple(done), waiting)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What the policy may repair.
+
+    Attributes:
+        course: Of the nodes whose next step it allows.
+        waiting: Why others are left to a person, by a key that stays the same while that lasts.
+    """
+
+    course: "Course"
+    waiting: Mapping[str, str]
+
+
+def due_of(repairs: "Repairs", store: "Store", fleet: "Fleet", nodes: "Sequence[Node]") -> Due:
+    """What the policy may repair of `nodes`: they are asked, for what a vendor's devices allow is known only then."""
+    from aiops.cli.repairing import only
+
+    course = repairs.course(store, fleet, nodes)
+    due = only(course, {*repairs.site.policy.repair, "service"})
+    waiting = {}
+    for node in nodes:
+        remedy = course.remedies[node.name]
+        if node not in due.nodes:
+            what = f"the next step is {remedy.step}, which the policy does not take" if remedy.step else remedy.why
+            waiting[f"repair: {node.name}"] = f"not repaired: {node.name}: {what}: `aiops node repair {node.name}`"
+    return Due(due, waiting)
 
 
 def held(ward: "Ward", conduct: "Conduct") -> dict[str, str]:

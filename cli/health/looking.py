@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiops.cli.app import App
 from aiops.cli.duration import spell
+from aiops.cli.examining import round_of
+from aiops.cli.repairing import Repairs
 from aiops.cli.screen import Screen
 
 from . import acting
@@ -57,28 +59,24 @@ class Looking:
 
     def look(self) -> "tuple[Report, acting.Acted]":
         """One round, remembered in the store, and acted on where that is wanted."""
+        from aiops.layers.l1_cluster.health.catalogue import checks_of
         from aiops.layers.l1_cluster.health.conduct import decide
-        from aiops.layers.l1_cluster.health.history import HealthHistory
-        from aiops.layers.l1_cluster.health.normal_file import normals_path, read_normals
-        from aiops.layers.l1_cluster.health.round import Round
 
         aiops, inventory, nodes = self.aiops, self.inventory, self.nodes
-        groups = {group for node in inventory.nodes for group in node.groups}
-        normals = read_normals(normals_path(inventory.path), groups)
         with (
             aiops.store() as store,
             aiops.fleet(inventory, width=self.forks or inventory.settings.forks) as fleet,
         ):
-            round_ = Round(
+            round_ = round_of(
+                aiops,
+                store,
                 fleet,
-                aiops.vendors(),
-                self.checks,
-                self.site.rules,
-                aiops.clock,
-                self.level,  # type: ignore[arg-type]  # one of the three, by its enumeration
-                {node.name: normals.expected(node) for node in nodes},
-                HealthHistory(store, inventory.cluster),
-                _witness(aiops, store, fleet, inventory),
+                inventory,
+                nodes=nodes,
+                checks=self.checks,
+                site=self.site,
+                level=self.level,  # type: ignore[arg-type]  # one of the three, by its enumeration
+                witness=_witness(aiops, store, fleet, inventory),
             )
             if self.level == "deep":
                 require_idle(aiops, inventory, fleet, nodes, "aiops health --level deep")
@@ -91,7 +89,14 @@ class Looking:
             conduct = decide(ward, self.site.policy)
             acting.follow(store, inventory, conduct, ward)
             acted = acting.act(
-                aiops, self.screen, fleet, inventory=inventory, ward=ward, conduct=conduct, words=self.words
+                aiops,
+                self.screen,
+                fleet,
+                inventory=inventory,
+                ward=ward,
+                conduct=conduct,
+                words=self.words,
+                repairs=Repairs(aiops, self.screen, inventory, checks_of(aiops.plugins), self.site),
             )
         return report, acted
 

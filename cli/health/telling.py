@@ -98,7 +98,7 @@ def deed(change: "StateChange") -> "Change":
 
 def _deeds(looking: "Looking", since: "datetime") -> "list[StateChange]":
     """What the policy has done since, by the register, in which it was written before it was done."""
-    from aiops.layers.l1_cluster.health.conduct import POLICY
+    from aiops.layers.l1_cluster.health.hold_reason import POLICY
     from aiops.layers.l1_cluster.health.register import Register
 
     with looking.aiops.store() as store:

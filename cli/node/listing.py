@@ -1,5 +1,6 @@
 """`aiops node list|show`: the nodes as the inventory has them; nobody is contacted."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ from aiops.cli.options import InventoryOption, JsonOption, OnOption, QuietOption
 
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.node import Node
-    from aiops.layers.l1_cluster.health.node_state import StateChange
+    from aiops.layers.l1_cluster.health.node_state import NodeState, StateChange
 
 _LATELY = timedelta(days=30)
 _TOLD = 5
@@ -26,15 +27,17 @@ def list_(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """List the nodes of the inventory, their addresses, roles and groups."""
+    """List the nodes of the inventory, their addresses, roles, groups, and states as last seen."""
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
-    nodes = aiops.inventory(inventory).select(on)
+    read = aiops.inventory(inventory)
+    nodes = read.select(on)
+    states = _states(aiops, read.cluster)
     if json:
-        screen.document([_document(node) for node in nodes])
+        screen.document([{**_document(node), "state": states.get(node.name, "new")} for node in nodes])
         return
     screen.table(
-        ("node", "address", "user", "roles", "groups"),
+        ("node", "address", "user", "roles", "groups", "state"),
         [
             (
                 node.name,
@@ -42,6 +45,7 @@ def list_(
                 node.connection.user,
                 ",".join(sorted(node.roles)) or None,
                 ",".join(node.groups) or None,
+                states.get(node.name, "new"),
             )
             for node in nodes
         ],
@@ -83,9 +87,24 @@ def show(
     screen.table(("what", "value"), [(name, _text(value)) for name, value in rows])
 
 
+def _remembers(aiops: App) -> bool:
+    """Whether anything was ever written down here."""
+    return bool(aiops.environment.get("AIOPS_DB")) or (aiops.home / "aiops.db").exists()
+
+
+def _states(aiops: App, cluster: str) -> "Mapping[str, NodeState]":
+    """The states of nodes by name; one that is not in it is new."""
+    if not _remembers(aiops):
+        return {}
+    from aiops.layers.l1_cluster.health.register import Register
+
+    with aiops.store() as store:
+        return Register(store, cluster).states()
+
+
 def _changes(aiops: App, cluster: str, node: str) -> "tuple[StateChange, ...]":
     """The last changes of a node's state, oldest first; none where nothing was ever written down here."""
-    if not aiops.environment.get("AIOPS_DB") and not (aiops.home / "aiops.db").exists():
+    if not _remembers(aiops):
         return ()
     from aiops.layers.l1_cluster.health.register import Register
 

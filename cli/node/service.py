@@ -9,7 +9,7 @@ import typer
 from aiops.cli.app import App
 from aiops.cli.changing import changing
 from aiops.cli.exit import Exit
-from aiops.cli.options import InventoryOption, JsonOption, QuietOption
+from aiops.cli.options import InventoryOption, JsonOption, QuietOption, YesOption
 from aiops.cli.screen import Screen
 from aiops.layers.core.errors import ConflictError, Problem
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aiops.layers.l0_nodes.node import Node
     from aiops.layers.l1_cluster.draining import Standing
     from aiops.layers.l1_cluster.health.node_state import NodeState
+    from aiops.layers.l1_cluster.health.register import Register
 
 NodesArgument = Annotated[
     str, typer.Argument(metavar="NODES", help="A node, or a node set such as `gpu[01-04],@workers`.")
@@ -35,7 +36,7 @@ def drain(
 ) -> int:
     """Give nodes no new work; what runs there goes on to its end. Twice is harmless."""
     from aiops.layers.l1_cluster.draining import standings
-    from aiops.layers.l1_cluster.health.conduct import OPERATOR
+    from aiops.layers.l1_cluster.health.hold_reason import OPERATOR
     from aiops.layers.l1_cluster.health.node_state import IN_SERVICE, require
     from aiops.layers.l1_cluster.health.register import Register
     from aiops.layers.l1_cluster.health.withdrawal import Cause, Withdrawal
@@ -74,10 +75,14 @@ def resume(
     nodes: NodesArgument,
     *,
     inventory: InventoryOption = None,
+    yes: YesOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> int:
-    """Give nodes work again that we have drained; a node that somebody else has drained stays as it is."""
+    """Give nodes work again that we have drained; a node that somebody else has drained stays as it is.
+
+    Of a node that is out for service (rma) it is asked whether it is back and in order.
+    """
     from aiops.layers.l1_cluster.draining import standings
     from aiops.layers.l1_cluster.health.register import Register
     from aiops.layers.l1_cluster.health.withdrawal import Withdrawal
@@ -86,20 +91,59 @@ def resume(
     screen = aiops.screen(json=json, quiet=quiet)
     read = aiops.inventory(inventory)
     chosen = read.select(nodes)
+    if not _back_from_service(aiops, screen, read.cluster, chosen, yes=yes):
+        screen.note("nothing was changed")
+        return Exit.FAILED
     with changing(aiops, screen, read, ["aiops", "node", "resume", nodes]) as change:
         register = Register(change.store, read.cluster)
         found = standings(change.workloads, chosen)
         _require_known(found)
         _require_ours(found, "resume")
+        _require_done(register, chosen)
         actor = f"{change.owner.user} on {change.owner.host}"
         withdrawal = Withdrawal(
             register, change.workloads, change.events, lock=change.lock, clock=aiops.clock, actor=actor
         )
+        withdrawal.readmit(chosen, f"back from service, says {actor}", register.states())
         withdrawal.resume(chosen, f"given back by {actor}", register.states(), found)
         after = standings(change.workloads, chosen)
         change.journal.end(Exit.DONE)
     _show(screen, chosen, register.states(), after)
     return Exit.DONE
+
+
+def _back_from_service(aiops: App, screen: Screen, cluster: str, nodes: "tuple[Node, ...]", *, yes: bool) -> bool:
+    """Whether a person says that those of `nodes` which are out for service are back and in order.
+
+    Raises:
+        InputError: Nobody can be asked.
+    """
+    from aiops.layers.l0_nodes.nodeset import fold
+    from aiops.layers.l1_cluster.health.register import Register
+
+    with aiops.store() as store:
+        last = Register(store, cluster).last()
+    away = [node.name for node in nodes if node.name in last and last[node.name].after == "rma"]
+    for name in away:
+        screen.note(f"{name} is out for service (rma) since {screen.time(last[name].at)}: {last[name].cause}")
+    if not away:
+        return True
+    are = "Is" if len(away) == 1 else "Are"
+    return screen.confirm(f"{are} {fold(away)} back from service and in order?", yes=yes)
+
+
+def _require_done(register: "Register", nodes: "tuple[Node, ...]") -> None:
+    """Refuse nodes whose repair was cut off: what it has stopped there is not started yet.
+
+    Raises:
+        ConflictError: There is one.
+    """
+    from aiops.layers.l1_cluster.health.node_state import require
+
+    states = register.states()
+    for node in nodes:
+        if states.get(node.name) == "repairing":
+            require(node.name, "repairing", "ready")
 
 
 def _require_known(found: "Mapping[str, Standing]") -> None:

@@ -1,8 +1,8 @@
 """The seam for accelerator vendors: each is a plugin of the kind `accelerator`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from aiops.layers.core.plugin import Plugins, hookspec
 
@@ -24,6 +24,21 @@ class Reading:
     accelerators: tuple[Accelerator, ...] = ()
     unknown: Mapping[str, str] | None = None
     mismatch: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """How devices of a drained node are reset, as data: a playbook runs it.
+
+    Attributes:
+        commands: One after the other, as root; each must end with 0.
+        devices: Those that are reset by it: more than were asked for where some can only be reset together.
+        holders: systemd units that keep devices open. Those that run are stopped before, and started again after.
+    """
+
+    commands: tuple[tuple[str, ...], ...]
+    devices: tuple[Accelerator, ...]
+    holders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +117,28 @@ class Vendor(Protocol):
     def simulate(self, count: int, model: str | None) -> SimulatedTool | None:
         """The tool for a lab host with `count` devices, or None when there is no simulation."""
         ...
+
+
+@runtime_checkable
+class Resetting(Protocol):
+    """What a vendor offers beside `Vendor` whose devices can be reset while the node runs on."""
+
+    def reset(self, devices: Sequence[Accelerator], all_devices: Sequence[Accelerator], switches: int) -> Reset | None:
+        """How `devices` are reset; None where these cannot be, or nobody has said how. Pure.
+
+        Args:
+            devices: Of this vendor, as its tool shows them.
+            all_devices: All of this vendor's on the node.
+            switches: How many switches of the vendor join them.
+        """
+        ...
+
+
+def reset_of(
+    vendor: Vendor, devices: Sequence[Accelerator], all_devices: Sequence[Accelerator], switches: int
+) -> Reset | None:
+    """How `devices` of a vendor are reset, see `Resetting`; None where the vendor offers no such thing."""
+    return vendor.reset(devices, all_devices, switches) if isinstance(vendor, Resetting) else None
 
 
 def vendors_of(plugins: Plugins) -> tuple[Vendor, ...]:

@@ -20,7 +20,15 @@ from .run_record import Result, Run
 SIGHT_LOST = "sight_lost"
 """Work was begun on a node, and nobody could look at what came of it."""
 
-KINDS = ("resource_changed", "reboot_finished", "node_draining", "node_resumed", SIGHT_LOST)
+KINDS = (
+    "resource_changed",
+    "reboot_finished",
+    "node_draining",
+    "node_resumed",
+    "node_retired",
+    "repair_started",
+    SIGHT_LOST,
+)
 """The events that tell of something changed."""
 
 _NAMED = 3
@@ -138,7 +146,9 @@ def _told(run: Run, event: Event) -> Deed:
             what = f"set draining: {data.get('reason') or event.message}"
         case "node_resumed":
             what = "given back to the workload manager"
-        case "sight_lost":
+        case "repair_started":
+            what = f"repaired: {event.message}"
+        case "sight_lost" | "node_retired":
             what = event.message
         case _:
             what = event.message

@@ -4,9 +4,12 @@ Tried on captured output only: `amd-smi` of ROCm 6 (a bare list) and ROCm 7 (`gp
 ROCm 5 and 6 of MI250 and Radeon; the keys that only an MI300 has are from the documented output.
 """
 
+from collections.abc import Sequence
+
 from aiops.layers.core.plugin import hookimpl
+from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.ask import Ask, Record
-from aiops.layers.l0_nodes.vendor import Reading, SimulatedTool, Vendor
+from aiops.layers.l0_nodes.vendor import Reading, Reset, SimulatedTool, Vendor
 
 SCREENS = (
     *("4752", "515e"),  # Rage XL and ES1000, once the screen of servers
@@ -38,6 +41,13 @@ class Amd:
         from .reading import read
 
         return read(record)
+
+    def reset(self, devices: Sequence[Accelerator], all_devices: Sequence[Accelerator], switches: int) -> Reset | None:
+        """How `devices` are reset, by `amd-smi`. Pure."""
+        del all_devices, switches
+        from .reset import reset
+
+        return reset(devices)
 
     def simulate(self, count: int, model: str | None) -> SimulatedTool | None:
         """The simulated `amd-smi` for a lab host with `count` devices."""

@@ -1,9 +1,12 @@
 """NVIDIA: what to ask `nvidia-smi`, and how to read what it says."""
 
+from collections.abc import Sequence
+
 from aiops.layers.core.plugin import hookimpl
+from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.simulated_package import SimulatedPackage
-from aiops.layers.l0_nodes.vendor import Reading, SimulatedTool, Vendor
+from aiops.layers.l0_nodes.vendor import Reading, Reset, SimulatedTool, Vendor
 
 
 class Nvidia:
@@ -27,6 +30,12 @@ class Nvidia:
         from .reading import read
 
         return replace(read(record), mismatch=pair_mismatch(record))
+
+    def reset(self, devices: Sequence[Accelerator], all_devices: Sequence[Accelerator], switches: int) -> Reset | None:
+        """How `devices` are reset, by `nvidia-smi`. Pure."""
+        from .reset import reset
+
+        return reset(devices, all_devices, switches)
 
     def simulate(self, count: int, model: str | None) -> SimulatedTool | None:
         """The simulated `nvidia-smi` for a lab host with `count` devices."""

@@ -182,6 +182,7 @@ CHECKS = (
         applies=has_nvidia,
         tags=("driver",),
         grace=True,
+        units=("nvidia-persistenced.service",),
     ),
     Check(
         id="gpu.peermem",

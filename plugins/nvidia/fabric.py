@@ -226,6 +226,7 @@ CHECKS = (
         applies=_has_fabric,
         tags=("service", "driver"),
         grace=True,
+        units=("nvidia-fabricmanager.service",),
     ),
     Check(
         id="gpu.nvlink",

@@ -189,6 +189,7 @@ CHECKS = (
         applies=_registered,
         sightings=2,
         grace=True,
+        units=("slurmd.service",),
     ),
     Check(
         id="slurm.gres_match",
@@ -234,6 +235,7 @@ CHECKS = (
         judge=_ctld,
         applies=_served(PING, "workers", "head"),
         grace=True,
+        units=("slurmctld.service",),
     ),
     Check(
         id="munge.roundtrip",
@@ -250,6 +252,7 @@ CHECKS = (
         applies=_served(MUNGE, "workers", "head"),
         tags=("slurm",),
         grace=True,
+        units=("munge.service",),
     ),
 )
 

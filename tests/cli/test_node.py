@@ -62,9 +62,9 @@ def parts(screen: str) -> tuple[int, str, str]:
 def test_list(shown: Shown, environment: dict[str, str], server: Sshd) -> None:
     code, stdout, _ = parts(shown("node", "list", environment=environment))
     assert code == 0
-    assert stdout.splitlines()[0] == f"n1\t127.0.0.1:{server.port}\t{USER}\thead\thead"
+    assert stdout.splitlines()[0] == f"n1\t127.0.0.1:{server.port}\t{USER}\thead\thead\tnew"
     document = json.loads(parts(shown("node", "list", "--on", "@workers", "--json", environment=environment))[1])
-    assert [one["node"] for one in document] == ["n2", "n3"]
+    assert [(one["node"], one["state"]) for one in document] == [("n2", "new"), ("n3", "new")]
     assert parts(shown("node", "list", "--on", "n9", environment=environment))[0] == 2
 
 

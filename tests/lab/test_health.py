@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-from aiops.layers.l1_cluster.health.settling import STICKY
-
 from .conftest import Cluster, Ended
 
 pytestmark = pytest.mark.lab
@@ -101,7 +99,7 @@ def test_a_node_that_somebody_else_has_drained_is_not_touched(cluster_lab: Clust
         cluster_lab.shell("head", "scontrol update NodeName=gpu01 State=RESUME")
 
 
-def test_a_critical_node_is_drained_and_given_back_when_it_is_well(cluster_lab: Cluster) -> None:
+def test_a_critical_node_is_drained_repaired_and_given_back(cluster_lab: Cluster) -> None:
     cluster_lab.lab.fault("gpu02", "ecc-uncorrected", device=1)
     ended = cluster_lab.aiops("health", "--act", "--json")
     assert ended.code == 4
@@ -111,11 +109,21 @@ def test_a_critical_node_is_drained_and_given_back_when_it_is_well(cluster_lab: 
     assert seen["reason"].startswith(f"{REASON} gpu.")
     assert slurm(cluster_lab, "gpu01")["state"] == "idle"
 
-    cluster_lab.lab.heal("gpu02")
-    cluster_lab.shell("gpu02", "true")
-    for _ in range(2):
-        cluster_lab.aiops("health", "--act", "--json")
-    assert slurm(cluster_lab, "gpu02")["state"] == "drained", f"what was seen less than {STICKY} ago is not over"
+    before = cluster_lab.shell("gpu02", "systemctl show --property=MainPID nvidia-persistenced")
+    repaired = cluster_lab.aiops("node", "repair", "gpu[01-02]", "--yes", "--json")
+    assert repaired.code == 1, "gpu01 is in service, and is not touched"
+    told = {one["node"]: one for one in repaired.document["nodes"]}
+    assert (told["gpu01"]["step"], told["gpu01"]["outcome"]) == (None, None)
+    assert (told["gpu02"]["step"], told["gpu02"]["outcome"]) == ("reset_device", "well"), told
+    wait_for_slurm(cluster_lab, "gpu02", "idle")
+    assert "aiops: GPU 0000:2a:00.0 was reset" in cluster_lab.shell("gpu02", "cat /dev/kmsg").splitlines()
+    after = cluster_lab.shell("gpu02", "systemctl show --property=MainPID nvidia-persistenced")
+    assert after not in {before, "MainPID=0"}, "what held the devices is stopped, and started again"
+
+    again = cluster_lab.aiops("health", "--act", "--json", "--on", "gpu02")
+    assert (again.code, found(again)) == (0, set()), "no wait is needed until what a repair has cured is over"
+    listed = {one["node"]: one["state"] for one in cluster_lab.aiops("node", "list", "--json").document}
+    assert listed["gpu02"] in {"ready", "degraded"}
 
 
 def test_a_node_that_cannot_be_asked_is_unknown_and_drains_nobody(cluster_lab: Cluster) -> None:

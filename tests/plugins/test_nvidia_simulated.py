@@ -15,7 +15,7 @@ from aiops.layers.core.errors import InputError
 from aiops.layers.l0_nodes.ask import Answer, Record
 from aiops.layers.l0_nodes.vendor import SimulatedTool
 from aiops.plugins.nvidia.diagnosis import DIAG, Outcome, read_diagnosis
-from aiops.plugins.nvidia.remote.nvidia_smi import dcgmi
+from aiops.plugins.nvidia.remote.nvidia_smi import dcgmi, reset
 from aiops.plugins.nvidia.remote.nvidia_smi import machine as host
 from aiops.plugins.nvidia.remote.nvidia_smi import main as tool
 from aiops.plugins.nvidia.remote.nvidia_smi.fields import FIELDS, REMAPPED
@@ -36,6 +36,8 @@ class Smi:
         monkeypatch.setattr(tool, "STATE", str(folder / "state.json"))
         monkeypatch.setattr(tool, "RUNTIME", str(folder / "runtime.json"))
         monkeypatch.setattr(host, "RUNTIME", str(folder / "runtime.json"))
+        monkeypatch.setattr(reset, "PROCESSES", str(folder / "proc"))
+        (folder / "proc" / "7").mkdir(parents=True)
         monkeypatch.setattr(tool, "MACHINE_ID", str(folder / "machine-id"))
         monkeypatch.setattr(tool, "installed", lambda: self.packages)
         monkeypatch.setattr("os.geteuid", lambda: 0)
@@ -248,3 +250,56 @@ def test_dcgmi_diagnoses_in_the_layout_of_the_original(smi: Smi, capsys: pytest.
 def test_dcgmi_tells_what_it_cannot(capsys: pytest.CaptureFixture[str]) -> None:
     assert dcgmi.main(["discovery", "-l"]) == 255  # type: ignore[no-untyped-call]
     assert "is simulated" in capsys.readouterr().out
+
+
+ERRORS = "--query-gpu=ecc.errors.uncorrected.volatile.total,ecc.errors.uncorrected.aggregate.total"
+
+
+def test_a_reset_clears_what_is_counted_since_the_driver_was_loaded(smi: Smi) -> None:
+    healthy = smi.state
+    effect = fault(healthy, "ecc-uncorrected", 1, "3")
+    assert effect is not None
+    smi.state = dict(effect.state)
+    assert smi(ERRORS, "--format=csv,noheader", "-i", "1") == (0, "3, 3\n")
+    assert smi("--gpu-reset", "-i", "1") == (0, "GPU 00000000:2A:00.0 was successfully reset.\nAll done.\n")
+    assert smi(ERRORS, "--format=csv,noheader", "-i", "1") == (0, "0, 3\n")
+    pending = smi("--query-remapped-rows=remapped_rows.pending", "--format=csv,noheader", "-i", "1")
+    assert pending == (0, "0\n")
+    worse = fault(smi.state, "ecc-uncorrected", 1, "2")
+    assert worse is not None
+    smi.state = dict(worse.state)
+    assert smi(ERRORS, "--format=csv,noheader", "-i", "1") == (0, "2, 5\n"), "what comes after it counts"
+    smi.state = healthy
+    assert smi(ERRORS, "--format=csv,noheader", "-i", "1") == (0, "0, 0\n")
+
+
+def test_a_device_that_somebody_holds_or_that_is_lost_cannot_be_reset(
+    smi: Smi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "proc" / "7" / "comm").write_text("nvidia-persiste\n")
+    status, text = smi("-r")
+    assert status == 255
+    assert text.startswith("The following GPUs could not be reset:\n  GPU 00000000:18:00.0: In use by another client\n")
+    (tmp_path / "proc" / "7" / "comm").write_text("sshd\n")
+    effect = fault(smi.state, "device-lost", 0, None)
+    assert effect is not None
+    smi.state = dict(effect.state)
+    assert smi("-r", "-i", "0") == (
+        255,
+        "The following GPUs could not be reset:\n  GPU 00000000:18:00.0: GPU is lost\n",
+    )
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert smi("-r")[0] == 4
+
+
+def test_a_reset_is_told_in_the_kernel_log_of_a_lab_host_alone(
+    smi: Smi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "kmsg"
+    log.write_text("5,0,100,-;Linux\naiops: not a record\n")
+    monkeypatch.setattr(reset, "KERNEL_LOG", str(log))
+    smi("--gpu-reset", "-i", "0")
+    assert log.read_text().splitlines()[-1].startswith("6,2,")
+    assert log.read_text().endswith(",-;aiops: GPU 0000:18:00.0 was reset (simulated)\n")
+    monkeypatch.setattr(reset, "KERNEL_LOG", "/dev/null")
+    assert smi("--gpu-reset", "-i", "0")[0] == 0

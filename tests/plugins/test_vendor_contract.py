@@ -19,7 +19,7 @@ from aiops.layers.core.plugin import Plugins
 from aiops.layers.l0_nodes.accelerator import Accelerator, Ecc
 from aiops.layers.l0_nodes.ask import Answer, Ask, Record
 from aiops.layers.l0_nodes.lab.fault import DEVICE_KINDS
-from aiops.layers.l0_nodes.vendor import Reading, Vendor, vendors_of
+from aiops.layers.l0_nodes.vendor import Reading, Resetting, Vendor, reset_of, vendors_of
 
 VENDORS = {vendor.name: vendor for vendor in vendors_of(Plugins())}
 SPOILT = 150
@@ -130,6 +130,46 @@ def test_faults_can_be_seen(host: SimulatedHost) -> None:
     assert host.tool.fault(host.tool.state, "device-lost", COUNT, None) is None
     host.write(host.tool.state)
     assert not host.read().unknown
+
+
+def test_a_reset_is_commands_for_devices_that_its_tool_shows(host: SimulatedHost) -> None:
+    """Where a vendor says how its devices are reset: as data, of at least the devices asked for, and of no guess."""
+    devices = host.read().accelerators
+    for several in (devices[:1], devices[1:3], devices):
+        for switches in (0, 6):
+            reset = reset_of(host.vendor, several, devices, switches)
+            if reset is None:
+                continue
+            assert set(several) <= set(reset.devices) <= set(devices)
+            assert reset.commands
+            assert all(argv and all(isinstance(word, str) and word for word in argv) for argv in reset.commands)
+            assert all(unit.endswith(".service") for unit in reset.holders)
+            assert hash(reset)
+    unseen = replace(devices[0], index=None)
+    assert reset_of(host.vendor, [unseen], devices, 0) is None
+    assert reset_of(host.vendor, [], [], 0) is None
+    if reset_of(host.vendor, devices[:1], devices, 0) is None:
+        return
+    divided = replace(devices[0], partitioned=True)
+    assert reset_of(host.vendor, [divided], [divided, *devices[1:]], 0) is None, "what is divided is left to a reboot"
+
+
+def test_who_says_how_devices_are_reset() -> None:
+    assert {name for name, vendor in VENDORS.items() if isinstance(vendor, Resetting)} == {"nvidia", "amd"}
+    devices = [Accelerator("nvidia", index=number, model="H100") for number in range(8)]
+    alone = reset_of(VENDORS["nvidia"], devices[3:4], devices, 0)
+    together = reset_of(VENDORS["nvidia"], devices[3:4], devices, 6)
+    assert alone is not None
+    assert together is not None
+    assert alone.commands == (("nvidia-smi", "--gpu-reset", "-i", "3"),)
+    assert (together.commands, together.devices) == ((("nvidia-smi", "--gpu-reset"),), tuple(devices))
+    assert "nvidia-fabricmanager.service" in set(together.holders) - set(alone.holders)
+    instinct = [Accelerator("amd", index=2, model="AMD Instinct MI300X")]
+    radeon = [Accelerator("amd", index=2, model="AMD Radeon RX 7900 XTX")]
+    amd = reset_of(VENDORS["amd"], instinct, instinct, 0)
+    assert amd is not None
+    assert amd.commands == (("amd-smi", "reset", "--gpureset", "--gpu", "2"),)
+    assert reset_of(VENDORS["amd"], radeon, radeon, 0) is None
 
 
 def test_what_is_spoilt_is_never_a_traceback_nor_a_device_that_is_well(vendor: Vendor) -> None:

@@ -110,7 +110,7 @@ def nspawn(launch: Launch) -> list[str]:
         f"--directory={launch.root}",
         f"--network-namespace-path=/run/netns/{host.namespace}",
         f"--capability={','.join(CAPABILITIES)}",
-        f"--bind-ro={launch.kernel_log}:/dev/kmsg",
+        f"--bind={launch.kernel_log}:/dev/kmsg",
         f"--bind-ro={launch.bus}:{RUN}/pci",
         f"--bind-ro={launch.state}:{RUN}/state",
         f"--bind={launch.shared}:{RUN}/shared",
@@ -266,6 +266,12 @@ ExecStart=
 ExecStart=/usr/sbin/sshd -D -r $SSHD_OPTS
 """
 
+_JOURNALD_UNIT = """\
+# The kernel log of a lab host is a file: what journald says of itself would be written over the records in it.
+[Service]
+Environment=SYSTEMD_LOG_TARGET=null
+"""
+
 
 def identity_files(
     host: HostState, *, lab: str, keys: HostKeys, simulated: Sequence[str]
@@ -288,6 +294,7 @@ def identity_files(
         "root/.ssh/authorized_keys": (keys.login, 0o600),
         f"usr/lib/systemd/system/{BUS_UNIT}": (_BUS_UNIT, 0o644),
         "etc/systemd/system/ssh.service.d/aiops-lab.conf": (_SSHD_UNIT, 0o644),
+        "etc/systemd/system/systemd-journald.service.d/aiops-lab.conf": (_JOURNALD_UNIT, 0o644),
         MARKER: (json.dumps(marker, indent=1) + "\n", 0o644),
     }
 

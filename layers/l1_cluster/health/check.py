@@ -157,6 +157,8 @@ class Check:
         level: At which level it is asked first.
         unless: Checks that tell the same better: where one of them has found something about the same thing, or one
             of the two is about the node as such, this one says nothing.
+        units: systemd units that `restart_service` restarts, where the evidence names no `unit`; those that a node does
+            not have are passed over.
         plugin: Who brought it; filled in by the catalogue.
     """
 
@@ -182,6 +184,7 @@ class Check:
     level: Level = "standard"
     series: tuple[Series, ...] = ()
     unless: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
     plugin: str = ""
 
     def __post_init__(self) -> None:

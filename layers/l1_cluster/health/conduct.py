@@ -7,21 +7,20 @@ row at which nothing was critical and nothing unknown.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from aiops.layers.l1_cluster.draining import PREFIX, Standing
+from aiops.layers.l1_cluster.draining import Standing
 
+from .attempt import CUT_OFF
+from .episode import Episode
 from .finding import Finding
-from .node_state import IN_SERVICE, NodeState, StateChange
+from .hold_reason import POLICY, REASON
+from .node_state import IN_SERVICE, UNDERWAY, NodeState, StateChange
+from .remedy import Case, remedy_of
+from .repairable import of_policy
 from .site import Policy
 from .verdict import Verdict
-
-REASON = f"{PREFIX} health"
-"""What the reason of every node begins with that was drained for its health."""
-
-OPERATOR = f"{PREFIX} operator"
-"""Likewise of those that a person has drained by our command; they are given back by a person alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,12 @@ class Ward:
         states: By node, of all nodes; one that is not in it is `new`.
         standings: By node, with whoever runs work there; a node that is not in it is given no work by anybody.
         clean: By node, how many looks in a row nothing was critical and nothing unknown, this one included.
-        changes: The changes of state of late, oldest first.
+        changes: The changes of state within `attempt.WINDOW`, oldest first.
         total: How many nodes the cluster has that may be given work.
         breaker: Why the breaker is open; None while it is closed.
+        last: The last change of each node, by name.
+        live: The runs that go on now: what they are at is left to them.
+        episodes: By node, what goes on there; only of nodes that are out of service.
     """
 
     at: datetime
@@ -49,6 +51,9 @@ class Ward:
     changes: Sequence[StateChange] = ()
     total: int = 0
     breaker: str | None = None
+    last: Mapping[str, StateChange] = field(default_factory=dict)
+    live: frozenset[str] = frozenset()
+    episodes: Mapping[str, Sequence[Episode]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Conduct:
         became: Changes of state that only follow what was seen: nothing is done for them.
         breaker: Why the breaker opens now; None where it does not.
         held: Nodes that would have been drained, and why they are not, by node.
+        repair: Nodes that are repaired.
     """
 
     drain: Mapping[str, Finding] = field(default_factory=dict)
@@ -68,6 +74,7 @@ class Conduct:
     became: tuple[StateChange, ...] = ()
     breaker: str | None = None
     held: Mapping[str, str] = field(default_factory=dict)
+    repair: tuple[str, ...] = ()
 
 
 def limit(policy: Policy, total: int) -> int:
@@ -80,6 +87,14 @@ def decide(ward: Ward, policy: Policy) -> Conduct:
     became = _followed(ward)
     states = {**ward.states, **{one.node: one.after for one in became}}
     resume = tuple(name for name in ward.verdicts if _may_return(ward, policy, name, states.get(name, "new")))
+    done = replace(_drained(ward, policy, states), resume=resume, became=became)
+    if ward.breaker is not None or done.breaker is not None:
+        return done
+    return replace(done, repair=_repaired(ward, policy, states))
+
+
+def _drained(ward: Ward, policy: Policy, states: Mapping[str, NodeState]) -> Conduct:
+    """Who is drained, who is not, and whether the breaker opens."""
     wanted = {
         name: finding
         for name, finding in _critical(ward.findings).items()
@@ -87,12 +102,10 @@ def decide(ward: Ward, policy: Policy) -> Conduct:
         and ward.standings.get(name, Standing("in_service")).state == "in_service"
     }
     if not wanted or not policy.drain:
-        held = dict.fromkeys(wanted, "the policy drains nothing")
-        return Conduct({}, resume, became, held=held)
+        return Conduct(held=dict.fromkeys(wanted, "the policy drains nothing"))
     if ward.breaker is not None:
-        return Conduct({}, resume, became, held=dict.fromkeys(wanted, f"the breaker is open: {ward.breaker}"))
-    since = ward.at - timedelta(minutes=policy.within_minutes)
-    lately = {one.node for one in ward.changes if one.after == "draining" and one.at > since and one.actor == POLICY}
+        return Conduct(held=dict.fromkeys(wanted, f"the breaker is open: {ward.breaker}"))
+    lately = _lately(ward, policy, "draining")
     most = limit(policy, ward.total)
     room = max(0, most - len(lately))
     chosen = dict(list(wanted.items())[:room])
@@ -106,11 +119,34 @@ def decide(ward: Ward, policy: Policy) -> Conduct:
         count = len(lately | set(wanted))
         span = f"{policy.within_minutes:g} minutes"
         opens = f"{count} of {ward.total} nodes were critical within {span}, {most} may be drained"
-    return Conduct(chosen, resume, became, opens, held)
+    return Conduct(chosen, breaker=opens, held=held)
 
 
-POLICY = "policy"
-"""The actor of what was done without a person."""
+def _repaired(ward: Ward, policy: Policy, states: Mapping[str, NodeState]) -> tuple[str, ...]:
+    """Who is repaired: what we have drained for its health and is critical yet, by the steps that the policy allows.
+
+    Not more within the policy's minutes than may be drained. With a policy that repairs, what no step has cured is put
+    out for service too.
+    """
+    if not policy.repair:
+        return ()
+    wanted = []
+    critical = _critical(ward.findings)
+    for name in critical:
+        standing = ward.standings.get(name)
+        own = [one for one in ward.changes if one.node == name]
+        if states.get(name, "new") != "drained" or not of_policy(standing, own):
+            continue
+        remedy = remedy_of(Case(name, ward.at, "drained", standing, ward.episodes.get(name, ()), own))
+        if remedy.step == "service" or remedy.step in policy.repair:
+            wanted.append(name)
+    return tuple(wanted[: max(0, limit(policy, ward.total) - len(_lately(ward, policy, "repairing")))])
+
+
+def _lately(ward: Ward, policy: Policy, after: NodeState) -> set[str]:
+    """The nodes that the policy has made `after` within its minutes."""
+    since = ward.at - timedelta(minutes=policy.within_minutes)
+    return {one.node for one in ward.changes if one.after == after and one.at > since and one.actor == POLICY}
 
 
 def _critical(findings: Sequence[Finding]) -> dict[str, Finding]:
@@ -141,11 +177,23 @@ def _followed(ward: Ward) -> tuple[StateChange, ...]:
     found = []
     for name, verdict in ward.verdicts.items():
         before = ward.states.get(name, "new")
-        after, cause = _now(before, verdict, ward.standings.get(name))
+        stranded = _stranded(ward, name, before)
+        after, cause = stranded or _now(before, verdict, ward.standings.get(name))
         if after != before:
             first = next((one for one in ward.findings if one.node == name and one.counts), None)
             found.append(StateChange(name, ward.at, before, after, cause, "" if first is None else first.check))
     return tuple(found)
+
+
+def _stranded(ward: Ward, name: str, before: NodeState) -> tuple[NodeState, str] | None:
+    """What becomes of a node whose repair was cut off: it is drained as before, and repaired again or looked at."""
+    change = ward.last.get(name)
+    if before not in UNDERWAY or change is None or change.run in ward.live:
+        return None
+    standing = ward.standings.get(name)
+    if before == "validating" and standing is not None and standing.state == "in_service":
+        return _served(ward.verdicts[name]), "given back by somebody"
+    return "drained", f"{CUT_OFF}: run {change.run or 'unknown'} has ended, and it had not"
 
 
 def _now(before: NodeState, verdict: Verdict, standing: Standing | None) -> tuple[NodeState, str]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from aiops.layers.l0_nodes.accelerator import Accelerator
@@ -62,7 +62,11 @@ def named(subject: Subject) -> Iterator[tuple[str, Accelerator]]:
     Raises:
         UnreadableError: As for `devices`.
     """
-    found = devices(subject)
+    yield from called(devices(subject))
+
+
+def called(found: Sequence[Accelerator]) -> Iterator[tuple[str, Accelerator]]:
+    """The devices of one node, each with the words that a finding calls it by, see `named`. Pure."""
     numbers = Counter(device.index for device in found)
     for device in found:
         place = device.bus or device.uuid or device.serial

@@ -30,6 +30,9 @@ _NEXT: Mapping[NodeState, frozenset[NodeState]] = {
 IN_SERVICE: frozenset[NodeState] = frozenset({"new", "ready", "degraded"})
 """States in which a node may be given work."""
 
+UNDERWAY: frozenset[NodeState] = frozenset({"repairing", "validating"})
+"""States in which a run is at work on a node, or was when it was killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
@@ -81,7 +84,8 @@ def require(node: str, before: NodeState, after: NodeState) -> None:
     hints = {
         "rma": f"once it is back and in order: `aiops node resume {node}`",
         "draining": f"wait until it is drained, or give it back: `aiops node resume {node}`",
-        "repairing": f"wait for the end of its repair; see it: `aiops node show {node}`",
+        "repairing": f"let its repair come to an end, or go on with it: `aiops node repair {node}`",
+        "validating": f"let its repair come to an end, or go on with it: `aiops node repair {node}`",
     }
     raise ConflictError(
         f"{node} is {before}, so it cannot become {after}",

@@ -1,8 +1,9 @@
 """What is remembered of a node's counters, so that a judge can tell how much one has grown in a while. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,18 @@ class Past:
         """The newest value of a counter and its boot; None where nothing is remembered of it."""
         samples = self.samples.get(name, ())
         return (samples[-1].value, samples[-1].boot_id) if samples else None
+
+    def since(self, at: datetime) -> Self:
+        """The same, with growth counted from `at` on: what came before it is over, since the node was repaired then.
+
+        Whether the repair has booted the node is of no matter: a counter that is as it was has not grown.
+        """
+        samples = {}
+        for name, several in self.samples.items():
+            before = [one for one in several if one.at <= at]
+            base = [replace(before[-1], at=at, boot_id=None)] if before else []
+            samples[name] = (*base, *(one for one in several if one.at > at))
+        return replace(self, samples=samples)
 
     def growth(self, name: str, now: Sample, window: timedelta) -> Growth | None:
         """How much the counter has grown within `window` before `now`; None where that is not known.

@@ -54,6 +54,10 @@ class Register:
         with self._store.read() as connection:
             return tuple(_change(row) for row in tables.select_changes(connection, self._cluster, since, nodes))
 
+    def repaired(self, since: datetime) -> dict[str, datetime]:
+        """When each node was last repaired since then: when it was first looked at afterwards, by name."""
+        return {one.node: one.at for one in self.changes(since) if one.after == "validating"}
+
     def enter(self, changes: Iterable[StateChange]) -> None:
         """Write changes down, all or none."""
         from aiops.layers.l1_cluster.tables import health as tables

@@ -75,6 +75,7 @@ class Round:
         expected: What each node should have, by name.
         history: What is remembered; None: nothing is, and every sighting counts at once.
         witness: The cluster's Prometheus; None where it was not deployed.
+        repaired: When nodes were repaired last: counters are judged by what has come since.
     """
 
     fleet: Fleet
@@ -86,6 +87,7 @@ class Round:
     expected: Mapping[str, Expected] = field(default_factory=dict)
     history: HealthHistory | None = None
     witness: Witness | None = None
+    repaired: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def made(self) -> tuple[Check, ...]:
@@ -132,6 +134,7 @@ class Round:
             heard.boot_ids,
             recalled.open,
             recalled.past,
+            self.repaired,
         )
         by_id = {check.id: check for check in checks} if self.history is not None else {}
         settled = settle(found, by_id, situation)
@@ -179,7 +182,7 @@ class Round:
                 facts,
                 variables_of(node),
                 record.at,
-                _past(recalled, node.name),
+                _past(recalled, node.name, self.repaired.get(node.name)),
                 self.expected.get(node.name, Expected()),
                 _metrics(testimony).get(node.name),
             )
@@ -224,9 +227,10 @@ class _Heard:
             self._on_node(name, failed)
 
 
-def _past(recalled: Recalled, node: str) -> Past:
-    """What is remembered of a node's counters, and when it was last looked at."""
-    return replace(recalled.counters.get(node, Past()), looked=_last(recalled, node))
+def _past(recalled: Recalled, node: str, repaired: datetime | None) -> Past:
+    """What is remembered of a node's counters since it was repaired, and when it was last looked at."""
+    past = replace(recalled.counters.get(node, Past()), looked=_last(recalled, node))
+    return past if repaired is None else past.since(repaired)
 
 
 def _last(recalled: Recalled, node: str) -> datetime | None:

@@ -59,6 +59,7 @@ class Situation:
         boot_ids: Likewise its boot.
         open: Episodes that go on.
         past: Episodes that are over and that a boot was to cure, for what comes back.
+        repaired: When nodes were repaired last: what was last seen before that, and is not now, is over at once.
     """
 
     at: datetime
@@ -68,6 +69,7 @@ class Situation:
     boot_ids: Mapping[str, str | None] = field(default_factory=dict)
     open: Mapping[Key, Episode] = field(default_factory=dict)
     past: Sequence[Episode] = ()
+    repaired: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def settle(findings: Iterable[Finding], checks: Mapping[str, Check], situation: Situation) -> Settled:
@@ -130,7 +132,9 @@ def settle(findings: Iterable[Finding], checks: Mapping[str, Check], situation: 
     for key, episode in situation.open.items():
         if key in seen or episode.node not in situation.looked or not _examined(episode, situation):
             continue
-        if episode.verdict == "unknown" or at - episode.seen >= STICKY:  # what can be read again is known at once
+        mended = episode.node in situation.repaired and episode.seen <= situation.repaired[episode.node]
+        # What can be read again is known at once, and so is what a repair has cured.
+        if episode.verdict == "unknown" or mended or at - episode.seen >= STICKY:
             ended.append(replace(episode, ended=episode.seen))
         elif episode.counted:
             told.append(_recovering(episode))

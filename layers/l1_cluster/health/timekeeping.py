@@ -94,5 +94,6 @@ CHECKS = (
         ),
         sightings=2,
         grace=True,
+        units=("chrony.service", "chronyd.service", "systemd-timesyncd.service"),
     ),
 )

@@ -134,6 +134,7 @@ CHECKS = (
         judge=_clock,
         applies=is_up_for_an_hour,
         series=(CLOCK,),
+        units=("chrony.service", "chronyd.service", "systemd-timesyncd.service"),
         unless=("time.sync",),
         thresholds=(Threshold("milliseconds", 100.0, "ms", "as time.sync's critical", least=1.0),),
         tags=("time",),

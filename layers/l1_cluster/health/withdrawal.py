@@ -86,6 +86,11 @@ class Withdrawal:
                 self._lock.guard()
                 workload.drain(several, reason, self._lock.epoch)
 
+    def readmit(self, nodes: Sequence[Node], cause: str, states: Mapping[str, NodeState]) -> None:
+        """Write down of those of `nodes` that are out for service that they are back, drained as before."""
+        back = [node for node in nodes if states.get(node.name) == "rma"]
+        self._enter(back, states, "drained", {node.name: (cause, "") for node in back})
+
     def resume(
         self, nodes: Sequence[Node], cause: str, states: Mapping[str, NodeState], served: Collection[str]
     ) -> None:

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops.layers.l1_cluster.draining import Standing
-from aiops.layers.l1_cluster.health.conduct import OPERATOR, POLICY, REASON, Conduct, Ward, decide, limit
+from aiops.layers.l1_cluster.health.attempt import CUT_OFF
+from aiops.layers.l1_cluster.health.conduct import Conduct, Ward, decide, limit
+from aiops.layers.l1_cluster.health.episode import Episode
 from aiops.layers.l1_cluster.health.finding import Finding
+from aiops.layers.l1_cluster.health.hold_reason import OPERATOR, POLICY, REASON
 from aiops.layers.l1_cluster.health.node_state import STATES, NodeState, StateChange, allowed
 from aiops.layers.l1_cluster.health.site import Policy
 
@@ -215,3 +218,67 @@ def test_no_state_leads_nowhere_and_rma_is_left_by_service_alone() -> None:
     assert all(any(allowed(before, after) for after in STATES) for before in STATES)
     assert [after for after in STATES if allowed("rma", after)] == ["drained"]
     assert all(allowed(before, "rma") for before in STATES if before != "rma")
+
+
+ILL = Episode("gpu01", BAD.check, BAD.about, "critical", BAD.message, AT, AT, action="reset_device")
+HELD = Standing("drained", f"{REASON} gpu.ecc, run r-1: 2 errors")
+CURING = Policy(repair=("reset_device",))
+
+
+def out(*names: str, state: NodeState = "drained", standing: Standing = HELD, **more: Any) -> Ward:
+    """Nodes that are out of service and still ill."""
+    given_: dict[str, Any] = {
+        "states": {**dict.fromkeys(NAMES, "ready"), **dict.fromkeys(names, state)},
+        "standings": {**dict.fromkeys(NAMES, SERVED), **dict.fromkeys(names, standing)},
+        "episodes": {name: [replace(ILL, node=name)] for name in names},
+    }
+    return ward(*(on(name) for name in names), **{**given_, **more})
+
+
+def test_the_policy_repairs_what_it_has_drained_by_the_steps_that_it_takes() -> None:
+    assert decide(out("gpu01"), CURING).repair == ("gpu01",)
+    assert decide(out("gpu01"), Policy()).repair == ()
+    assert decide(out("gpu01"), Policy(repair=("reboot",))).repair == ()
+    tried = [
+        StateChange("gpu01", AT - timedelta(hours=1), "drained", "repairing", "reset_device: x", actor=POLICY),
+        StateChange("gpu01", AT - timedelta(minutes=59), "repairing", "drained", "reset_device failed: x"),
+    ]
+    assert decide(out("gpu01", changes=tried), CURING).repair == (), "the next step is one that it does not take"
+    assert decide(out("gpu01", changes=tried), Policy(repair=("reset_device", "reboot"))).repair == ("gpu01",)
+
+
+@pytest.mark.parametrize(
+    "ward_",
+    [
+        out("gpu01", standing=Standing("drained", f"{OPERATOR} bob, run r-1: cable")),
+        out("gpu01", standing=Standing("drained", "bob: disk")),
+        out("gpu01", standing=Standing("draining", HELD.reason, ("job 1",)), state="draining"),
+        out("gpu01", state="rma"),
+        out("gpu01", breaker="6 of 20 nodes were critical"),
+        out("gpu01", episodes={}),
+        ward(replace(BAD, verdict="unknown"), states={"gpu01": "drained"}, standings={"gpu01": HELD}),
+    ],
+)
+def test_nothing_else_is_repaired(ward_: Ward) -> None:
+    assert decide(ward_, CURING).repair == ()
+
+
+def test_no_more_are_repaired_within_the_policy_s_minutes_than_may_be_drained() -> None:
+    assert decide(out(*NAMES[:6]), CURING).repair == tuple(NAMES[:2])
+    lately = [StateChange("gpu09", AT - timedelta(minutes=5), "drained", "repairing", "reboot: x", actor=POLICY)]
+    assert decide(out(*NAMES[:6], changes=lately), CURING).repair == tuple(NAMES[:1])
+
+
+@pytest.mark.parametrize("state", ["repairing", "validating"])
+def test_a_repair_whose_run_is_dead_is_put_back_and_one_that_lives_is_left_alone(state: NodeState) -> None:
+    last = StateChange("gpu01", AT - timedelta(minutes=9), "drained", state, "reset_device: x", run="r-7")
+    dead = decide(out("gpu01", state=state, last={"gpu01": last}), CURING)
+    (became,) = [one for one in dead.became if one.node == "gpu01"]
+    assert (became.before, became.after) == (state, "drained")
+    assert became.cause == f"{CUT_OFF}: run r-7 has ended, and it had not"
+    assert dead.repair == ("gpu01",), "and it is repaired anew"
+    alive = decide(out("gpu01", state=state, last={"gpu01": last}, live=frozenset({"r-7"})), CURING)
+    assert [one.node for one in alive.became] == []
+    assert alive.repair == ()
+    served = decide(out("gpu01", state="validating", standing=SERVED, last={"gpu01": last}), CURING)
+    assert [one.after for one in served.became if one.node == "gpu01"] == ["degraded"]

@@ -55,3 +55,14 @@ def test_growth_is_the_sum_of_all_increases(steps: list[int]) -> None:
     found = Past({"x": tuple(samples)}).growth("x", Sample(AT, value + 7, "b1"), 24 * HOUR)
     assert found is not None
     assert found.amount == value - steps[0] + 7
+
+
+def test_what_came_before_a_repair_is_over() -> None:
+    whole = Past({"x": (Sample(AT - HOUR, 3, "b1"), Sample(AT, 5, "b1"), Sample(AT + 2 * HOUR, 6, "b2"))})
+    since = whole.since(AT + HOUR)
+    now = Sample(AT + 3 * HOUR, 6, "b2")
+    assert whole.growth("x", now, 24 * HOUR) == Growth(2 + 6, 4 * 3600)
+    assert since.growth("x", now, 24 * HOUR) == Growth(1, 2 * 3600), (
+        "a counter that is as it was has not grown by a boot"
+    )
+    assert whole.since(AT - 2 * HOUR) == whole

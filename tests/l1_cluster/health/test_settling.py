@@ -194,3 +194,18 @@ def test_every_episode_begins_before_it_ends_and_none_is_lost(steps: list[tuple[
 def test_the_worst_makes_a_node_s_verdict(found: list[Any], verdict: str) -> None:
     findings = [replace(FINDING, verdict=one) for one in found]
     assert verdicts(findings, ["gpu01", "gpu02"]) == {"gpu01": verdict, "gpu02": "ok"}
+
+
+def test_what_a_repair_has_cured_is_over_at_once() -> None:
+    memory = Memory(check())
+    memory.look(AT, [FINDING])
+    repaired = {"gpu01": AT + MINUTE}
+    situation = Situation(AT + 2 * MINUTE, frozenset({"gpu01"}), {"gpu01": ("x.y",)}, open=memory.open)
+    assert [one.standing for one in settle((), memory.checks, situation).findings] == ["recovering"]
+    cured = settle((), memory.checks, replace(situation, repaired=repaired))
+    assert cured.findings == ()
+    assert [one.ended for one in cured.ended] == [AT]
+    still = settle([FINDING], memory.checks, replace(situation, repaired=repaired))
+    assert [one.counts for one in still.findings] == [True]
+    unseen = settle((), memory.checks, replace(situation, repaired=repaired, examined={"gpu01": ("a.b",)}))
+    assert unseen.ended == (), "what was not looked for is not over"

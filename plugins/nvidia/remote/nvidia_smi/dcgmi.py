@@ -20,7 +20,7 @@ ISOLATE, MEMORY, FAULTY_MEMORY = 2, 10, 52  # of dcgm_errors.h: severity, catego
 
 def warning(test, device):
     """What a test finds wrong with a device; None where nothing is."""
-    errors = device.own.get("ecc.errors.uncorrected.volatile.total", 0)
+    errors = device.value("ecc.errors.uncorrected.volatile.total")
     if test != "memory" or not errors:
         return None
     text = "%d uncorrectable errors were met in the memory of GPU %d (simulated)" % (errors, device.index)

@@ -45,7 +45,9 @@ class Device(object):
     def value(self, field):
         """The value of a field, without its unit."""
         if field in self.own:
-            return self.own[field]
+            own = self.own[field]
+            cleared = self.machine.cleared(self.own).get(field)
+            return own if cleared is None else own - cleared
         default = FIELDS[field][1] if field in FIELDS else REMAPPED[field]
         if isinstance(default, str) and default.startswith("="):
             return self.computed(default[1:])

@@ -99,6 +99,21 @@ class Machine(object):
             self.runtime["persistence"] = {gpu["bus"]: True for gpu in self.state.get("gpus", [])}
             self.save()
 
+    def cleared(self, own):
+        """What the last reset of a device has taken back of its counters, by field; it is over with the next boot.
+
+        A counter that is smaller than it was then is of a fault that has gone since: then nothing is taken back.
+        """
+        found = self.runtime.get("resets", {}).get(own["bus"], {})
+        return {} if any(own.get(field, 0) < value for field, value in found.items()) else found
+
+    def note_reset(self, own):
+        """Remember what a reset takes back: what is counted since the driver was loaded, and what waits for a reset."""
+        fields = [field for field in own if ".volatile." in field or field == "remapped_rows.pending"]
+        self.runtime.setdefault("resets", {})[own["bus"]] = {field: own[field] for field in fields}
+        self.runtime.get("persistence", {}).pop(own["bus"], None)
+        self.save()
+
     def save(self):
         """Write down what holds until the next boot."""
         with open(RUNTIME + ".new", "w", encoding="utf-8") as stream:

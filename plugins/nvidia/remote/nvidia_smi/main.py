@@ -10,6 +10,7 @@ from .fields import FIELDS
 from .listing import listing, nvlink, persistence, table, topology
 from .machine import RUNTIME, Machine, installed, read_json
 from .query import query_applications, query_gpu, query_remapped
+from .reset import reset
 
 STATE = "/run/aiops-lab/state/nvidia.json"
 MACHINE_ID = "/etc/machine-id"
@@ -19,7 +20,7 @@ def parse(words):
     """The switches in use, as a map; `nvlink ...` and `topo ...` are taken whole."""
     options = {}
     short = {"-i": "id", "-pm": "persistence-mode", "-d": "display"}
-    flags = {"-L": "list-gpus", "-q": "query", "-x": "xml", "-h": "help"}
+    flags = {"-L": "list-gpus", "-q": "query", "-x": "xml", "-h": "help", "-r": "gpu-reset"}
     known = ("query-gpu", "query-remapped-rows", "query-compute-apps", "format", "id", "persistence-mode", "display")
     rest = list(words)
     while rest:
@@ -69,6 +70,7 @@ def versions(machine, _options):
 WITHOUT_DRIVER = (("lab-load", Machine.boot), ("help", help_text), ("help-query-gpu", help_query))
 WITH_DRIVER = (
     ("version", versions),
+    ("gpu-reset", reset),
     ("nvlink", nvlink),
     ("topo", topology),
     ("query-gpu", query_gpu),

@@ -1,0 +1,144 @@
+"""The treatment: repairs are done, a few nodes at a time, and each node is looked at afresh before it works again.
+
+Everything is written down before it is done, under the cluster's lock: a run that is killed at any point is taken up by
+the same command. One node's failure is a value, and stops no other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from aiops.layers.l0_nodes.facts import Facts
+from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l1_cluster.admission import admit
+from aiops.layers.l1_cluster.gate import STALE
+from aiops.layers.l1_cluster.patience import PatientLock
+from aiops.layers.l1_cluster.returning import REBOOT_STARTED
+
+from .aftercare import Aftercare
+from .casebook import PHASE, Casebook, Room, Treated
+from .remedy import Case, Remedy
+from .repair_playbook import PLAYED, write_step
+from .verdict import Action
+
+
+class Treatment:
+    """Treats nodes, in one run."""
+
+    def __init__(self, room: Room, cases: Mapping[str, Case], facts: Mapping[str, Facts], *, wished: bool) -> None:
+        """Prepare it.
+
+        Args:
+            room: What it reaches the world through.
+            cases: What is known of the nodes.
+            facts: What they said before.
+            wished: Whether a person has named the step.
+        """
+        self._room = room
+        self._book = Casebook(room, cases)
+        self._facts = dict(facts)
+        self._wished = wished
+        self._lock = PatientLock(room.lock, room.clock, room.events)
+        self._aftercare = Aftercare(self._book, self._lock)
+
+    def treat(self, nodes: Sequence[Node], remedies: Mapping[str, Remedy], at_once: int) -> dict[str, Treated]:
+        """Do the remedies of `nodes`; what has become of each.
+
+        Args:
+            nodes: Those that have a step.
+            remedies: By node.
+            at_once: How many are worked on at the same time.
+
+        Raises:
+            ConflictError: The cluster lock was lost.
+            FailedError: Its keeper does not answer, or the store cannot be written.
+        """
+        for start in range(0, len(nodes), at_once):
+            self._lock.guard()
+            self._wave(nodes[start : start + at_once], remedies)
+        return {node.name: self._book.ended[node.name] for node in nodes}
+
+    def _wave(self, nodes: Sequence[Node], remedies: Mapping[str, Remedy]) -> None:
+        for node in nodes:
+            if remedies[node.name].step == "service":
+                self._retire(remedies[node.name])
+        played = [node for node in nodes if remedies[node.name].step in PLAYED]
+        admitted = self._admitted(played, remedies)
+        for step in PLAYED:
+            several = [node for node in admitted if remedies[node.name].step == step]
+            if several:
+                self._play(step, several, remedies)
+        left = [node for node in nodes if node.name not in self._book.ended]
+        if left:
+            self._aftercare.look_after(left, remedies)
+
+    def _retire(self, remedy: Remedy) -> None:
+        name = remedy.node
+        self._book.enter(name, "rma", remedy.cause, remedy.finding)
+        words, hint = f"it is for service: {remedy.why}", f"once it is back and in order: `aiops node resume {name}`"
+        self._room.events.emit("node_retired", words, node=name, phase=PHASE, finding=remedy.finding or None)
+        self._book.end(Treated(name, "service", "rma", words, hint, self._wished))
+
+    def _admitted(self, nodes: Sequence[Node], remedies: Mapping[str, Remedy]) -> list[Node]:
+        """Those of `nodes` that let our steps through."""
+        if not nodes:
+            return []
+        errors = admit(self._room.gate, self._lock, nodes)
+        if any(error.code == STALE for error in errors.values()):
+            self._lock.confirm()
+        for name, error in errors.items():
+            step = remedies[name].step or "none"
+            hint = "; ".join(error.hints) or f"once it answers: `aiops node repair {name}`"
+            self._book.end(Treated(name, step, "failed", f"nothing was done: {error.message}", hint))
+        return [node for node in nodes if node.name not in errors]
+
+    def _play(self, step: Action, nodes: Sequence[Node], remedies: Mapping[str, Remedy]) -> None:
+        """Take a step on nodes; those on which it fails stay drained."""
+        room = self._room
+        for node in nodes:
+            remedy = remedies[node.name]
+            self._book.enter(node.name, "repairing", remedy.cause, remedy.finding)
+            told = {"step": step, "finding": remedy.finding or None, "resumed": remedy.resumed}
+            room.events.emit("repair_started", remedy.cause, node=node.name, phase=PHASE, **told)
+        due = [node for node in nodes if step != "reboot" or not self._has_booted(node.name)]
+        failures = self._run(step, due, remedies) if due else {}
+        if step == "reboot":
+            failures |= self._unbooted([node for node in nodes if node.name not in failures])
+            self._aftercare.rebooted |= {node.name for node in due}
+        for name, reason in failures.items():
+            self._book.give_up(name, step, f"{step} failed: {reason}")
+
+    def _run(self, step: Action, nodes: Sequence[Node], remedies: Mapping[str, Remedy]) -> dict[str, str]:
+        """Run the playbook; by node, why it failed there."""
+        room = self._room
+        if step == "reboot":
+            for node in nodes:
+                boot_id = self._facts[node.name].boot_id
+                room.events.emit(REBOOT_STARTED, node=node.name, phase=PHASE, boot_id=boot_id)
+        hosts = write_step(room.private, step, {node.name: remedies[node.name] for node in nodes}, self._lock.epoch)
+        played = room.playbook(step).apply(f"{PHASE}-{step}", hosts, cancel=self._lock.lost.is_set)
+        if self._lock.lost.is_set():
+            self._lock.guard()
+        failures = {node.name: played.trouble for node in nodes if played.trouble is not None}
+        return failures | {name: one.reason for name, one in played.failures.items()}
+
+    def _has_booted(self, name: str) -> bool:
+        """Whether a reboot that a run before this one has begun is done already."""
+        before, now = self._room.booted.get(name), self._facts[name].boot_id
+        if before is None or now is None or before == now:
+            return False
+        self._facts[name] = replace(self._facts[name], boot_id=before)
+        return True
+
+    def _unbooted(self, nodes: Sequence[Node]) -> dict[str, str]:
+        """Those of `nodes` that were to reboot and did not, or do not answer."""
+        after = self._room.facts(nodes)
+        found = {}
+        for node in nodes:
+            name, before = node.name, self._facts[node.name].boot_id
+            if name not in after:
+                found[name] = "it does not answer since"
+            elif after[name].boot_id in {None, before}:
+                found[name] = "it was to reboot and did not (its boot id is the same)"
+            else:
+                self._room.events.emit("reboot_finished", node=name, phase=PHASE)
+        return found

@@ -1,0 +1,347 @@
+"""Repairs as they are done: what is written down before, who is given back, and what a kill leaves behind."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.fake_workload import FakeWorkload
+
+from aiops.layers.core.errors import AiopsError, UnreachableError
+from aiops.layers.core.event import Event, EventStream
+from aiops.layers.core.store import Store
+from aiops.layers.l0_nodes.accelerator import Accelerator
+from aiops.layers.l0_nodes.facts import Facts
+from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l0_nodes.vendor import Reset
+from aiops.layers.l1_cluster.draining import standings
+from aiops.layers.l1_cluster.health.attempt import WINDOW
+from aiops.layers.l1_cluster.health.casebook import Look, Room, Treated, boots_before
+from aiops.layers.l1_cluster.health.conduct import Ward, decide
+from aiops.layers.l1_cluster.health.episode import Episode
+from aiops.layers.l1_cluster.health.hold_reason import OPERATOR, REASON
+from aiops.layers.l1_cluster.health.means import Means
+from aiops.layers.l1_cluster.health.node_state import NodeState, StateChange, allowed
+from aiops.layers.l1_cluster.health.register import Register
+from aiops.layers.l1_cluster.health.remedy import Case, Remedy, remedy_of
+from aiops.layers.l1_cluster.health.site import Policy
+from aiops.layers.l1_cluster.health.treatment import Treatment
+from aiops.layers.l1_cluster.health.verdict import Action, Verdict
+from aiops.layers.l1_cluster.playbook import Played, TaskFailure
+
+AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+RESET = Reset((("tool", "--reset", "3"),), (Accelerator("acme", index=3, bus="0000:18:00.0"),), ("daemon.service",))
+
+
+class KilledError(BaseException):
+    """Somebody has killed us."""
+
+
+@dataclass
+class World:
+    """Nodes that are drained for a fault, a workload, and all that a treatment reaches."""
+
+    folder: Path
+    store: Store
+    names: tuple[str, ...] = ("n1",)
+    action: Action = "reset_device"
+    cures: bool = True
+    reason: str = f"{REASON} gpu.ecc, run r-0: 2 errors"
+    failing: dict[str, str] = field(default_factory=dict)
+    unreached: dict[str, AiopsError] = field(default_factory=dict)
+    unknown_looks: int = 0
+    kill_at: int | None = None
+    moments: int = 0
+    seconds: float = 0.0
+    acts: list[tuple[str, ...]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=dict)
+    epoch: int = 1
+
+    def __post_init__(self) -> None:
+        self.lost = threading.Event()
+        self.workload = FakeWorkload(*self.names)
+        self.workload.reasons = dict.fromkeys(self.names, self.reason)
+        self.workload.session = lambda name: self.boots[name]
+        self.boots = dict.fromkeys(self.names, "b1")
+        self.ill = set(self.names)
+        self.register = Register(self.store, "c")
+        changes = [StateChange(name, AT, "ready", "draining", "x", actor="policy") for name in self.names]
+        self.register.enter([*changes, *(replace(one, before="draining", after="drained") for one in changes)])
+
+    # the clock, the lock and the gate
+
+    def now(self) -> datetime:
+        return AT + timedelta(seconds=60 + self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def tick(self) -> None:
+        """A moment at which we may be killed."""
+        self.moments += 1
+        if self.kill_at == self.moments:
+            raise KilledError
+
+    def guard(self) -> None:
+        self.tick()
+
+    def renew(self) -> None:
+        pass
+
+    def surpass(self, seen: int) -> None:
+        self.epoch = seen + 1
+
+    def open(self, nodes: Sequence[Node], epoch: int, programs: Mapping[str, str]) -> dict[str, AiopsError]:
+        del epoch, programs
+        return {node.name: self.unreached[node.name] for node in nodes if node.name in self.unreached}
+
+    # what the nodes do
+
+    def apply(self, phase: str, hosts: Path, **_: Any) -> Played:
+        self.tick()
+        step = phase.removeprefix("repair-")
+        names = (hosts.parent / "limit").read_text().split()
+        self.told = yaml.safe_load(hosts.read_text())["all"]["hosts"]
+        assert set(self.told) == set(names)
+        self.acts.append((step, *names))
+        for name in names:
+            assert self.register.states()[name] == "repairing", "it was written down before"
+            if name not in self.failing:
+                self.boots[name] = f"b{int(self.boots[name][1:]) + 1}" if step == "reboot" else self.boots[name]
+                self.ill -= {name} if self.cures else set()
+        self.tick()
+        failures = {name: TaskFailure(name, "Reset", self.failing[name]) for name in names if name in self.failing}
+        return Played(failures)
+
+    def facts(self, nodes: Sequence[Node]) -> dict[str, Facts]:
+        return {node.name: Facts(node.name, self.now(), boot_id=self.boots[node.name]) for node in nodes}
+
+    def look(self, nodes: Sequence[Node], repaired: Mapping[str, datetime]) -> Look:
+        self.tick()
+        assert all(node.name in repaired for node in nodes)
+        verdicts: dict[str, Verdict] = {n.name: "critical" if n.name in self.ill else "ok" for n in nodes}
+        if self.unknown_looks > 0:
+            self.unknown_looks -= 1
+            verdicts = {node.name: "unknown" for node in nodes}
+        return Look(verdicts, {node.name: self.episodes(node.name) for node in nodes})
+
+    def episodes(self, name: str) -> list[Episode]:
+        bad = Episode(name, "gpu.ecc", "GPU 3", "critical", "2 errors", AT, AT, action=self.action)
+        return [bad] if name in self.ill else []
+
+    # the command
+
+    def plan(self, wish: Action | None = None) -> tuple[dict[str, Case], dict[str, Remedy]]:
+        nodes = [node_called(name) for name in self.names]
+        found, states = standings([self.workload], nodes), self.register.states()
+        cases = {}
+        for name in self.names:
+            own = self.episodes(name)
+            means = Means({one.key: (RESET,) for one in own}, {one.key: ("a.service",) for one in own}, (RESET,))
+            changes = self.register.changes(self.now() - WINDOW, [name])
+            cases[name] = Case(name, self.now(), states.get(name, "new"), found.get(name), own, changes, means)
+        return cases, {name: remedy_of(one, wish) for name, one in cases.items()}
+
+    def repair(self, wish: Action | None = None, at_once: int = 10) -> dict[str, Treated]:
+        """`aiops node repair`, once."""
+        cases, remedies = self.plan(wish)
+        nodes = [node_called(name) for name in self.names if remedies[name].step is not None]
+        stream = EventStream(f"r-{len(self.events)}", self)
+        stream.subscribe(self.events.append)
+        away = boots_before(self.events)
+        room = Room(
+            Ticking(self.register, self.tick),  # type: ignore[arg-type]  # it has what is used of it
+            [Ticking(self.workload, self.tick)],
+            stream,
+            self,
+            self,
+            self,
+            "alice on head",
+            self.folder,
+            lambda _: self,
+            self.facts,
+            self.look,
+            {name: away[name] for name in self.names if remedies[name].resumed and name in away},
+        )
+        return Treatment(room, cases, self.facts(nodes), wished=wish is not None).treat(nodes, remedies, at_once)
+
+    def states(self) -> list[NodeState]:
+        return [one.after for one in self.register.changes(AT - timedelta(days=1), ["n1"])][2:]
+
+
+class Ticking:
+    """What may be killed before and after each of its calls that changes something."""
+
+    def __init__(self, behind: Any, tick: Callable[[], None]) -> None:
+        self._behind = behind
+        self._tick = tick
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._behind, name)
+        if name not in {"enter", "resume"}:
+            return found
+
+        def call(*words: Any, **named: Any) -> Any:
+            self._tick()
+            result = found(*words, **named)
+            self._tick()
+            return result
+
+        return call
+
+
+def node_called(name: str) -> Node:
+    return Node(name)
+
+
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    stores: list[Store] = []
+
+    def new(**more: Any) -> World:
+        folder = tmp_path / str(len(stores))
+        folder.mkdir()
+        stores.append(Store.open(folder, {}).__enter__())
+        return World(folder, stores[-1], **more)
+
+    yield new
+    for store in stores:
+        store.__exit__(None, None, None)
+
+
+def test_a_node_goes_through_all_states_and_is_given_back(make: Make) -> None:
+    world = make()
+    done = world.repair()["n1"]
+    assert (done.outcome, done.failed) == ("well", False)
+    assert world.states() == ["repairing", "validating", "ready"]
+    assert world.workload.reasons == {}
+    first = world.register.changes(AT - timedelta(days=1))[2]
+    assert (first.cause, first.finding, first.actor, first.run) == (
+        "reset_device: gpu.ecc: GPU 3: 2 errors",
+        "gpu.ecc",
+        "alice on head",
+        "r-0",
+    )
+    assert world.told["n1"]["aiops_repair"] == {
+        "commands": [["tool", "--reset", "3"]],
+        "holders": ["daemon.service"],
+        "told": ["aiops: GPU 0000:18:00.0 was reset"],
+    }
+
+
+def test_whom_a_person_has_drained_stays_drained(make: Make) -> None:
+    world = make(reason=f"{OPERATOR} bob, run r-0: cable")
+    done = world.repair()["n1"]
+    assert (done.outcome, done.failed, done.hint) == ("kept", False, "give it back: `aiops node resume n1`")
+    assert world.states() == ["repairing", "validating", "drained"]
+    assert "n1" in world.workload.reasons
+
+
+def test_what_is_still_critical_stays_drained_and_the_next_step_is_named(make: Make) -> None:
+    world = make(cures=False)
+    outcomes = []
+    for _ in range(3):
+        done = world.repair()["n1"]
+        outcomes.append((done.step, done.outcome, done.failed))
+        assert "n1" in world.workload.reasons
+    assert outcomes == [
+        ("reset_device", "failed", True),
+        ("reboot", "failed", True),
+        ("service", "rma", True),
+    ]
+    assert world.states()[-1] == "rma"
+    assert world.plan()[1]["n1"].step is None, "rma is sticky"
+
+
+def test_service_that_a_person_wants_is_no_failure(make: Make) -> None:
+    world = make()
+    done = world.repair("service")["n1"]
+    assert (done.outcome, done.failed) == ("rma", False)
+    assert world.acts == []
+
+
+def test_one_node_s_failure_stops_no_other(make: Make) -> None:
+    world = make(names=("n1", "n2", "n3"), failing={"n2": "In use by another client"})
+    world.unreached["n3"] = UnreachableError("n3 did not answer", code="ssh.timeout")
+    done = world.repair()
+    assert {name: one.outcome for name, one in done.items()} == {"n1": "well", "n2": "failed", "n3": "failed"}
+    assert done["n2"].words == "reset_device failed: In use by another client"
+    assert done["n2"].hint == "the next step is reboot: `aiops node repair n2`"
+    assert done["n3"].words == "nothing was done: n3 did not answer"
+    assert world.register.states() == {"n1": "ready", "n2": "drained", "n3": "drained"}
+
+
+def test_only_so_many_nodes_are_worked_on_at_once(make: Make) -> None:
+    world = make(names=("n1", "n2", "n3"))
+    world.repair(at_once=2)
+    assert world.acts == [("reset_device", "n1", "n2"), ("reset_device", "n3")]
+
+
+def test_what_is_not_known_yet_is_asked_again_and_never_taken_for_well(make: Make) -> None:
+    world = make(unknown_looks=3)
+    assert world.repair()["n1"].outcome == "well"
+    world = make(unknown_looks=1000)
+    done = world.repair()["n1"]
+    assert done.outcome == "failed"
+    assert "it is not known how it is" in done.words
+    assert 120 <= world.seconds < 130
+    assert "n1" in world.workload.reasons
+
+
+def test_a_node_that_does_not_boot_has_failed(make: Make) -> None:
+    world = make(action="reboot")
+    world.workload.session = lambda _: "1"
+    late = world.repair()["n1"]
+    assert (late.outcome, late.words) == (
+        "failed",
+        "reboot: it is well, and whoever gives it work has not heard of it since",
+    )
+    world = make(action="reboot")
+    world.facts = lambda nodes: {n.name: Facts(n.name, AT, boot_id="b1") for n in nodes}  # type: ignore[method-assign]
+    assert "its boot id is the same" in world.repair()["n1"].words
+
+
+def test_nothing_is_restarted_for_a_job_on_a_node_without_one(make: Make) -> None:
+    world = make(action="restart_app")
+    world.ill = set()
+    assert world.repair("restart_app")["n1"].outcome == "well"
+    assert (world.acts, world.states()) == ([], ["validating", "ready"])
+
+
+@pytest.mark.parametrize("action", ["reset_device", "restart_service", "reboot"])
+def test_killed_at_any_moment_the_same_command_goes_on(make: Make, action: Action) -> None:
+    moment, killed = 0, True
+    while killed:
+        moment += 1
+        world = make(action=action, kill_at=moment)
+        try:
+            world.repair()
+            killed = False
+        except KilledError:
+            world.kill_at = None
+            world.seconds += 120
+            if world.plan()[1]["n1"].step is not None:
+                world.repair()
+        assert world.workload.reasons == {}, moment
+        assert not world.ill
+        if action == "reboot":
+            assert world.boots == {"n1": "b2"}, f"it was rebooted twice: {moment}"
+        changes = world.register.changes(AT - timedelta(days=1))
+        assert all(allowed(one.before, one.after) for one in changes)
+        if changes[-1].after != "ready":  # killed between giving it back and writing that down: the next look sees it
+            found = standings([world.workload], [node_called("n1")])
+            ward = Ward(world.now(), (), {"n1": "ok"}, world.register.states(), found, {}, last={"n1": changes[-1]})
+            (became,) = decide(ward, Policy()).became
+            assert (became.before, became.after) == ("validating", "ready")
+    assert moment > 10
