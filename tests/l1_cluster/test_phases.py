@@ -415,8 +415,9 @@ def test_prometheus_configuration_and_rules_are_yaml() -> None:
 
 
 def test_every_alert_but_those_of_monitoring_itself_has_a_unit_test() -> None:
-    tests = yaml.safe_load((Path(__file__).parent / "alerts" / "rules_test.yml").read_text())
-    tested = {case["alertname"] for test in tests["tests"] for case in test["alert_rule_test"] if "exp_alerts" in case}
+    files = [yaml.safe_load(path.read_text()) for path in (Path(__file__).parent / "alerts").glob("*_test.yml")]
+    cases = [case for file in files for test in file["tests"] for case in test["alert_rule_test"]]
+    tested = {case["alertname"] for case in cases if "exp_alerts" in case}
     rules = yaml.safe_load(text(wanted("monitoring", LAB, "head"), "/etc/prometheus/rules/aiops.yml"))
     named = {rule["alert"] for group in rules["groups"] if group["name"] != "monitoring" for rule in group["rules"]}
     assert named == tested
