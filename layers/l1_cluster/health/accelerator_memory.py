@@ -7,7 +7,7 @@ from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.answer_reading import UnreadableError
 
 from .check import Check, Limits, Sighting, Subject, Threshold
-from .devices import growth, has_devices, named, unread, unread_sighting
+from .devices import growth, has_devices, identity, lasting_growth, named, unread, unread_sighting
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(hours=24)
@@ -48,7 +48,7 @@ def _ecc_mode(subjects: Sequence[Subject], _limits: Limits) -> Iterator[tuple[st
 
 
 def _uncorrected_counters(subject: Subject) -> Mapping[str, int]:
-    counts = {_UNCORRECTED + name: device.ecc.uncorrected_aggregate for name, device in named(subject)}
+    counts = {_UNCORRECTED + identity(name, one): one.ecc.uncorrected_aggregate for name, one in named(subject)}
     return {name: count for name, count in counts.items() if count is not None}
 
 
@@ -57,7 +57,7 @@ def _ecc_uncorrected(subject: Subject, _limits: Limits) -> Iterator[Sighting]:
     for name, device in named(subject):
         errors, ever = device.ecc.uncorrected_volatile, device.ecc.uncorrected_aggregate
         if errors is None and ever is not None:
-            grown = growth(subject, _UNCORRECTED + name, ever, _DAY)
+            grown = lasting_growth(subject, _UNCORRECTED + identity(name, device), ever, _DAY)
             if grown is not None and grown.amount > 0:
                 yield Sighting(
                     "critical",
@@ -82,7 +82,7 @@ def _corrected(device: Accelerator) -> int | None:
 
 
 def _corrected_counters(subject: Subject) -> Mapping[str, int]:
-    counts = {_CORRECTED + name: _corrected(device) for name, device in named(subject)}
+    counts = {_CORRECTED + identity(name, device): _corrected(device) for name, device in named(subject)}
     return {name: count for name, count in counts.items() if count is not None}
 
 
@@ -92,7 +92,8 @@ def _ecc_corrected(subject: Subject, limits: Limits) -> Iterator[Sighting]:
         if count is None:
             yield from unread_sighting(subject, name, device, "ecc")
             continue
-        grown = growth(subject, _CORRECTED + name, count, _HOUR)
+        since_boot = device.ecc.corrected_volatile is not None
+        grown = (growth if since_boot else lasting_growth)(subject, _CORRECTED + identity(name, device), count, _HOUR)
         if grown is not None and grown.amount >= limits["per_hour"]:
             yield Sighting(
                 "warn",

@@ -127,3 +127,13 @@ def switches(subject: Subject, vendor: str) -> int:
 def growth(subject: Subject, counter: str, value: int, window: timedelta) -> Growth | None:
     """How much a counter has grown within `window`; None where nothing is remembered of it."""
     return subject.past.growth(counter, Sample(subject.at, value, subject.facts.boot_id), window)
+
+
+def lasting_growth(subject: Subject, counter: str, value: int, window: timedelta) -> Growth | None:
+    """The same of a counter that a device keeps for life, whatever boots lie between."""
+    return subject.past.lasting(counter).growth(counter, Sample(subject.at, value), window)
+
+
+def identity(name: str, device: Accelerator) -> str:
+    """What a device is remembered by: another one in its place has a past of its own; `name` where it has no number."""
+    return device.uuid or device.serial or name

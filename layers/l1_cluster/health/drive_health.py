@@ -107,8 +107,7 @@ def _grown(subject: Subject, drive: str, wear: Wear) -> int:
     if wear.media_errors is None:
         return 0
     name = _counter(subject, drive)
-    samples = tuple(replace(one, boot_id=None) for one in subject.past.samples.get(name, ()))
-    growth = replace(subject.past, samples={name: samples}).growth(name, Sample(subject.at, wear.media_errors), _DAY)
+    growth = subject.past.lasting(name).growth(name, Sample(subject.at, wear.media_errors), _DAY)
     return growth.amount if growth is not None else 0
 
 

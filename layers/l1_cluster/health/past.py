@@ -61,6 +61,11 @@ class Past:
             samples[name] = (*base, *(one for one in several if one.at > at))
         return replace(self, samples=samples)
 
+    def lasting(self, name: str) -> Self:
+        """The same, for a counter that its device keeps for life: a boot does not begin it anew."""
+        kept = tuple(replace(one, boot_id=None) for one in self.samples.get(name, ()))
+        return replace(self, samples={**self.samples, name: kept})
+
     def growth(self, name: str, now: Sample, window: timedelta) -> Growth | None:
         """How much the counter has grown within `window` before `now`; None where that is not known.
 

@@ -46,11 +46,15 @@ def found(facts: Callable[[Facts], Facts], checks: tuple[object, ...] = CHECKS, 
 def test_nothing_is_found_where_nothing_is_wrong(special: str) -> None:
     past = Past(
         {
-            f"gpu.{counter}.GPU {index}": (Sample(AT - timedelta(hours=2), 0, BOOT_ID),)
-            for counter in ("ecc_corrected", "link_errors", "pcie_replays")
+            f"gpu.{counter}.{whose}": (Sample(AT - timedelta(hours=2), value, BOOT_ID),)
             for index in range(8)
+            for counter, whose, value in (
+                ("link_errors", f"GPU {index}", 0),
+                ("pcie_replays", f"GPU {index}", 0),
+                ("ecc_corrected", h100(index).uuid, 0),
+                ("ecc_uncorrected", h100(index).uuid, 5),
+            )
         }
-        | {f"gpu.ecc_uncorrected.GPU {index}": (Sample(AT - timedelta(hours=2), 5, BOOT_ID),) for index in range(8)}
     )
     assert found(WELL[special], ALL, past=past) == ()
 
@@ -180,7 +184,7 @@ def test_counters_are_remembered_under_what_they_are_compared_with() -> None:
     counters = examine([subject(case)], CHECKS, Rules()).counters["gpu01"]
     assert counters[f"gpu.pcie_replays.GPU {SICK}"] == 7
     assert counters[f"gpu.link_errors.GPU {SICK}"] == 2
-    assert counters[f"gpu.ecc_corrected.GPU {SICK}"] == 0
+    assert counters[f"gpu.ecc_corrected.{h100(SICK).uuid}"] == 0
     assert "gpu.pcie_replays.GPU 0" not in counters, "what is not told is not remembered as 0"
 
 

@@ -93,9 +93,10 @@ def beside(vendor: str, reason: str) -> Callable[[Facts], Facts]:
     )
 
 
-def before(counter: str, value: int, minutes: float) -> Past:
-    """A counter of the device of the cases, as it was a while ago."""
-    return Past({f"{counter}.GPU {SICK}": (Sample(AT - timedelta(minutes=minutes), value, BOOT_ID),)})
+def before(counter: str, value: int, minutes: float, boot_id: str = BOOT_ID) -> Past:
+    """A counter of the device of the cases, as it was a while ago; of a memory's errors by the device's number."""
+    whose = h100(SICK).uuid if counter.startswith("gpu.ecc") else f"GPU {SICK}"
+    return Past({f"{counter}.{whose}": (Sample(AT - timedelta(minutes=minutes), value, boot_id),)})
 
 
 _HAS_AMD: Mapping[str, object] = {"aiops_accelerators": {"vendor": "amd", "count": 1}}
