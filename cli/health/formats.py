@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from aiops.layers.l1_cluster.health.finding import Finding
     from aiops.layers.l1_cluster.health.round import Report
 
+    from .acting import Acted
+
 _NAGIOS: Mapping[str, tuple[int, str]] = {
     "ok": (0, "OK"),
     "warn": (1, "WARNING"),
@@ -33,8 +35,15 @@ def _told_verdicts(report: "Report") -> set[str]:
     return {"ok", *report.verdicts.values(), *(one.verdict for one in report.findings if one.counts)}
 
 
-def document(cluster: str, report: "Report") -> dict[str, Any]:
-    """JSON-ready values."""
+def document(cluster: str, report: "Report", acted: "Acted | None" = None) -> dict[str, Any]:
+    """JSON-ready values.
+
+    Args:
+        cluster: Its name.
+        report: What was found.
+        acted: What was done about it, where that was asked for.
+    """
+    told = {} if acted is None else {"done": list(acted.done), "waiting": list(acted.waiting.values())}
     return {
         "cluster": cluster,
         "at": report.at.isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -45,6 +54,7 @@ def document(cluster: str, report: "Report") -> dict[str, Any]:
         "counts": {verdict: report.counts.get(verdict, 0) for verdict in _ORDER},
         "nodes": [{"node": name, "verdict": report.verdicts[name]} for name in report.nodes],
         "findings": [one.document() for one in report.findings],
+        **told,
         "untested": [
             {"node": node, "check": check, "tool": tool}
             for node, tools in report.untested.items()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aiops.layers.l0_nodes.node import Node
     from aiops.layers.l1_cluster.health.round import Report
 
+    from .acting import Acted
+
 
 class LevelName(StrEnum):
     """What `--level` takes."""
@@ -119,7 +121,7 @@ def run(
         return unattended.once(looking, fail_on=fail_on.value)
     while True:
         report, acted = looking.look()
-        code = show(screen, read, report, style, fail_on=fail_on.value)
+        code = show(screen, read, report, style, fail_on=fail_on.value, acted=acted if act else None)
         for line in acted.lines:
             screen.note(line)
         if not watch:
@@ -155,11 +157,19 @@ def testable(inventory: "Inventory") -> "tuple[Node, ...]":
     return workers or inventory.select(None)
 
 
-def show(screen: Screen, inventory: "Inventory", report: "Report", style: FormatName, *, fail_on: str) -> int:
+def show(
+    screen: Screen,
+    inventory: "Inventory",
+    report: "Report",
+    style: FormatName,
+    *,
+    fail_on: str,
+    acted: "Acted | None" = None,
+) -> int:
     """Tell a report, and the exit code that goes with it."""
     match style:
         case FormatName.json:
-            screen.document(formats.document(inventory.cluster, report))
+            screen.document(formats.document(inventory.cluster, report, acted))
         case FormatName.nagios:
             screen.line(formats.nagios(report))
             return formats.nagios_code(report)

@@ -105,6 +105,8 @@ def test_a_critical_node_is_drained_repaired_and_given_back(cluster_lab: Cluster
     assert ended.code == 4
     assert ("gpu02", "gpu.ecc_uncorrected") in found(ended)
     assert {node for node, _ in found(ended)} == {"gpu02"}
+    assert [line.partition(":")[0] for line in ended.document["done"]] == ["drained gpu02"]
+    assert ended.document["waiting"] == []
     seen = wait_for_slurm(cluster_lab, "gpu02", "drained")
     assert seen["reason"].startswith(f"{REASON} gpu.")
     assert slurm(cluster_lab, "gpu01")["state"] == "idle"
