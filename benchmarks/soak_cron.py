@@ -7,6 +7,7 @@ Slurm within a cycle of its ECC error and back in it after that is healed.
 in a mount namespace of its own, so that this machine's /etc/cron.d and mail are not touched; its mails go to files.
 """
 
+import fcntl
 import json
 import os
 import shlex
@@ -153,9 +154,19 @@ def looked(cluster: str) -> datetime:
         return HealthHistory(store, cluster).latest([ILL])[ILL].last
 
 
+def under_way(cluster: str) -> bool:
+    """Whether a look has begun, and not only its process."""
+    with (App(os.environ).home / "clusters" / cluster / "health.lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
 def overlap(daemon: Cron, cluster: str) -> int:
     """Stop one look on its way until the next has come and gone; how many looks were made meanwhile."""
-    until("a look begins", lambda: len(daemon.looks) == 1, 2 * CYCLE)
+    until("a look begins", lambda: len(daemon.looks) == 1 and under_way(cluster), 2 * CYCLE)
     (stopped,) = daemon.looks
     os.kill(stopped, signal.SIGSTOP)
     before = looked(cluster)

@@ -38,6 +38,8 @@ class Fleet:
         self._connect = connect
         self._width = width
         self._transports: dict[str, Transport] = {}
+        self._passing: set[Transport] = set()
+        """Those that are closed as soon as they have been used once, and are nobody else's."""
         self._lock = threading.Lock()
 
     def transport(self, node: Node) -> Transport:
@@ -46,13 +48,6 @@ class Fleet:
             if node.name not in self._transports:
                 self._transports[node.name] = self._connect(node)
             return self._transports[node.name]
-
-    def let_go(self, node: Node) -> None:
-        """Close the connection of `node`; whoever needs it later gets a new one."""
-        with self._lock:
-            transport = self._transports.pop(node.name, None)
-        if transport is not None:
-            transport.close()
 
     def each(self, nodes: Iterable[Node], work: Callable[[Transport], T], *, keep: bool = True) -> Iterator[Outcome[T]]:
         """Do `work` on every node, `width` at a time; yield outcomes as they come.
@@ -66,7 +61,7 @@ class Fleet:
             nodes: Whom to work on.
             work: What is done with each.
             keep: Whether connections stay open for what comes next. Each costs a thread and an open file, of which a
-                process may often have 1,024: what asks a large fleet once keeps none.
+                process may often have 1,024: what asks a large fleet once keeps none but those that are open already.
         """
         waiting = deque(nodes)
         # So many are begun and not yet taken: answers that came faster than they are judged would fill the memory.
@@ -81,10 +76,7 @@ class Fleet:
                 except IndexError:
                     return
                 try:
-                    outcome = self._one(node, work)
-                    if not keep:
-                        self.let_go(node)
-                    finished.put(outcome)
+                    finished.put(self._one(node, work, keep=keep))
                 except BaseException as defect:  # noqa: BLE001 - raised again where the outcomes are taken
                     finished.put(defect)
 
@@ -102,16 +94,27 @@ class Fleet:
             waiting.clear()
             room.release(count + self._width)  # whoever waits for it finds nothing to begin
 
-    def _one(self, node: Node, work: Callable[[Transport], T]) -> Outcome[T]:
+    def _one(self, node: Node, work: Callable[[Transport], T], *, keep: bool) -> Outcome[T]:
+        passing = None
         try:
-            return Outcome(node, value=work(self.transport(node)))
+            with self._lock:
+                if not keep and node.name not in self._transports:
+                    passing = self._connect(node)
+                    self._passing.add(passing)
+            return Outcome(node, value=work(passing or self.transport(node)))
         except AiopsError as error:
             return Outcome(node, error=error)
+        finally:
+            if passing is not None:
+                passing.close()
+                with self._lock:
+                    self._passing.discard(passing)
 
     def close(self) -> None:
         """Close every connection."""
         with self._lock:
-            transports, self._transports = list(self._transports.values()), {}
+            transports = [*self._transports.values(), *self._passing]
+            self._transports, self._passing = {}, set()
         for transport in transports:
             transport.close()
 

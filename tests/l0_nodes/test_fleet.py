@@ -134,7 +134,22 @@ def test_connections_that_are_not_kept() -> None:
         for transport in made:
             with pytest.raises(UnreachableError):
                 transport.run(Command(("true",)))
-        assert fleet.transport(NODES[0]).run(Command(("true",))).ok, "whoever needs one later gets a new one"
+        held = fleet.transport(NODES[0])
+        assert held.run(Command(("true",))).ok, "whoever needs one later gets a new one"
+        list(fleet.each(NODES, lambda transport: transport.run(Command(("true",))), keep=False))
+        assert held.run(Command(("true",))).ok, "what somebody else holds stays open"
+    assert len(made) == 2 * len(NODES)
+
+
+def test_closing_closes_what_is_not_kept_too() -> None:
+    with Fleet(FakeTransport) as fleet:
+
+        def close_meanwhile(transport: Transport) -> None:
+            fleet.close()
+            transport.run(Command(("true",)))
+
+        (outcome,) = fleet.each(NODES[:1], close_meanwhile, keep=False)
+    assert isinstance(outcome.error, UnreachableError)
 
 
 def test_closing_closes_every_connection() -> None:
