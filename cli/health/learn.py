@@ -1,6 +1,7 @@
 """`aiops health learn`: write down what is normal here, for a person to review and to keep."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from difflib import unified_diff
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from aiops.cli.options import InventoryOption, JsonOption, OnOption, QuietOption
 from aiops.layers.core.errors import AiopsError, FailedError, InputError
 from aiops.layers.core.file import write_atomic
 
-from .looking import require_idle
+from .looking import kept_idle
 from .run import testable
 
 if TYPE_CHECKING:
@@ -79,17 +80,18 @@ def learn(
     nodes = [node for node in chosen if node.name not in ill]
     found: list[Specimen] = []
     errors: dict[str, AiopsError] = {}
-    with aiops.fleet(read, nodes) as fleet:
+    with aiops.fleet(read, nodes) as fleet, ExitStack() as stack:
         if deep:
-            require_idle(aiops, read, fleet, nodes, "aiops health learn --level deep")
+            words = ("aiops", "health", "learn", "--level", "deep")
+            stack.enter_context(kept_idle(aiops, screen, read, fleet, nodes, words=words))
             screen.note(f"deep tests take up to {spell(longest(asks))} of each node")
-        with screen.step("learn", nodes=[node.name for node in nodes]) as step:
-            for outcome in probe(fleet, nodes, lambda _: asks, aiops.clock, longest(asks)):
-                if outcome.value is not None:
-                    found.append(_specimen(outcome.node, outcome.value, vendors, checks))
-                elif outcome.error is not None:
-                    errors[outcome.node.name] = outcome.error
-                step.done(outcome.node.name, failed=outcome.error is not None)
+        step = stack.enter_context(screen.step("learn", nodes=[node.name for node in nodes]))
+        for outcome in probe(fleet, nodes, lambda _: asks, aiops.clock, longest(asks)):
+            if outcome.value is not None:
+                found.append(_specimen(outcome.node, outcome.value, vendors, checks))
+            elif outcome.error is not None:
+                errors[outcome.node.name] = outcome.error
+            step.done(outcome.node.name, failed=outcome.error is not None)
     failures.tell(screen, errors)
     if ill:
         screen.note(f"left out, for they were critical when last looked at: {', '.join(ill)}")

@@ -1,12 +1,16 @@
 """How one invocation looks at nodes: a round, remembered, and what is done about it."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiops.cli.app import App
+from aiops.cli.changing import changing
 from aiops.cli.duration import spell
 from aiops.cli.examining import round_of
+from aiops.cli.exit import Exit
 from aiops.cli.repairing import Repairs
 from aiops.cli.screen import Screen
 
@@ -24,17 +28,23 @@ if TYPE_CHECKING:
     from aiops.layers.l1_cluster.health.witness import Witness
 
 
-def require_idle(aiops: App, inventory: "Inventory", fleet: "Fleet", nodes: "Sequence[Node]", command: str) -> None:
-    """Refuse deep tests of nodes that are in service.
+@contextmanager
+def kept_idle(
+    aiops: App, screen: Screen, inventory: "Inventory", fleet: "Fleet", nodes: "Sequence[Node]", *, words: Sequence[str]
+) -> Iterator[None]:
+    """Hold the cluster's lock for deep tests, so that nobody gives the nodes back while they are loaded.
 
     Raises:
-        ConflictError: Some of `nodes` are, or it is not known.
+        ConflictError: Some of `nodes` are in service, or it is not known; or another holds the lock.
+        FailedError: The head, which keeps it, does not answer.
     """
-    from aiops.layers.l1_cluster.draining import standings, workloads_of
+    from aiops.layers.l1_cluster.draining import standings
     from aiops.layers.l1_cluster.health.admission import require_out_of_service
 
-    found = standings(workloads_of(aiops.plugins, inventory, fleet), nodes)
-    require_out_of_service(nodes, found, command)
+    with changing(aiops, screen, inventory, words, fleet) as change:
+        require_out_of_service(nodes, standings(change.workloads, nodes), shlex.join(words))
+        yield
+        change.journal.end(Exit.DONE)
 
 
 @dataclass(frozen=True)
@@ -78,10 +88,12 @@ class Looking:
                 level=self.level,  # type: ignore[arg-type]  # one of the three, by its enumeration
                 witness=_witness(aiops, store, fleet, inventory),
             )
-            if self.level == "deep":
-                require_idle(aiops, inventory, fleet, nodes, "aiops health --level deep")
-                self.screen.note(f"deep tests take up to {spell(round_.seconds)} of each node")
-            with self.screen.step("health", nodes=[node.name for node in nodes]) as step:
+            with ExitStack() as stack:
+                if self.level == "deep":
+                    words = ("aiops", "health", "--level", "deep")
+                    stack.enter_context(kept_idle(aiops, self.screen, inventory, fleet, nodes, words=words))
+                    self.screen.note(f"deep tests take up to {spell(round_.seconds)} of each node")
+                step = stack.enter_context(self.screen.step("health", nodes=[node.name for node in nodes]))
                 report = round_.make(nodes, lambda node, failed: step.done(node, failed=failed))
             if self.words is None:
                 return report, acting.Acted()
