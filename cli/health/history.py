@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from aiops.layers.l1_cluster.health.stretch import Reliability
 
 _DEFAULT = "7d"
+_SHORTEST = 3600.0
+"""Seconds: what fails in less was not watched for long enough to tell how often it does."""
 SinceOption = Annotated[str, typer.Option("--since", metavar="SPAN", help="How far to look back, as in `2h` or `30d`.")]
 CheckOption = Annotated[
     list[str] | None, typer.Option("--check", metavar="NAME", help="Only this check; may be given several times.")
@@ -68,7 +70,7 @@ def history(
         screen.note(f"nothing was found in the last {since}")
     lemons = sorted((one for one in told.values() if one.failures), key=lambda one: -one.failures)
     for one in lemons:
-        mtbf = "" if one.mtbf is None else f", one in {spell(one.mtbf)}"
+        mtbf = "" if one.mtbf is None or one.mtbf < _SHORTEST else f", one in {spell(one.mtbf)}"
         screen.note(
             f"{one.node}: {one.failures} failure{'s' * (one.failures != 1)}{mtbf}; well {_percent(one)} of the time"
         )
@@ -77,8 +79,11 @@ def history(
 def _row(one: "Episode") -> tuple[Any, ...]:
     what = f"{one.about}: {one.message}" if one.about else one.message
     end = one.ended or one.seen
-    span = spell((end - one.started).total_seconds())
-    return (one.node, one.verdict, one.check, what, one.started, span if one.ended else f"{span}, goes on", one.looks)
+    seconds = (end - one.started).total_seconds()
+    span = spell(seconds)
+    if one.ended is None:
+        span = f"{span}, goes on" if seconds else "goes on"
+    return (one.node, one.verdict, one.check, what, one.started, span, one.looks)
 
 
 def _percent(one: "Reliability") -> str:

@@ -67,6 +67,15 @@ class Looking:
     words: list[str] | None
     notifiers: "tuple[Notifier, ...]" = ()
 
+    def out(self) -> frozenset[str]:
+        """The nodes that are out of service, as far as we know."""
+        from aiops.layers.l1_cluster.health.node_state import IN_SERVICE
+        from aiops.layers.l1_cluster.health.register import Register
+
+        with self.aiops.store() as store:
+            states = Register(store, self.inventory.cluster).states()
+        return frozenset(name for name, state in states.items() if state not in IN_SERVICE)
+
     def look(self) -> "tuple[Report, acting.Acted]":
         """One round, remembered in the store, and acted on where that is wanted."""
         from aiops.layers.l1_cluster.health.catalogue import checks_of

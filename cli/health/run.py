@@ -1,5 +1,6 @@
 """`aiops health [run]`: ask the nodes and judge what they say."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,7 +122,7 @@ def run(
         return unattended.once(looking, fail_on=fail_on.value)
     while True:
         report, acted = looking.look()
-        code = show(screen, read, report, style, fail_on=fail_on.value, acted=acted if act else None)
+        code = show(screen, read, report, style, fail_on=fail_on.value, acted=acted if act else None, out=looking.out())
         for line in acted.lines:
             screen.note(line)
         if not watch:
@@ -165,6 +166,7 @@ def show(
     *,
     fail_on: str,
     acted: "Acted | None" = None,
+    out: Collection[str] = (),
 ) -> int:
     """Tell a report, and the exit code that goes with it."""
     match style:
@@ -176,5 +178,5 @@ def show(
         case FormatName.prometheus:
             screen.text(formats.prometheus(inventory.cluster, report))
         case FormatName.table:
-            table.show(screen, report)
+            table.show(screen, report, out)
     return formats.exit_code(report, fail_on=fail_on)

@@ -1,7 +1,7 @@
 """A report for people: equal findings once, with all their nodes, the worst first."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from aiops.cli.cell import clean
@@ -32,8 +32,8 @@ _ASIDES = {
 }
 
 
-def show(screen: Screen, report: "Report") -> None:
-    """Tell a report: a table on a terminal, a row per finding and node elsewhere."""
+def show(screen: Screen, report: "Report", out: Collection[str] = ()) -> None:
+    """Tell a report: a table on a terminal, a row per finding and node elsewhere; `out`: as for `hints`."""
     if not screen.terminal:
         screen.table(
             (),
@@ -61,7 +61,7 @@ def show(screen: Screen, report: "Report") -> None:
     screen.line(summary(report))
     for line in untested(report):
         screen.line(screen.wrapped(clean(line), 2))
-    for hint in hints(report):
+    for hint in hints(report, out):
         screen.hint(hint)
 
 
@@ -105,17 +105,20 @@ def untested(report: "Report") -> list[str]:
     ]
 
 
-def hints(report: "Report") -> list[str]:
-    """What to type next."""
+def hints(report: "Report", out: Collection[str] = ()) -> list[str]:
+    """What to type next; `out`: the nodes that are out of service already."""
     from aiops.layers.l0_nodes.nodeset import fold
 
     counting = [one for one in report.findings if one.counts]
     critical = [one for one in counting if one.verdict == "critical" and one.owner == "node"]
     found = []
-    if critical:
-        nodes = fold({one.node for one in critical})
-        command = f"aiops node drain {shlex.quote(nodes)} --reason {critical[0].check}"
+    serving = [one for one in critical if one.node not in out]
+    if serving:
+        nodes = fold({one.node for one in serving})
+        command = f"aiops node drain {shlex.quote(nodes)} --reason {serving[0].check}"
         found.append(f"take {nodes} out of service with `{command}`")
+    if drained := {one.node for one in critical} & set(out):
+        found.append(f"repair {fold(drained)}: `aiops node repair {shlex.quote(fold(drained))}`")
     first = next((one for _, one in folded(counting) if one.check != "node.reachable"), None)
     return [*found, f"why, and what to do: `aiops health explain {first.check}`"] if first is not None else found
 

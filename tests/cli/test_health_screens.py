@@ -127,6 +127,9 @@ def test_hints_name_who_is_to_be_drained_and_only_those() -> None:
     found = [finding("gpu01", "critical"), finding("gpu02", "critical", owner="fabric"), finding("gpu03", "unknown")]
     assert table.hints(report(*found))[0] == "take gpu01 out of service with `aiops node drain gpu01 --reason x.y`"
     assert table.hints(report()) == []
+    drained = table.hints(report(*found), {"gpu01"})
+    assert drained[0] == "repair gpu01: `aiops node repair gpu01`"
+    assert not any("node drain" in one for one in drained)
 
 
 def test_a_node_that_does_not_answer_is_unknown_and_hides_no_other(shown: Shown) -> None:
