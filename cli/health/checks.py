@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 from .run import TagOption
 
+_LONGEST = 100
+"""Letters of a command that are shown; a probe's script is no reading."""
+
 
 def list_(
     context: typer.Context, *, tag: TagOption = None, json: JsonOption = False, quiet: QuietOption = False
@@ -90,7 +93,9 @@ def _paragraph(screen: Screen, title: str, lines: list[str]) -> None:
 def _asked(ask: Any) -> str:
     from shlex import join
 
-    parts = [f"`{join(ask.argv)}`"] if ask.argv else []
+    line = join(ask.argv)
+    shown = line if len(line) <= _LONGEST and "\n" not in line else f"{' '.join(line.split())[:_LONGEST]} ..."
+    parts = [f"`{shown}`"] if ask.argv else []
     return " and ".join([*parts, *([", ".join(ask.paths)] if ask.paths else [])])
 
 

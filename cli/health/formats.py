@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from aiops.cli.cell import clean
 from aiops.cli.exit import Exit, worst
 
+from .table import joined
+
 if TYPE_CHECKING:
     from aiops.layers.l1_cluster.health.finding import Finding
     from aiops.layers.l1_cluster.health.round import Report
@@ -69,7 +71,8 @@ def nagios(report: "Report") -> str:
     words = ", ".join(
         f"{counts[verdict]} {verdict}" for verdict in ("critical", "unknown", "warn", "ok") if counts.get(verdict)
     )
-    worst_first = sorted((one for one in report.findings if one.counts), key=_severity)
+    counting = [(one.node, one) for one in report.findings if one.counts]
+    worst_first = sorted((one for _, one in joined(counting)), key=_severity)
     told = "; ".join(f"{one.node} {one.check} {one.words}" for one in worst_first[:_TOLD])
     more = f"; and {len(worst_first) - _TOLD} more" if len(worst_first) > _TOLD else ""
     numbers = " ".join(f"{verdict}={counts.get(verdict, 0)};;;0;{total}" for verdict in _ORDER)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from aiops.cli.screen import Screen
     from aiops.layers.l0_nodes.ask import Record
+    from aiops.layers.l0_nodes.inventory import Inventory
     from aiops.layers.l0_nodes.node import Node
     from aiops.layers.l0_nodes.vendor import Vendor
     from aiops.layers.l1_cluster.health.check import Check
@@ -100,19 +101,25 @@ def learn(
         raise FailedError("no node could be learned from", code="health.nothing_learned", hints=hints)
     order = {node.name: place for place, node in enumerate(nodes)}
     path = normals_path(read.path)
-    text = normal.learned(sorted(found, key=lambda one: order[one.node.name]), before=_before(path))
+    text = normal.learned(sorted(found, key=lambda one: order[one.node.name]), before=_before(path, read))
     changed = _write(screen, path, text, yes=yes)
     if changed is None:
         screen.note("nothing was changed")
         return Exit.FAILED
     if json:
-        screen.document(
-            {"file": str(path), "changed": changed, "nodes": [one.node.name for one in found], "left_out": ill}
-        )
+        taught = [one.node.name for one in found]
+        screen.document({"file": str(path), "changed": changed, "nodes": taught, "left_out": ill})
     else:
-        screen.line(str(path))
-        screen.hint("review it and keep it in git; from now on `aiops health` expects what it says")
+        _tell(screen, path, changed=changed)
     return Exit.UNREACHABLE if errors else Exit.DONE
+
+
+def _tell(screen: "Screen", path: "Path", *, changed: bool) -> None:
+    screen.line(str(path))
+    if changed:
+        screen.hint("review it and keep it in git; from now on `aiops health` expects what it says")
+    else:
+        screen.note("nothing has changed")
 
 
 def _specimen(node: "Node", record: "Record", vendors: "Sequence[Vendor]", checks: "Sequence[Check]") -> "Specimen":
@@ -125,12 +132,13 @@ def _specimen(node: "Node", record: "Record", vendors: "Sequence[Vendor]", check
     return Specimen(node, facts, record, measured(Subject(node, record, facts, variables_of(node), record.at), checks))
 
 
-def _before(path: "Path") -> "Mapping[str, Mapping[str, float | str]]":
-    """What is known until now; nothing where that cannot be read, for this is how it is written anew."""
+def _before(path: "Path", inventory: "Inventory") -> "Mapping[str, Mapping[str, float | str]]":
+    """What is known of groups until now; nothing where that cannot be read, for this is how it is written anew."""
     from aiops.layers.l1_cluster.health.normal_file import read_normals
 
+    groups = {group for node in inventory.nodes for group in node.groups}
     try:
-        return read_normals(path).groups
+        return {group: known for group, known in read_normals(path).groups.items() if group in groups}
     except InputError:
         return {}
 

@@ -1,6 +1,6 @@
 """`aiops health [run]`: ask the nodes and judge what they say."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,10 @@ from .looking import Looking
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.inventory import Inventory
     from aiops.layers.l0_nodes.node import Node
+    from aiops.layers.l1_cluster.health.check import Check
     from aiops.layers.l1_cluster.health.round import Report
+    from aiops.layers.l1_cluster.health.rules import Rules
+    from aiops.layers.l1_cluster.health.verdict import Level
 
     from .acting import Acted
 
@@ -116,6 +119,7 @@ def run(
     nodes = read.select(on) if on is not None or level is not LevelName.deep else testable(read)
     site = read_site(read.settings, checks, {group for node in read.nodes for group in node.groups})
     notifiers = read_notifiers(read.settings, aiops.plugins, aiops.environment)
+    _require_checks(chosen, site.rules, level.value)
     words = ["aiops", "health", *(["--act"] if act else []), *(["--on", on] if on else [])]
     looking = Looking(aiops, screen, read, nodes, chosen, site, level.value, forks, words if act else None, notifiers)
     if cron:
@@ -150,6 +154,28 @@ def _require_once(**wanted: bool) -> None:
             code="usage.deep",
             hints=[f"leave one of them out: `aiops health --level deep`, or `aiops health --{name}`"],
         )
+
+
+def _require_checks(wanted: "Sequence[Check]", rules: "Rules", level: "Level") -> None:
+    """Refuse a look that would make no check: it would call every node well."""
+    from aiops.layers.l1_cluster.health.examination import chosen
+    from aiops.layers.l1_cluster.health.verdict import LEVELS
+
+    if chosen(wanted, level, rules):
+        return
+    on = [one for one in wanted if one.id not in rules.off]
+    if not on:
+        raise InputError(
+            "none of these checks is made: aiops.toml has them under `health.off`",
+            code="health.nothing_to_check",
+            hints=["take them from there, or look with others: `aiops health checks`"],
+        )
+    needed = min((one.level for one in on), key=LEVELS.index)
+    raise InputError(
+        f"none of these checks is made at the level `{level}`",
+        code="health.nothing_to_check",
+        hints=[f"look at the level at which they are: `aiops health --level {needed}`"],
+    )
 
 
 def testable(inventory: "Inventory") -> "tuple[Node, ...]":

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiops.cli.cell import clean
@@ -68,7 +69,7 @@ def show(screen: Screen, report: "Report", out: Collection[str] = ()) -> None:
 def headline(report: "Report") -> str:
     """`16 nodes · 43 checks · standard                 3.1s`."""
     count = len(report.nodes)
-    words = [f"{count} node{'s' * (count != 1)}", f"{report.checks} checks", report.level]
+    words = [f"{count} node{'s' * (count != 1)}", f"{report.checks} check{'s' * (report.checks != 1)}", report.level]
     words += ["simulated"] if report.simulated else []
     return f"{' · '.join(words):<66} {spell(report.seconds):>6}"
 
@@ -90,7 +91,31 @@ def folded(findings: "Sequence[Finding]") -> "list[tuple[str, Finding]]":
     rows = sorted(
         groups.values(), key=lambda several: (_STANDINGS.index(several[0].standing), _ORDER.index(several[0].verdict))
     )
-    return [(fold({one.node for one in several}), several[0]) for several in rows]
+    return joined([(fold({one.node for one in several}), several[0]) for several in rows])
+
+
+def joined(rows: "Sequence[tuple[str, Finding]]") -> "list[tuple[str, Finding]]":
+    """The rows with those as one that tell the same of several things, or why several checks could not be made. Pure.
+
+    A tool that hangs is one trouble, though a score of checks rest on it, and so are eight devices of a node that all
+    lack the same.
+    """
+    alike: dict[tuple[str, ...], list[Finding]] = {}
+    for nodes, one in rows:
+        check = "" if one.verdict == "unknown" else one.check
+        alike.setdefault((nodes, one.standing, one.verdict, check, one.message, one.action), []).append(one)
+    return [(key[0], _one_of(several)) for key, several in alike.items()]
+
+
+def _one_of(several: "Sequence[Finding]") -> "Finding":
+    """One finding in the place of several that tell the same."""
+    first = several[0]
+    if len(several) == 1:
+        return first
+    checks, abouts = {one.check for one in several}, {one.about for one in several if one.about}
+    if len(checks) > 1:
+        return replace(first, check=f"{first.check} and {len(checks) - 1} more", about="")
+    return replace(first, about=f"{first.about} and {len(abouts) - 1} more") if len(abouts) > 1 else first
 
 
 def untested(report: "Report") -> list[str]:
@@ -119,8 +144,12 @@ def hints(report: "Report", out: Collection[str] = ()) -> list[str]:
         found.append(f"take {nodes} out of service with `{command}`")
     if drained := {one.node for one in critical} & set(out):
         found.append(f"repair {fold(drained)}: `aiops node repair {shlex.quote(fold(drained))}`")
-    first = next((one for _, one in folded(counting) if one.check != "node.reachable"), None)
+    first = next((one for one in sorted(counting, key=_severity) if one.check != "node.reachable"), None)
     return [*found, f"why, and what to do: `aiops health explain {first.check}`"] if first is not None else found
+
+
+def _severity(finding: "Finding") -> int:
+    return _ORDER.index(finding.verdict)
 
 
 def _verdict(finding: "Finding") -> str:

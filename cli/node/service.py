@@ -11,7 +11,7 @@ from aiops.cli.changing import changing
 from aiops.cli.exit import Exit
 from aiops.cli.options import InventoryOption, JsonOption, QuietOption, YesOption
 from aiops.cli.screen import Screen
-from aiops.layers.core.errors import ConflictError, Problem
+from aiops.layers.core.errors import ConflictError, InputError, Problem
 
 if TYPE_CHECKING:
     from aiops.layers.l0_nodes.node import Node
@@ -45,6 +45,12 @@ def drain(
     screen = aiops.screen(json=json, quiet=quiet)
     read = aiops.inventory(inventory)
     chosen = read.select(nodes)
+    if not reason.strip():
+        raise InputError(
+            "a drain needs a reason: others will ask why",
+            code="usage.reason",
+            hints=[f"`aiops node drain {shlex.quote(nodes)} --reason 'what is wrong'`"],
+        )
     with changing(aiops, screen, read, ["aiops", "node", "drain", nodes, "--reason", reason]) as change:
         register = Register(change.store, read.cluster)
         states = register.states()
@@ -182,7 +188,7 @@ def _require_ours(found: "Mapping[str, Standing]", verb: str) -> None:
             code="node.not_ours",
             hints=[
                 f"ask them, or give it back as they drained it: `scontrol update NodeName={name} State=RESUME`",
-                f"then `aiops node {verb} {name}`" + (" --reason TEXT" if verb == "drain" else ""),
+                f"then `aiops node {verb} {name}{' --reason TEXT' if verb == 'drain' else ''}`",
             ],
             problems=[Problem(f"{name}: {reason or 'no reason was given'}") for name, reason in others.items()],
         )

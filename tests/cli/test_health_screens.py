@@ -198,10 +198,36 @@ def test_wrong_settings_are_told_with_their_place(
     assert line is None or f"aiops.toml:{line}: " in screen
 
 
-def test_a_check_that_is_off_is_not_made(shown: Shown, tmp_path: Path) -> None:
-    (tmp_path / "aiops.toml").write_text('[health]\noff = ["time.sync"]\n')
-    screen = shown("health", "--on", "n1", "--check", "time.sync", terminal=True)
-    assert "1 node · 0 checks" in screen
+def test_a_look_that_would_make_no_check_is_refused(shown: Shown, tmp_path: Path) -> None:
+    """It would call every node well."""
+    deep = shown("health", "--on", "n1", "--check", "memory.test")
+    assert deep.startswith("exit: 2")
+    assert "none of these checks is made at the level `standard`" in deep
+    assert "`aiops health --level deep`" in deep
+    (tmp_path / "aiops.toml").write_text('aiops = 1\n[health]\noff = ["time.sync"]\n')
+    off = shown("health", "--on", "n1", "--check", "time.sync")
+    assert off.startswith("exit: 2")
+    assert "aiops.toml has them under `health.off`" in off
+
+
+def test_what_several_checks_or_devices_tell_alike_is_one_row() -> None:
+    hung = [Finding("gpu01", f"gpu.{name}", "unknown", "nvidia-smi did not answer in 10 s") for name in ("a", "b", "c")]
+    lanes = [Finding("gpu02", "gpu.links", "warn", "1 of 18 links is down", f"GPU {number}") for number in range(8)]
+    other = [Finding("gpu02", "gpu.links", "warn", "2 of 18 links are down", "GPU 9")]
+    rows = [(nodes, one.check, one.about) for nodes, one in table.folded([*hung, *lanes, *other])]
+    assert rows == [
+        ("gpu02", "gpu.links", "GPU 0 and 7 more"),
+        ("gpu02", "gpu.links", "GPU 9"),
+        ("gpu01", "gpu.a and 2 more", ""),
+    ]
+    line = formats.nagios(report(*hung, finding("gpu03", "critical")))
+    assert "gpu03 x.y bad, limit 1; gpu01 gpu.a and 2 more nvidia-smi did not answer in 10 s |" in line
+
+
+def test_a_drain_needs_a_reason(shown: Shown) -> None:
+    screen = shown("node", "drain", "n1", "--reason", " ")
+    assert screen.startswith("exit: 2")
+    assert "a drain needs a reason" in screen
 
 
 def test_what_could_not_be_tested_is_told_once_for_all_that_lack_the_same() -> None:

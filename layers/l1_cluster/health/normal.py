@@ -65,7 +65,8 @@ def learned(
         specimens: Healthy nodes.
         groups: Of which something is to be said; all that the nodes are in where None. The largest comes first, for a
             later one counts more.
-        before: What was known until now, by group: of it those rates are kept that were not measured this time.
+        before: What was known until now, by group: of groups of which no node was asked all is kept, of the others
+            those rates that were not measured this time.
     """
     members: dict[str, list[Specimen]] = {}
     for one in specimens:
@@ -73,7 +74,10 @@ def learned(
             if groups is None or group in groups:
                 members.setdefault(group, []).append(one)
     traits = {one.node.name: traits_of(one) for one in specimens}
-    lines = [_HEADER, "aiops: 1", "groups:" if members else "groups: {}"]
+    unasked = [group for group in before or {} if group not in members]
+    lines = [_HEADER, "aiops: 1", "groups:" if members or unasked else "groups: {}"]
+    for group in unasked:
+        lines += ["", *_group(group, [], (before or {})[group])]
     same: dict[tuple[str, ...], str] = {}
     for group in sorted(members, key=lambda name: (-len(members[name]), name)):
         nodes = tuple(sorted(one.node.name for one in members[group]))
@@ -202,7 +206,8 @@ def _agreement(values: Sequence[Value], nodes: int, near: float | None) -> _Agre
 
 def _group(name: str, nodes: Sequence[Mapping[str, Value]], kept: Mapping[str, Value]) -> Iterator[str]:
     """The lines of one group."""
-    yield f"  {_key(name)}:  # {len(nodes)} node{'s' if len(nodes) != 1 else ''}"
+    count = f"{len(nodes)} node{'s' if len(nodes) != 1 else ''}" if nodes else "none of its nodes was asked"
+    yield f"  {_key(name)}:  # {count}"
     found = {}
     for trait in dict.fromkeys(trait for node in nodes for trait in node):
         values = [node[trait] for node in nodes if trait in node]

@@ -82,7 +82,10 @@ def test_rates_are_learned_from_deep_tests_and_kept_until_the_next() -> None:
     disk = {"disk./scratch.v2.read_mbs": 6400.0, "ib.mlx5_0.loopback_gbit": 391.0, "gpu.h2d_gbs": 55.2}
     found = parse_normals(learned([replace(one, rates=disk) for one in many(2)]), HERE).groups["workers"]
     assert disk.items() <= found.items()
-    assert "memory_gbs" not in learned(many(4), before={"elsewhere": {"memory_gbs": 5.0}})
+    kept = learned(many(4), before={"elsewhere": {"memory_gbs": 5.0, "memory_mib": 64_000}})
+    assert parse_normals(kept, HERE).groups["elsewhere"] == {"memory_gbs": 5, "memory_mib": 64_000}, (
+        "a group of which no node was asked stays"
+    )
 
 
 def test_what_differs_is_told_and_not_learned() -> None:
