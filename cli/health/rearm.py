@@ -30,4 +30,6 @@ def rearm(
         screen.note(
             f"the breaker of {read.cluster} is closed; it had opened {screen.time(breaker.opened)}: {breaker.why}"
         )
-        screen.note("what was drained in the last minutes still counts: it opens again while more are critical than may be")
+        screen.note(
+            "what was drained in the last minutes still counts: it opens again while more are critical than may be"
+        )
