@@ -1,10 +1,12 @@
 """Processes: those that no longer move, those that nobody buries, and whether there is room for more.
 
 A process that waits in the kernel cannot be killed. To wait for a moment is what reading a disk looks like, so one
-counts only when it is met twice and was never run in between, which the kernel's count of its switches tells.
+counts only when it is met twice and was never run in between, which the kernel's count of its switches tells. One that has
+been run a moment later is not even met.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +18,8 @@ from .check import Check, Limits, Sighting, Subject, Threshold
 from .small_files import small_files
 
 PROCESSES, ROOM = "health.processes", "health.processes.room"
-# With these columns `ps` opens nothing that a process can hold locked. Of those that wait, 64 are looked at; their
-# stacks come last, for reading one may itself have to wait.
+# With these columns `ps` opens nothing that a process can hold locked. Of those that wait, 64 are looked at, and a moment
+# later whether they have moved; their stacks come last, for reading one may itself have to wait.
 _PROGRAM = r"""
 { total++ }
 $1 ~ /^Z/ { dead++ }
@@ -33,6 +35,13 @@ $1 ~ /^D/ && waiting < 64 {
 }
 END {
   printf "total %d waiting %d dead %d\n", total, waiting, dead
+  fflush()
+  if (waiting) system("sleep 0.3")
+  for (i = 1; i <= waiting; i++) {
+    path = "/proc/" pids[i] "/status"
+    while ((getline line < path) > 0) if (line ~ /ctxt_switches/) print "later " pids[i] " " line
+    close(path)
+  }
   fflush()
   for (i = 1; i <= waiting; i++) {
     path = "/proc/" pids[i] "/stack"
@@ -53,6 +62,7 @@ ROOM_ASK = Ask(ROOM, paths=(_PIDS, _THREADS, _FILES, _LOAD), max_bytes=256)
 _WAITING = re.compile(r" *D\S* +(?P<pid>\d{1,10}) +(?P<parent>\d{1,10}) +(?P<age>\d{1,12})( +(?P<name>\S.*?))? *")
 _DETAIL = re.compile(r"  (?:(?:non)?voluntary_ctxt_switches:\s*(?P<switches>\d{1,18})|wchan: (?P<wchan>[\w.]+)) *")
 _TOTALS = re.compile(r"total (?P<total>\d{1,8}) waiting (?P<waiting>\d{1,8}) dead (?P<dead>\d{1,8})")
+_LATER = re.compile(r"later (?P<pid>\d{1,10}) (?:non)?voluntary_ctxt_switches:\s*(?P<switches>\d{1,18}) *")
 _STACK = re.compile(r"stack (?P<pid>\d{1,10}) .*?(?:\[(?P<module>[a-z]\w{0,63})\])? *")
 _KERNEL_THREADS = 2  # the parent of all of them
 _REPORTED = 16
@@ -116,11 +126,14 @@ def read_processes(record: Record) -> Processes:
     answer = record.answer(PROCESSES)
     found: dict[int, dict[str, Any]] = {}
     totals: re.Match[str] | None = None
+    later: Counter[int] = Counter()
     last = -1
     for line in answer.stdout.removesuffix("\n").split("\n"):
         if totals is not None:
             if (stack := _STACK.fullmatch(line)) and stack["module"] and int(stack["pid"]) in found:
                 found[int(stack["pid"])]["modules"] += (stack["module"],)
+            elif moment := _LATER.fullmatch(line):
+                later[int(moment["pid"])] += int(moment["switches"])
         elif waiting := _WAITING.fullmatch(line):
             last = int(waiting["pid"])
             found[last] = {
@@ -141,9 +154,9 @@ def read_processes(record: Record) -> Processes:
         raise UnreadableError("the list of processes has no end")
     if int(totals["waiting"]) != len(found) or not int(totals["total"]):
         raise UnreadableError("the list of processes does not add up")
-    return Processes(
-        int(totals["total"]), int(totals["dead"]), tuple(Waiting(pid, **values) for pid, values in found.items())
-    )
+    still = {pid: values for pid, values in found.items() if later.get(pid, values["switches"]) == values["switches"]}
+    waiting = tuple(Waiting(pid, **values) for pid, values in still.items())
+    return Processes(int(totals["total"]), int(totals["dead"]), waiting)
 
 
 def read_room(record: Record) -> Mapping[str, tuple[int, int]]:

@@ -79,6 +79,14 @@ def test_a_process_that_moves_is_not_stuck() -> None:
     assert judged(waits()).counters["gpu01"]["process.4242.switches"] == 123
 
 
+def test_a_process_that_has_moved_a_moment_later_is_not_met_at_all() -> None:
+    later = "later 4242 voluntary_ctxt_switches:\t{}"
+    for voluntary, met in ((120, 1), (121, 0)):
+        moments = (later.format(voluntary), "later 4242 nonvoluntary_ctxt_switches:\t3")
+        answer = processes(*stuck("python3", "folio_wait_bit_common"), waiting=1, stacks=moments)
+        assert len(proc.read_processes(record(answer)).waiting) == met
+
+
 def test_a_limit_is_reached_when_it_is_met() -> None:
     assert told({proc.ROOM: room(files="79\t0\t100")}) == []
     assert told({proc.ROOM: room(files="80\t0\t100")}) == [("proc.limits", "warn", "file handles")]
