@@ -1,13 +1,13 @@
 """Processes: those that no longer move, those that nobody buries, and whether there is room for more.
 
 A process that waits in the kernel cannot be killed. To wait for a moment is what reading a disk looks like, so one
-counts only when it is met twice and was never run in between, which the kernel's count of its switches tells. One that has
-been run a moment later is not even met.
+counts only when it is met twice and was never run in between, which the kernel's count of its switches tells. One that
+has run again a moment later is not even met.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,8 @@ from .check import Check, Limits, Sighting, Subject, Threshold
 from .small_files import small_files
 
 PROCESSES, ROOM = "health.processes", "health.processes.room"
-# With these columns `ps` opens nothing that a process can hold locked. Of those that wait, 64 are looked at, and a moment
-# later whether they have moved; their stacks come last, for reading one may itself have to wait.
+# With these columns `ps` opens nothing that a process can hold locked. Of those that wait, 64 are looked at, a moment
+# later again; their stacks come last, for reading one may itself have to wait.
 _PROGRAM = r"""
 { total++ }
 $1 ~ /^Z/ { dead++ }
@@ -62,7 +62,9 @@ ROOM_ASK = Ask(ROOM, paths=(_PIDS, _THREADS, _FILES, _LOAD), max_bytes=256)
 _WAITING = re.compile(r" *D\S* +(?P<pid>\d{1,10}) +(?P<parent>\d{1,10}) +(?P<age>\d{1,12})( +(?P<name>\S.*?))? *")
 _DETAIL = re.compile(r"  (?:(?:non)?voluntary_ctxt_switches:\s*(?P<switches>\d{1,18})|wchan: (?P<wchan>[\w.]+)) *")
 _TOTALS = re.compile(r"total (?P<total>\d{1,8}) waiting (?P<waiting>\d{1,8}) dead (?P<dead>\d{1,8})")
-_LATER = re.compile(r"later (?P<pid>\d{1,10}) (?:non)?voluntary_ctxt_switches:\s*(?P<switches>\d{1,18}) *")
+_LATER = re.compile(
+    r"^later (?P<pid>\d{1,10}) (?:non)?voluntary_ctxt_switches:[ \t]*(?P<switches>\d{1,18}) *$", re.MULTILINE
+)
 _STACK = re.compile(r"stack (?P<pid>\d{1,10}) .*?(?:\[(?P<module>[a-z]\w{0,63})\])? *")
 _KERNEL_THREADS = 2  # the parent of all of them
 _REPORTED = 16
@@ -126,14 +128,11 @@ def read_processes(record: Record) -> Processes:
     answer = record.answer(PROCESSES)
     found: dict[int, dict[str, Any]] = {}
     totals: re.Match[str] | None = None
-    later: Counter[int] = Counter()
     last = -1
     for line in answer.stdout.removesuffix("\n").split("\n"):
         if totals is not None:
             if (stack := _STACK.fullmatch(line)) and stack["module"] and int(stack["pid"]) in found:
                 found[int(stack["pid"])]["modules"] += (stack["module"],)
-            elif moment := _LATER.fullmatch(line):
-                later[int(moment["pid"])] += int(moment["switches"])
         elif waiting := _WAITING.fullmatch(line):
             last = int(waiting["pid"])
             found[last] = {
@@ -154,9 +153,16 @@ def read_processes(record: Record) -> Processes:
         raise UnreadableError("the list of processes has no end")
     if int(totals["waiting"]) != len(found) or not int(totals["total"]):
         raise UnreadableError("the list of processes does not add up")
-    still = {pid: values for pid, values in found.items() if later.get(pid, values["switches"]) == values["switches"]}
-    waiting = tuple(Waiting(pid, **values) for pid, values in still.items())
-    return Processes(int(totals["total"]), int(totals["dead"]), waiting)
+    several = [Waiting(pid, **values) for pid, values in found.items()]
+    return Processes(int(totals["total"]), int(totals["dead"]), tuple(_unmoved(several, answer.stdout)))
+
+
+def _unmoved(several: Iterable[Waiting], text: str) -> Iterator[Waiting]:
+    """Those that have not run again a moment later, as far as that is told."""
+    later: Counter[int] = Counter()
+    for moment in _LATER.finditer(text):
+        later[int(moment["pid"])] += int(moment["switches"])
+    yield from (one for one in several if later.get(one.pid, one.switches) == one.switches)
 
 
 def read_room(record: Record) -> Mapping[str, tuple[int, int]]:
