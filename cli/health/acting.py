@@ -48,7 +48,7 @@ def ward_of(
     """All that is known when it is decided what to do about a report."""
     from aiops.layers.l1_cluster.draining import standings, workloads_of
     from aiops.layers.l1_cluster.health.attempt import WINDOW
-    from aiops.layers.l1_cluster.health.conduct import Ward
+    from aiops.layers.l1_cluster.health.conduct import Ward, mere_workers
     from aiops.layers.l1_cluster.health.history import HealthHistory
     from aiops.layers.l1_cluster.health.node_state import IN_SERVICE
     from aiops.layers.l1_cluster.health.register import Register
@@ -59,16 +59,20 @@ def ward_of(
     history = HealthHistory(store, inventory.cluster)
     since = report.at - _BACK
     last = register.last()
-    out = [node.name for node in nodes if node.name in last and last[node.name].after not in IN_SERVICE]
+    found = standings(workloads_of(aiops.plugins, inventory, fleet), nodes)
+    left = {name for name, change in last.items() if change.after not in IN_SERVICE} | {
+        name for name, one in found.items() if one.state != "in_service"
+    }
+    out = [node.name for node in nodes if node.name in left]
     episodes = history.recall(out, report.at).open.values() if out else ()
     breaker = register.breaker
-    workers = [node for node in inventory.nodes if "workers" in node.roles]
+    workers = inventory.role("workers")
     return Ward(
         report.at,
         report.findings,
         report.verdicts,
         {name: change.after for name, change in last.items()},
-        standings(workloads_of(aiops.plugins, inventory, fleet), nodes),
+        found,
         clean_looks(history.stretches(since, nodes=[node.name for node in nodes])),
         register.changes(report.at - WINDOW),
         len(workers or inventory.nodes),
@@ -76,6 +80,7 @@ def ward_of(
         last,
         frozenset(run.id for run in Runs(store).running(inventory.cluster)) if out else frozenset(),
         {name: [one for one in episodes if one.node == name] for name in out},
+        mere_workers(inventory.nodes),
     )
 
 
@@ -100,11 +105,12 @@ def act(
     words: Sequence[str],
     repairs: "Repairs",
 ) -> Acted:
-    """Drain, give back and repair as it was decided.
+    """Drain, give back and repair as it was decided, where that still holds once the cluster is locked.
 
     While another changes the cluster nothing is done, and that is told: the next run comes.
     """
     from aiops.layers.l1_cluster.draining import standings
+    from aiops.layers.l1_cluster.health.conduct import is_held, is_serving
     from aiops.layers.l1_cluster.health.hold_reason import POLICY, REASON
     from aiops.layers.l1_cluster.health.register import Register
     from aiops.layers.l1_cluster.health.withdrawal import Cause, Withdrawal
@@ -112,7 +118,7 @@ def act(
     by_name = {node.name: node for node in inventory.nodes}
     waiting = held(ward, conduct)
     patients = [by_name[name] for name in conduct.repair]
-    if patients:
+    if patients and not conduct.drain and not conduct.resume:  # no run is begun for what is then left to a person
         with aiops.store() as store:
             due = due_of(repairs, store, fleet, patients)
         waiting |= due.waiting
@@ -126,22 +132,26 @@ def act(
             withdrawal = Withdrawal(
                 register, change.workloads, change.events, lock=change.lock, clock=aiops.clock, actor=POLICY
             )
+            # It was decided before the lock was ours: somebody may have drained or given back since.
+            served = standings(change.workloads, [by_name[name] for name in (*conduct.drain, *conduct.resume)])
+            states = register.states()
             run = change.events.run
             causes = {
                 name: Cause(f"{REASON} {one.check}, run {run}: {one.words}", f"{one.check}: {one.words}", one.check)
                 for name, one in conduct.drain.items()
+                if is_serving(states.get(name, "new"), served.get(name))
             }
-            named = [by_name[name] for name in (*causes, *conduct.resume)]
-            served = standings(change.workloads, named)
-            withdrawal.drain([by_name[name] for name in causes], causes, register.states(), served)
+            withdrawal.drain([by_name[name] for name in causes], causes, states, served)
             done += [f"drained {name}: {cause.words}" for name, cause in causes.items()]
-            back = [by_name[name] for name in conduct.resume]
+            back = [by_name[name] for name in conduct.resume if is_held(states.get(name, "new"), served.get(name))]
             if back:
-                withdrawal.resume(back, "nothing critical is found any more", register.states(), served)
+                withdrawal.resume(back, "nothing critical is found any more", states, served)
                 done += [f"gave {node.name} work again: nothing critical is found any more" for node in back]
             code = Exit.DONE
             if patients:
-                course = due_of(repairs, change.store, fleet, patients).course
+                due = due_of(repairs, change.store, fleet, patients)
+                waiting |= due.waiting
+                course = due.course
                 treated = repairs.treat(change, course, wished=False, actor=POLICY) if course.nodes else {}
                 done += [f"repaired {name} ({one.step}): {one.words}" for name, one in treated.items()]
                 code = Exit.FAILED if any(one.failed for one in treated.values()) else code
@@ -182,15 +192,17 @@ def due_of(repairs: "Repairs", store: "Store", fleet: "Fleet", nodes: "Sequence[
 
 
 def held(ward: "Ward", conduct: "Conduct") -> dict[str, str]:
-    """Why nodes that are critical are not drained, and that the breaker is open."""
+    """Why nodes that are critical are not drained, who waits for a person, and that the breaker is open."""
     from aiops.layers.l0_nodes.nodeset import fold
 
+    left = {f"repair: {name}": why for name, why in conduct.left.items()}
     breaker = conduct.breaker or ward.breaker
     if breaker is not None:
         who = f"; not drained: {fold(conduct.held)}" if conduct.held else ""
         why = f"the breaker is open: {breaker}{who}; close it with `aiops health rearm` once that is understood"
-        return {"breaker": why}
+        return {"breaker": why, **left}
     reasons: dict[str, list[str]] = {}
     for name, reason in conduct.held.items():
         reasons.setdefault(reason, []).append(name)
-    return {f"held: {reason}": f"not drained: {fold(names)}: {reason}" for reason, names in reasons.items()}
+    told = {f"held: {reason}": f"not drained: {fold(names)}: {reason}" for reason, names in reasons.items()}
+    return {**told, **left}

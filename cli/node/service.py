@@ -174,12 +174,12 @@ def _require_ours(found: "Mapping[str, Standing]", verb: str) -> None:
     Raises:
         ConflictError: So it is with some.
     """
-    from aiops.layers.l1_cluster.draining import PREFIX
+    from aiops.layers.l1_cluster.health.repairable import holder_of
 
     others = {
         name: one.reason
         for name, one in found.items()
-        if one.state in {"draining", "drained"} and not one.reason.startswith(PREFIX)
+        if one.state in {"draining", "drained"} and holder_of(one) == "others"
     }
     if others:
         name = next(iter(others))

@@ -312,6 +312,8 @@ def test_what_waits_is_told_once_while_it_lasts() -> None:
     assert acting.held(replace(quiet, breaker="3 of 10 nodes were critical"), Conduct()).keys() == opening.keys()
     (over,) = differences(open_, {})
     assert over.startswith("over: the breaker is open")
+    left = {"gpu07": "gpu07 is in a repair that was cut off: `aiops node repair gpu07`"}
+    assert list(acting.held(quiet, Conduct(left=left)).values()) == list(left.values())
     refused = acting.held(quiet, Conduct(held={"gpu01": "the policy drains nothing"}))
     assert differences(refused, acting.held(quiet, Conduct(held={"gpu02": "the policy drains nothing"}))) == []
 

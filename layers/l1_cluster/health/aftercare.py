@@ -8,10 +8,10 @@ from aiops.layers.l1_cluster.draining import Standing, standings
 from aiops.layers.l1_cluster.patience import PatientLock
 from aiops.layers.l1_cluster.reboot import RETURN_SECONDS
 
+from .attempt import PLAYED
 from .casebook import Casebook, Look, Treated
 from .episode import Episode
 from .remedy import Remedy, told_of
-from .repairable import of_policy
 from .verdict import Action
 from .withdrawal import Withdrawal
 
@@ -34,8 +34,9 @@ class Aftercare:
         """Look at nodes afresh until it is known how they are; the well ones are given back."""
         book, room = self._book, self._book.room
         for node in nodes:
-            book.enter(node.name, "validating", "looked at afresh", remedies[node.name].finding)
-        repaired = {node.name: room.clock.now() for node in nodes}
+            remedy = remedies[node.name]
+            book.enter(node.name, "validating", f"{remedy.step}: looked at afresh", remedy.finding)
+        repaired = {node.name: room.clock.now() for node in nodes if remedies[node.name].step in PLAYED}
         deadline = room.clock.monotonic() + VALIDATE_SECONDS
         pending = list(nodes)
         while pending:
@@ -70,7 +71,7 @@ class Aftercare:
     def _release(self, node: Node, step: Action) -> None:
         """Give a node back that is well, where it was drained for its health."""
         name, case = node.name, self._book.cases[node.name]
-        if not of_policy(case.standing, case.changes):
+        if not self._book.is_of_policy(name):
             self._book.enter(name, "drained", "it is well; a person has drained it and gives it back")
             self._book.end(Treated(name, step, "kept", "it is well", f"give it back: `aiops node resume {name}`"))
             return

@@ -1,7 +1,7 @@
 """The casebook: what a treatment reaches the world through, and how it writes down what becomes of each node."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from aiops.layers.core.event import Event, EventStream
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.doors import Applier, HeldLock
-from aiops.layers.l1_cluster.draining import Workload
+from aiops.layers.l1_cluster.draining import Standing, Workload
 from aiops.layers.l1_cluster.gate import Gate
 from aiops.layers.l1_cluster.returning import REBOOT_STARTED
 
@@ -20,7 +20,7 @@ from .episode import Episode
 from .node_state import NodeState, StateChange
 from .register import Register
 from .remedy import Case, remedy_of
-from .repairable import way_to_drained
+from .repairable import of_policy, way_to_drained
 from .verdict import Action, Verdict
 
 PHASE = "repair"
@@ -98,9 +98,18 @@ class Casebook:
 
     def __init__(self, room: Room, cases: Mapping[str, Case]) -> None:
         self.room = room
-        self.cases = cases
+        self.cases = dict(cases)
         self.states: dict[str, NodeState] = {name: case.state for name, case in cases.items()}
         self.ended: dict[str, Treated] = {}
+
+    def see(self, name: str, state: NodeState, standing: Standing | None) -> None:
+        """Remember how a node stands now; it was drained by hand or given back since its case was read."""
+        self.states[name] = state
+        self.cases[name] = replace(self.cases[name], state=state, standing=standing)
+
+    def is_of_policy(self, name: str) -> bool:
+        """Whether a node was drained for its health, so that the policy works on it and gives it back."""
+        return of_policy(self.cases[name].standing, self.cases[name].changes)
 
     def enter(self, name: str, after: NodeState, cause: str, finding: str = "") -> None:
         """Write down that a node becomes `after`, by way of what it has become by itself since; or is so already."""
@@ -128,7 +137,7 @@ class Casebook:
         known = case.episodes if episodes is None else episodes
         then = remedy_of(Case(name, now, "drained", case.standing, known, changes, case.means))
         following = f"`aiops node repair {name}`"
-        hint = then.hint if then.well else f"once that is mended: {following}"
+        hint = then.hint if then.well or then.held else f"once that is mended: {following}"
         hint = f"the next step is {then.step}: {following}" if then.step else hint
         self.end(Treated(name, step, "failed", words, hint))
 

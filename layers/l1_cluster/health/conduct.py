@@ -6,19 +6,20 @@ a person has closed it. A node is given back only when we have drained it for it
 row at which nothing was critical and nothing unknown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.draining import Standing
 
 from .attempt import CUT_OFF
 from .episode import Episode
 from .finding import Finding
-from .hold_reason import POLICY, REASON
+from .hold_reason import POLICY
 from .node_state import IN_SERVICE, UNDERWAY, NodeState, StateChange
 from .remedy import Case, remedy_of
-from .repairable import of_policy
+from .repairable import holder_of, of_policy
 from .site import Policy
 from .verdict import Verdict
 
@@ -40,6 +41,7 @@ class Ward:
         last: The last change of each node, by name.
         live: The runs that go on now: what they are at is left to them.
         episodes: By node, what goes on there; only of nodes that are out of service.
+        workers: The nodes that do nothing but work: no head, no storage, no login serves others there.
     """
 
     at: datetime
@@ -54,6 +56,7 @@ class Ward:
     last: Mapping[str, StateChange] = field(default_factory=dict)
     live: frozenset[str] = frozenset()
     episodes: Mapping[str, Sequence[Episode]] = field(default_factory=dict)
+    workers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Conduct:
         breaker: Why the breaker opens now; None where it does not.
         held: Nodes that would have been drained, and why they are not, by node.
         repair: Nodes that are repaired.
+        left: By node, why a person is to repair it, and by which command.
     """
 
     drain: Mapping[str, Finding] = field(default_factory=dict)
@@ -75,11 +79,28 @@ class Conduct:
     breaker: str | None = None
     held: Mapping[str, str] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 def limit(policy: Policy, total: int) -> int:
     """How many nodes may be drained within the policy's minutes: its share of `total`, and one at least."""
     return max(1, int(total * policy.most_percent // 100))
+
+
+def mere_workers(nodes: Iterable[Node]) -> frozenset[str]:
+    """The names of those of `nodes` that do nothing but work."""
+    return frozenset(node.name for node in nodes if node.roles == {"workers"})
+
+
+def is_serving(state: NodeState, standing: Standing | None) -> bool:
+    """Whether a node is in service, by the register and by whoever gives it work, so that it may be drained."""
+    return state in IN_SERVICE and (standing is None or standing.state == "in_service")
+
+
+def is_held(state: NodeState, standing: Standing | None) -> bool:
+    """Whether a node is out of service for its health alone, so that it may be given back."""
+    out = standing is not None and standing.state in {"draining", "drained"}
+    return out and state in {"draining", "drained"} and holder_of(standing) == "health"
 
 
 def decide(ward: Ward, policy: Policy) -> Conduct:
@@ -88,9 +109,15 @@ def decide(ward: Ward, policy: Policy) -> Conduct:
     states = {**ward.states, **{one.node: one.after for one in became}}
     resume = tuple(name for name in ward.verdicts if _may_return(ward, policy, name, states.get(name, "new")))
     done = replace(_drained(ward, policy, states), resume=resume, became=became)
-    if ward.breaker is not None or done.breaker is not None:
-        return done
-    return replace(done, repair=_repaired(ward, policy, states))
+    cut = _cut_off(ward, states)
+    is_open = ward.breaker is not None or done.breaker is not None
+    repair, left = ((), {}) if is_open else _repaired(ward, policy, states, cut)
+    left |= {
+        name: f"{name} is in a repair that was cut off: `aiops node repair {name}`"
+        for name in cut
+        if name not in repair
+    }
+    return replace(done, repair=repair, left=left)
 
 
 def _drained(ward: Ward, policy: Policy, states: Mapping[str, NodeState]) -> Conduct:
@@ -98,8 +125,7 @@ def _drained(ward: Ward, policy: Policy, states: Mapping[str, NodeState]) -> Con
     wanted = {
         name: finding
         for name, finding in _critical(ward.findings).items()
-        if states.get(name, "new") in IN_SERVICE
-        and ward.standings.get(name, Standing("in_service")).state == "in_service"
+        if is_serving(states.get(name, "new"), ward.standings.get(name))
     }
     if not wanted or not policy.drain:
         return Conduct(held=dict.fromkeys(wanted, "the policy drains nothing"))
@@ -122,31 +148,47 @@ def _drained(ward: Ward, policy: Policy, states: Mapping[str, NodeState]) -> Con
     return Conduct(chosen, breaker=opens, held=held)
 
 
-def _repaired(ward: Ward, policy: Policy, states: Mapping[str, NodeState]) -> tuple[str, ...]:
-    """Who is repaired: what we have drained for its health and is critical yet, by the steps that the policy allows.
+def _cut_off(ward: Ward, states: Mapping[str, NodeState]) -> tuple[str, ...]:
+    """Who is in a repair whose run is dead; who has taken it up holds the lock, so nobody is while anything runs."""
+    return tuple(name for name in ward.verdicts if states.get(name) == "repairing" and not ward.live)
 
-    Not more within the policy's minutes than may be drained. With a policy that repairs, what no step has cured is put
-    out for service too.
+
+def _repaired(
+    ward: Ward, policy: Policy, states: Mapping[str, NodeState], cut: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Who is repaired, and who is left to a person, and why.
+
+    What we have drained for its health is, and is critical yet, by the steps that the policy allows. What was cut off
+    is ended first, well or not: what it had stopped is not started yet.
+
+    Only workers that somebody gives work to: on what the others serve, all of the cluster may hang, so a person repairs
+    them. Not more within the policy's minutes than may be drained. With a policy that repairs, what no step has cured
+    is put out for service too.
     """
     if not policy.repair:
-        return ()
-    wanted = []
-    critical = _critical(ward.findings)
-    for name in critical:
+        return (), {}
+    wanted, left = [], {}
+    for name in dict.fromkeys((*cut, *_critical(ward.findings))):
         standing = ward.standings.get(name)
         own = [one for one in ward.changes if one.node == name]
-        if states.get(name, "new") != "drained" or not of_policy(standing, own):
+        if name not in ward.workers or standing is None:
             continue
-        remedy = remedy_of(Case(name, ward.at, "drained", standing, ward.episodes.get(name, ()), own))
+        state = states.get(name, "new")
+        if (state != "drained" and name not in cut) or not of_policy(standing, own):
+            continue
+        remedy = remedy_of(Case(name, ward.at, state, standing, ward.episodes.get(name, ()), own))
         if remedy.step == "service" or remedy.step in policy.repair:
             wanted.append(name)
-    return tuple(wanted[: max(0, limit(policy, ward.total) - len(_lately(ward, policy, "repairing")))])
+        elif remedy.held:
+            left[name] = f"{name} is not repaired: {remedy.why}; {remedy.hint}"
+    lately = _lately(ward, policy, "repairing", "validating", "rma") - set(cut)
+    return tuple(wanted[: max(0, limit(policy, ward.total) - len(lately))]), left
 
 
-def _lately(ward: Ward, policy: Policy, after: NodeState) -> set[str]:
-    """The nodes that the policy has made `after` within its minutes."""
+def _lately(ward: Ward, policy: Policy, *after: NodeState) -> set[str]:
+    """The nodes that the policy has made one of `after` within its minutes."""
     since = ward.at - timedelta(minutes=policy.within_minutes)
-    return {one.node for one in ward.changes if one.after == after and one.at > since and one.actor == POLICY}
+    return {one.node for one in ward.changes if one.after in after and one.at > since and one.actor == POLICY}
 
 
 def _critical(findings: Sequence[Finding]) -> dict[str, Finding]:
@@ -159,16 +201,25 @@ def _critical(findings: Sequence[Finding]) -> dict[str, Finding]:
 
 
 def _may_return(ward: Ward, policy: Policy, name: str, state: NodeState) -> bool:
-    standing = ward.standings.get(name)
     return (
-        state in {"draining", "drained"}
-        and standing is not None
-        and standing.state in {"draining", "drained"}
-        and standing.reason.startswith(REASON)
+        is_held(state, ward.standings.get(name))
         and ward.clean.get(name, 0) >= policy.clean_runs
         and not any(
             one.node == name and one.standing == "recovering" and one.verdict == "critical" for one in ward.findings
         )
+        and not _unseen(ward, name)
+    )
+
+
+def _unseen(ward: Ward, name: str) -> bool:
+    """Whether something critical goes on there by a check that the round has not made, a deep test.
+
+    What the round has seen is judged by its findings, and what it has looked for and not seen is over.
+    """
+    seen = {one.key for one in ward.findings if one.node == name}
+    return any(
+        one.key not in seen and one.ended is None and one.counted and (one.owner, one.verdict) == ("node", "critical")
+        for one in ward.episodes.get(name, ())
     )
 
 
@@ -186,13 +237,20 @@ def _followed(ward: Ward) -> tuple[StateChange, ...]:
 
 
 def _stranded(ward: Ward, name: str, before: NodeState) -> tuple[NodeState, str] | None:
-    """What becomes of a node whose repair was cut off: it is drained as before, and repaired again or looked at."""
+    """What becomes of a node whose repair was cut off.
+
+    One that was looked at is drained as before. One on which a step was taken stays as it is until that is taken up:
+    what the step had stopped is not started yet, so the node must not be given back.
+    """
     change = ward.last.get(name)
     if before not in UNDERWAY or change is None or change.run in ward.live:
         return None
     standing = ward.standings.get(name)
-    if before == "validating" and standing is not None and standing.state == "in_service":
+    serves = standing is not None and standing.state == "in_service"
+    if before == "validating" and serves:
         return _served(ward.verdicts[name]), "given back by somebody"
+    if before == "repairing" and not serves:
+        return None
     return "drained", f"{CUT_OFF}: run {change.run or 'unknown'} has ended, and it had not"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from aiops.layers.core.store import Store
 from aiops.layers.core.store.timestamp import from_text, to_text
 
+from .attempt import repaired_at
 from .node_state import NodeState, StateChange
 
 
@@ -56,7 +57,7 @@ class Register:
 
     def repaired(self, since: datetime) -> dict[str, datetime]:
         """When each node was last repaired since then: when it was first looked at afterwards, by name."""
-        return {one.node: one.at for one in self.changes(since) if one.after == "validating"}
+        return repaired_at(self.changes(since))
 
     def enter(self, changes: Iterable[StateChange]) -> None:
         """Write changes down, all or none."""

@@ -12,14 +12,19 @@ from datetime import datetime
 from aiops.layers.l0_nodes.vendor import Reset
 from aiops.layers.l1_cluster.draining import Standing
 
-from .attempt import REPAIRS, WINDOW, attempts, since_service, step_of
+from .attempt import IN_VAIN, PLAYED, REPAIRS, WINDOW, attempts, since_service, step_of, undone
 from .episode import Episode
 from .means import Means
 from .node_state import UNDERWAY, NodeState, StateChange
 from .repairable import refusal
 from .verdict import Action
 
-_HIGHER: Mapping[Action, Action] = {"reset_device": "reboot", "restart_service": "reboot", "reboot": "service"}
+_HIGHER: Mapping[Action, Action] = {
+    "restart_app": "reboot",
+    "reset_device": "reboot",
+    "restart_service": "reboot",
+    "reboot": "service",
+}
 """What is done where a step did not help, or cannot be taken: a service does not mend a device, nor the other way."""
 
 _FIRST: tuple[Action, ...] = ("service", "reboot", "reset_device", "restart_service", "restart_app")
@@ -59,6 +64,7 @@ class Remedy:
         resets: With `reset_device`; `units` with `restart_service`.
         passed: Steps that were passed over, and why.
         resumed: Whether a run before this one began it and was cut off.
+        held: With no step: whether there is one, and a person is to see first why it could not be done.
     """
 
     node: str
@@ -71,6 +77,7 @@ class Remedy:
     units: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     resumed: bool = False
+    held: bool = False
 
     @property
     def cause(self) -> str:
@@ -92,14 +99,23 @@ def remedy_of(case: Case, wish: Action | None = None) -> Remedy:
         return _taken_up(case)
     if wish is not None:
         return _wished(case, wish)
-    if not _wanted(case):
-        return _nothing(case)
-    made = attempts(case.changes, case.at)
+    return _due(case) if _wanted(case) else _nothing(case)
+
+
+def _due(case: Case) -> Remedy:
+    """The next step, unless so many were taken that it is for service, or could not be done."""
+    then = _next(case)
+    vain = undone(since_service(case.changes))
+    if len(vain) >= IN_VAIN and then.step in PLAYED:
+        why = f"{len(vain)} tries in a row were not done; last: {vain[-1]}"
+        hint = f"see why, then: `aiops node repair {case.node} --action {then.step}`"
+        return Remedy(case.node, None, why, then.finding, hint=hint, held=True)
+    made = [one for one in attempts(case.changes, case.at) if one.step in PLAYED]
     worst = _worst(_wanted(case))
     if len(made) >= REPAIRS:
         why = f"{len(made)} repairs within {WINDOW.days} days did not last; {told_of(worst)}"
         return Remedy(case.node, "service", why, worst.check)
-    return _next(case)
+    return then
 
 
 def _wanted(case: Case) -> list[Episode]:

@@ -13,9 +13,6 @@ from aiops.layers.l1_cluster.render import unsafe_yaml
 from .remedy import Remedy
 from .verdict import Action
 
-PLAYED: tuple[Action, ...] = ("reset_device", "restart_service", "reboot")
-"""The steps that have a playbook."""
-
 
 def playbook_of(step: Action) -> Path:
     """The playbook of a step; it can also be run by hand."""
@@ -35,7 +32,7 @@ def variables_of(remedy: Remedy) -> dict[str, Any]:
         case "restart_service":
             return {"units": list(remedy.units)}
         case _:
-            return {"why": remedy.why}
+            return {}  # what a node said of itself goes nowhere near a shell
 
 
 def write_step(folder: Path, step: Action, remedies: Mapping[str, Remedy], epoch: int) -> Path:

@@ -5,20 +5,36 @@ the same command. One node's failure is a value, and stops no other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.admission import admit
+from aiops.layers.l1_cluster.draining import standings
 from aiops.layers.l1_cluster.gate import STALE
 from aiops.layers.l1_cluster.patience import PatientLock
 from aiops.layers.l1_cluster.returning import REBOOT_STARTED
 
 from .aftercare import Aftercare
+from .attempt import PLAYED, UNDONE
 from .casebook import PHASE, Casebook, Room, Treated
+from .hold_reason import POLICY
 from .remedy import Case, Remedy
-from .repair_playbook import PLAYED, write_step
+from .repair_playbook import write_step
+from .repairable import refusal
 from .verdict import Action
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a step failed on a node.
+
+    Attributes:
+        done: Whether it was done there nevertheless, or something of it may have been: then it has not helped.
+    """
+
+    reason: str
+    done: bool = True
 
 
 class Treatment:
@@ -57,7 +73,8 @@ class Treatment:
             self._wave(nodes[start : start + at_once], remedies)
         return {node.name: self._book.ended[node.name] for node in nodes}
 
-    def _wave(self, nodes: Sequence[Node], remedies: Mapping[str, Remedy]) -> None:
+    def _wave(self, wave: Sequence[Node], remedies: Mapping[str, Remedy]) -> None:
+        nodes = self._still_ours(wave, remedies)
         for node in nodes:
             if remedies[node.name].step == "service":
                 self._retire(remedies[node.name])
@@ -70,6 +87,21 @@ class Treatment:
         left = [node for node in nodes if node.name not in self._book.ended]
         if left:
             self._aftercare.look_after(left, remedies)
+
+    def _still_ours(self, nodes: Sequence[Node], remedies: Mapping[str, Remedy]) -> list[Node]:
+        """Those of `nodes` that may still be repaired: the waves before took hours, and anybody may work on them."""
+        found, states = standings(self._room.workloads, nodes), self._room.register.states()
+        for node in nodes:
+            name = node.name
+            self._book.see(name, states.get(name, self._book.states[name]), found.get(name))
+            refused = refusal(name, self._book.states[name], found.get(name))
+            if refused is None and self._room.actor == POLICY and not self._book.is_of_policy(name):
+                refused = "a person has taken it over", f"`aiops node repair {name}`"
+            if refused is not None:
+                why, hint = refused
+                step = remedies[name].step or "none"
+                self._book.end(Treated(name, step, "failed", f"nothing was done: {why}", hint))
+        return [node for node in nodes if node.name not in self._book.ended]
 
     def _retire(self, remedy: Remedy) -> None:
         name = remedy.node
@@ -102,12 +134,13 @@ class Treatment:
         due = [node for node in nodes if step != "reboot" or not self._has_booted(node.name)]
         failures = self._run(step, due, remedies) if due else {}
         if step == "reboot":
-            failures |= self._unbooted([node for node in nodes if node.name not in failures])
+            failures = self._unbooted(nodes, failures)
             self._aftercare.rebooted |= {node.name for node in due}
-        for name, reason in failures.items():
-            self._book.give_up(name, step, f"{step} failed: {reason}")
+        for name, one in failures.items():
+            words = f"{step} failed: {one.reason}"
+            self._book.give_up(name, step, words if one.done else f"{UNDONE}: {words}")
 
-    def _run(self, step: Action, nodes: Sequence[Node], remedies: Mapping[str, Remedy]) -> dict[str, str]:
+    def _run(self, step: Action, nodes: Sequence[Node], remedies: Mapping[str, Remedy]) -> dict[str, _Failure]:
         """Run the playbook; by node, why it failed there."""
         room = self._room
         if step == "reboot":
@@ -118,8 +151,10 @@ class Treatment:
         played = room.playbook(step).apply(f"{PHASE}-{step}", hosts, cancel=self._lock.lost.is_set)
         if self._lock.lost.is_set():
             self._lock.guard()
-        failures = {node.name: played.trouble for node in nodes if played.trouble is not None}
-        return failures | {name: one.reason for name, one in played.failures.items()}
+        failures = {node.name: _Failure(played.trouble, done=False) for node in nodes if played.trouble is not None}
+        return failures | {
+            name: _Failure(one.reason, done=not one.unreachable) for name, one in played.failures.items()
+        }
 
     def _has_booted(self, name: str) -> bool:
         """Whether a reboot that a run before this one has begun is done already."""
@@ -129,16 +164,21 @@ class Treatment:
         self._facts[name] = replace(self._facts[name], boot_id=before)
         return True
 
-    def _unbooted(self, nodes: Sequence[Node]) -> dict[str, str]:
-        """Those of `nodes` that were to reboot and did not, or do not answer."""
+    def _unbooted(self, nodes: Sequence[Node], failures: Mapping[str, _Failure]) -> dict[str, _Failure]:
+        """Those of `nodes` that were to reboot and did not, or do not answer; and what has failed before on others."""
         after = self._room.facts(nodes)
-        found = {}
+        found = dict(failures)
         for node in nodes:
             name, before = node.name, self._facts[node.name].boot_id
-            if name not in after:
-                found[name] = "it does not answer since"
-            elif after[name].boot_id in {None, before}:
-                found[name] = "it was to reboot and did not (its boot id is the same)"
+            boot_id = after[name].boot_id if name in after else None
+            if name in failures:
+                known = boot_id is not None and before is not None
+                found[name] = replace(failures[name], done=boot_id != before if known else failures[name].done)
+            elif name not in after:
+                found[name] = _Failure("it does not answer since")
+            elif boot_id in {None, before}:
+                reason = "it was to reboot and did not (its boot id is the same)"
+                found[name] = _Failure(reason, done=boot_id is None)
             else:
                 self._room.events.emit("reboot_finished", node=name, phase=PHASE)
         return found

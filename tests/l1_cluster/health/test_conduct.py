@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.draining import Standing
-from aiops.layers.l1_cluster.health.attempt import CUT_OFF
-from aiops.layers.l1_cluster.health.conduct import Conduct, Ward, decide, limit
+from aiops.layers.l1_cluster.health.attempt import CUT_OFF, UNDONE
+from aiops.layers.l1_cluster.health.conduct import Conduct, Ward, decide, limit, mere_workers
 from aiops.layers.l1_cluster.health.episode import Episode
 from aiops.layers.l1_cluster.health.finding import Finding
 from aiops.layers.l1_cluster.health.hold_reason import OPERATOR, POLICY, REASON
@@ -32,6 +33,7 @@ def ward(*findings: Finding, **more: Any) -> Ward:
         "standings": dict.fromkeys(NAMES, SERVED),
         "clean": {},
         "total": len(NAMES),
+        "workers": frozenset(NAMES),
     }
     return Ward(AT, findings, **{**fresh, **more})
 
@@ -132,6 +134,25 @@ def test_what_only_just_recovered_is_waited_for() -> None:
     assert resumed(f"{REASON} x", 5, "drained", replace(BAD, standing="recovering")).resume == ()
 
 
+@pytest.mark.parametrize(
+    ("more", "back"),
+    [
+        ({}, False),
+        ({"verdict": "warn"}, True),
+        ({"counted": False}, True),
+        ({"owner": "fabric"}, True),
+        ({"ended": AT}, True),
+    ],
+    ids=str,
+)
+def test_a_deep_test_that_failed_holds_a_node_though_shallow_looks_are_clean(more: Any, back: bool) -> None:
+    deep = Episode("gpu01", "gpu.memory_test", "GPU 3", "critical", "3 wrong words", AT, AT, action="service")
+    given_ = out("gpu01", clean={"gpu01": 9}, findings=(), episodes={"gpu01": [replace(deep, **more)]})
+    assert decide(given_, Policy()).resume == (("gpu01",) if back else ())
+    shown = Finding("gpu01", deep.check, "critical", "3 wrong words", "GPU 3", standing="observed")
+    assert decide(replace(given_, findings=(shown,)), Policy()).resume == ("gpu01",), "the site only observes it by now"
+
+
 def test_states_follow_what_is_seen() -> None:
     states: dict[str, NodeState] = {"gpu01": "ready", "gpu02": "degraded", "gpu03": "draining", "gpu05": "drained"}
     standings = {
@@ -225,6 +246,10 @@ HELD = Standing("drained", f"{REASON} gpu.ecc, run r-1: 2 errors")
 CURING = Policy(repair=("reset_device",))
 
 
+SERVED_OTHERS = dict.fromkeys(NAMES[1:], SERVED)
+DRAINED_BY_POLICY = [StateChange("gpu01", AT - timedelta(hours=1), "ready", "draining", "x", actor=POLICY)]
+
+
 def out(*names: str, state: NodeState = "drained", standing: Standing = HELD, **more: Any) -> Ward:
     """Nodes that are out of service and still ill."""
     given_: dict[str, Any] = {
@@ -232,7 +257,8 @@ def out(*names: str, state: NodeState = "drained", standing: Standing = HELD, **
         "standings": {**dict.fromkeys(NAMES, SERVED), **dict.fromkeys(names, standing)},
         "episodes": {name: [replace(ILL, node=name)] for name in names},
     }
-    return ward(*(on(name) for name in names), **{**given_, **more})
+    found = more.pop("findings", tuple(on(name) for name in names))
+    return ward(*found, **{**given_, **more})
 
 
 def test_the_policy_repairs_what_it_has_drained_by_the_steps_that_it_takes() -> None:
@@ -256,6 +282,8 @@ def test_the_policy_repairs_what_it_has_drained_by_the_steps_that_it_takes() -> 
         out("gpu01", state="rma"),
         out("gpu01", breaker="6 of 20 nodes were critical"),
         out("gpu01", episodes={}),
+        out("gpu01", workers=frozenset(NAMES) - {"gpu01"}),
+        out("gpu01", standings=SERVED_OTHERS, changes=DRAINED_BY_POLICY),
         ward(replace(BAD, verdict="unknown"), states={"gpu01": "drained"}, standings={"gpu01": HELD}),
     ],
 )
@@ -263,22 +291,73 @@ def test_nothing_else_is_repaired(ward_: Ward) -> None:
     assert decide(ward_, CURING).repair == ()
 
 
+def test_who_serves_others_is_no_mere_worker() -> None:
+    roles = ({"workers"}, {"head"}, {"workers", "head"}, {"storage"}, {"login", "workers"}, set())
+    nodes = [Node(f"n{number}", roles=frozenset(own)) for number, own in enumerate(roles)]
+    assert mere_workers(nodes) == {"n0"}
+
+
 def test_no_more_are_repaired_within_the_policy_s_minutes_than_may_be_drained() -> None:
     assert decide(out(*NAMES[:6]), CURING).repair == tuple(NAMES[:2])
     lately = [StateChange("gpu09", AT - timedelta(minutes=5), "drained", "repairing", "reboot: x", actor=POLICY)]
     assert decide(out(*NAMES[:6], changes=lately), CURING).repair == tuple(NAMES[:1])
+    for after in ("rma", "validating"):
+        other = replace(lately[0], after=after, cause="service: x")
+        assert decide(out(*NAMES[:6], changes=[other]), CURING).repair == tuple(NAMES[:1]), after
+        assert decide(out(*NAMES[:6], changes=[replace(other, actor="bob")]), CURING).repair == tuple(NAMES[:2])
 
 
-@pytest.mark.parametrize("state", ["repairing", "validating"])
-def test_a_repair_whose_run_is_dead_is_put_back_and_one_that_lives_is_left_alone(state: NodeState) -> None:
-    last = StateChange("gpu01", AT - timedelta(minutes=9), "drained", state, "reset_device: x", run="r-7")
-    dead = decide(out("gpu01", state=state, last={"gpu01": last}), CURING)
+def test_what_no_step_reaches_is_left_to_a_person_and_told() -> None:
+    tries = [
+        change
+        for minutes in (90, 60)
+        for change in (
+            StateChange("gpu01", AT - timedelta(minutes=minutes), "drained", "repairing", "reset_device: x"),
+            StateChange("gpu01", AT - timedelta(minutes=minutes - 1), "repairing", "drained", f"{UNDONE}: no route"),
+        )
+    ]
+    everything = Policy(repair=("reset_device", "reboot"))
+    assert decide(out("gpu01", changes=tries[:2]), everything).repair == ("gpu01",)
+    done = decide(out("gpu01", changes=tries), everything)
+    assert done.repair == ()
+    assert done.left == {
+        "gpu01": "gpu01 is not repaired: 2 tries in a row were not done; last: no route; see why, then: "
+        "`aiops node repair gpu01 --action reset_device`"
+    }
+
+
+def cut_off(state: NodeState, **more: Any) -> Ward:
+    """A node whose repair was begun by a run."""
+    begun = StateChange(
+        "gpu01", AT - timedelta(minutes=9), "drained", "repairing", "reset_device: x", run="r-7", actor=POLICY
+    )
+    last = replace(begun, before="repairing", after="validating") if state == "validating" else begun
+    return out("gpu01", state=state, changes=list(dict.fromkeys([begun, last])), last={"gpu01": last}, **more)
+
+
+def test_a_look_whose_run_is_dead_is_put_back_and_one_that_lives_is_left_alone() -> None:
+    dead = decide(cut_off("validating"), Policy(repair=("reboot",)))
     (became,) = [one for one in dead.became if one.node == "gpu01"]
-    assert (became.before, became.after) == (state, "drained")
+    assert (became.before, became.after) == ("validating", "drained")
     assert became.cause == f"{CUT_OFF}: run r-7 has ended, and it had not"
-    assert dead.repair == ("gpu01",), "and it is repaired anew"
-    alive = decide(out("gpu01", state=state, last={"gpu01": last}, live=frozenset({"r-7"})), CURING)
+    alive = decide(cut_off("validating", live=frozenset({"r-7"})), CURING)
     assert [one.node for one in alive.became] == []
     assert alive.repair == ()
-    served = decide(out("gpu01", state="validating", standing=SERVED, last={"gpu01": last}), CURING)
+    served = decide(cut_off("validating", standing=SERVED), CURING)
     assert [one.after for one in served.became if one.node == "gpu01"] == ["degraded"]
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_a_step_that_was_cut_off_is_taken_up_and_never_given_back_before(well: bool) -> None:
+    found: dict[str, Any] = {"findings": (), "episodes": {}, "clean": {"gpu01": 99}} if well else {}
+    told = {"gpu01": "gpu01 is in a repair that was cut off: `aiops node repair gpu01`"}
+    by_person = decide(cut_off("repairing", **found), Policy())
+    assert ([one.node for one in by_person.became], by_person.resume, by_person.repair) == ([], (), ())
+    assert by_person.left == told
+    by_policy = decide(cut_off("repairing", **found), replace(CURING, most_percent=0))
+    assert ([one.node for one in by_policy.became], by_policy.resume, by_policy.repair) == ([], (), ("gpu01",))
+    assert by_policy.left == {}
+    stopped = decide(cut_off("repairing", breaker="6 of 20", **found), CURING)
+    assert (stopped.resume, stopped.repair, stopped.left) == ((), (), told)
+    alive = decide(cut_off("repairing", live=frozenset({"r-7"}), **found), CURING)
+    assert (alive.resume, alive.repair, alive.left) == ((), (), {})

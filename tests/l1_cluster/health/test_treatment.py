@@ -18,12 +18,12 @@ from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.vendor import Reset
-from aiops.layers.l1_cluster.draining import standings
+from aiops.layers.l1_cluster.draining import Standing, standings
 from aiops.layers.l1_cluster.health.attempt import WINDOW
 from aiops.layers.l1_cluster.health.casebook import Look, Room, Treated, boots_before
 from aiops.layers.l1_cluster.health.conduct import Ward, decide
 from aiops.layers.l1_cluster.health.episode import Episode
-from aiops.layers.l1_cluster.health.hold_reason import OPERATOR, REASON
+from aiops.layers.l1_cluster.health.hold_reason import OPERATOR, POLICY, REASON
 from aiops.layers.l1_cluster.health.means import Means
 from aiops.layers.l1_cluster.health.node_state import NodeState, StateChange, allowed
 from aiops.layers.l1_cluster.health.register import Register
@@ -52,6 +52,8 @@ class World:
     cures: bool = True
     reason: str = f"{REASON} gpu.ecc, run r-0: 2 errors"
     failing: dict[str, str] = field(default_factory=dict)
+    unreachable: bool = False
+    boots_late: bool = False
     unreached: dict[str, AiopsError] = field(default_factory=dict)
     unknown_looks: int = 0
     kill_at: int | None = None
@@ -60,7 +62,10 @@ class World:
     acts: list[tuple[str, ...]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)
+    resettable: bool = True
+    repaired: dict[str, datetime] = field(default_factory=dict)
     epoch: int = 1
+    actor: str = "alice on head"
 
     def __post_init__(self) -> None:
         self.lost = threading.Event()
@@ -117,8 +122,15 @@ class World:
             if name not in self.failing:
                 self.boots[name] = f"b{int(self.boots[name][1:]) + 1}" if step == "reboot" else self.boots[name]
                 self.ill -= {name} if self.cures else set()
+            elif self.boots_late:
+                self.boots[name] = "b9"
+        away = self.unreachable
+        failures = {
+            name: TaskFailure(name, "Reset", self.failing[name], unreachable=away)
+            for name in names
+            if name in self.failing
+        }
         self.tick()
-        failures = {name: TaskFailure(name, "Reset", self.failing[name]) for name in names if name in self.failing}
         return Played(failures)
 
     def facts(self, nodes: Sequence[Node]) -> dict[str, Facts]:
@@ -126,7 +138,7 @@ class World:
 
     def look(self, nodes: Sequence[Node], repaired: Mapping[str, datetime]) -> Look:
         self.tick()
-        assert all(node.name in repaired for node in nodes)
+        self.repaired = dict(repaired)
         verdicts: dict[str, Verdict] = {n.name: "critical" if n.name in self.ill else "ok" for n in nodes}
         if self.unknown_looks > 0:
             self.unknown_looks -= 1
@@ -146,6 +158,7 @@ class World:
         for name in self.names:
             own = self.episodes(name)
             means = Means({one.key: (RESET,) for one in own}, {one.key: ("a.service",) for one in own}, (RESET,))
+            means = means if self.resettable else Means()
             changes = self.register.changes(self.now() - WINDOW, [name])
             cases[name] = Case(name, self.now(), states.get(name, "new"), found.get(name), own, changes, means)
         return cases, {name: remedy_of(one, wish) for name, one in cases.items()}
@@ -164,7 +177,7 @@ class World:
             self,
             self,
             self,
-            "alice on head",
+            self.actor,
             self.folder,
             lambda _: self,
             self.facts,
@@ -226,6 +239,7 @@ def test_a_node_goes_through_all_states_and_is_given_back(make: Make) -> None:
     assert (done.outcome, done.failed) == ("well", False)
     assert world.states() == ["repairing", "validating", "ready"]
     assert world.workload.reasons == {}
+    assert set(world.repaired) == set(world.register.repaired(AT)) == {"n1"}
     first = world.register.changes(AT - timedelta(days=1))[2]
     assert (first.cause, first.finding, first.actor, first.run) == (
         "reset_device: gpu.ecc: GPU 3: 2 errors",
@@ -288,6 +302,37 @@ def test_only_so_many_nodes_are_worked_on_at_once(make: Make) -> None:
     assert world.acts == [("reset_device", "n1", "n2"), ("reset_device", "n3")]
 
 
+@pytest.mark.parametrize(
+    "moved", ["given back", "drained by somebody else", "out for service", "unknown", "taken over by a person"]
+)
+def test_who_is_not_ours_any_more_when_its_turn_comes_is_not_touched(make: Make, moved: str) -> None:
+    world = make(names=("n1", "n2"))
+    apply = world.apply
+
+    def meanwhile(phase: str, hosts: Path, **more: Any) -> Played:
+        played = apply(phase, hosts, **more)
+        if moved == "given back":
+            del world.workload.reasons["n2"]
+        elif moved == "drained by somebody else":
+            world.workload.reasons["n2"] = "bob: I am on it"
+        elif moved == "taken over by a person":
+            world.workload.reasons["n2"] = f"{OPERATOR} bob, run r-9: cable"
+        elif moved == "out for service":
+            world.register.enter([StateChange("n2", world.now(), "drained", "rma", "x", actor="bob")])
+        else:
+            world.workload.standings = lambda nodes: {n.name: Standing("unknown", "?") for n in nodes}  # type: ignore[method-assign]
+        return played
+
+    world.apply = meanwhile  # type: ignore[method-assign]
+    world.actor = POLICY
+    done = world.repair(at_once=1)["n2"]
+    assert done.failed
+    assert done.words.startswith("nothing was done: ")
+    assert done.hint
+    assert world.acts == [("reset_device", "n1")]
+    assert world.register.states()["n2"] == ("rma" if moved == "out for service" else "drained")
+
+
 def test_what_is_not_known_yet_is_asked_again_and_never_taken_for_well(make: Make) -> None:
     world = make(unknown_looks=3)
     assert world.repair()["n1"].outcome == "well"
@@ -312,11 +357,54 @@ def test_a_node_that_does_not_boot_has_failed(make: Make) -> None:
     assert "its boot id is the same" in world.repair()["n1"].words
 
 
+def test_a_node_that_a_step_never_reaches_is_left_to_a_person_and_not_put_out_for_service(make: Make) -> None:
+    world = make(action="reboot", failing={"n1": "No route to host"}, unreachable=True)
+    first = world.repair()["n1"]
+    assert first.words == "it was not done: reboot failed: No route to host"
+    assert first.hint == "the next step is reboot: `aiops node repair n1`"
+    second = world.repair()["n1"]
+    assert second.hint == "see why, then: `aiops node repair n1 --action reboot`"
+    held = world.plan()[1]["n1"]
+    assert (held.step, held.held) == (None, True)
+    assert held.why == "2 tries in a row were not done; last: reboot failed: No route to host"
+    world.failing.clear()
+    assert world.repair("reboot")["n1"].outcome == "well"
+
+
+def test_a_reboot_of_which_the_boot_id_tells_that_it_was_not_done_is_no_attempt(make: Make) -> None:
+    world = make(action="reboot", failing={"n1": "timed out"})
+    assert world.repair()["n1"].words.startswith("it was not done: reboot failed")
+    world = make(action="reboot", cures=False, failing={"n1": "timed out"}, boots_late=True)
+    assert world.repair()["n1"].words == "reboot failed: timed out"
+    assert world.plan()[1]["n1"].step == "service"
+
+
+def test_a_reset_that_failed_on_the_node_is_followed_by_the_next_step(make: Make) -> None:
+    world = make(failing={"n1": "In use"})
+    world.repair()
+    assert world.plan()[1]["n1"].step == "reboot"
+    away = make(failing={"n1": "No route to host"}, unreachable=True)
+    away.repair()
+    assert away.plan()[1]["n1"].step == "reset_device"
+
+
 def test_nothing_is_restarted_for_a_job_on_a_node_without_one(make: Make) -> None:
     world = make(action="restart_app")
     world.ill = set()
     assert world.repair("restart_app")["n1"].outcome == "well"
     assert (world.acts, world.states()) == ([], ["validating", "ready"])
+    assert (world.repaired, world.register.repaired(AT)) == ({}, {}), "a look alone cures nothing"
+
+
+def test_a_step_that_cannot_be_taken_any_more_has_repaired_nothing(make: Make) -> None:
+    world = make(kill_at=4)
+    with pytest.raises(KilledError):
+        world.repair()
+    assert world.states() == ["repairing"]
+    world.kill_at, world.resettable = None, False
+    assert world.repair()["n1"].step == "restart_app"
+    assert world.states() == ["repairing", "validating", "drained"]
+    assert (world.repaired, world.register.repaired(AT)) == ({}, {})
 
 
 @pytest.mark.parametrize("action", ["reset_device", "restart_service", "reboot"])
