@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from aiops.layers.l1_cluster.health.conduct import Conduct, Ward
     from aiops.layers.l1_cluster.health.round import Report
 
+LOCK = "lock"
+"""The key of what waits because another changes the cluster."""
+
+REPAIRS = "repairs"
+"""The key of what waits because repairs could not be made."""
+
 _BACK = timedelta(days=1)
 """So far is looked back for looks in a row at which a node was well."""
 
@@ -31,10 +37,16 @@ class Acted:
     Attributes:
         done: What was done, a line each.
         waiting: Why something is not done yet, by a key that stays the same while that lasts.
+        more: Whether repairs come after it.
     """
 
     done: tuple[str, ...] = ()
     waiting: Mapping[str, str] = field(default_factory=dict)
+    more: bool = False
+
+    def then(self, other: "Acted") -> "Acted":
+        """This, and what came after it."""
+        return Acted((*self.done, *other.done), {**self.waiting, **other.waiting}, other.more)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -103,9 +115,8 @@ def act(
     ward: "Ward",
     conduct: "Conduct",
     words: Sequence[str],
-    repairs: "Repairs",
 ) -> Acted:
-    """Drain, give back and repair as it was decided, where that still holds once the cluster is locked.
+    """Drain and give back as it was decided, where that still holds once the cluster is locked.
 
     While another changes the cluster nothing is done, and that is told: the next run comes.
     """
@@ -117,13 +128,7 @@ def act(
 
     by_name = {node.name: node for node in inventory.nodes}
     waiting = held(ward, conduct)
-    patients = [by_name[name] for name in conduct.repair]
-    if patients and not conduct.drain and not conduct.resume:  # no run is begun for what is then left to a person
-        with aiops.store() as store:
-            due = due_of(repairs, store, fleet, patients)
-        waiting |= due.waiting
-        patients = list(due.course.nodes)
-    if not conduct.drain and not conduct.resume and not patients:
+    if not conduct.drain and not conduct.resume:
         return Acted(waiting=waiting)
     done: list[str] = []
     try:
@@ -147,20 +152,31 @@ def act(
             if back:
                 withdrawal.resume(back, "nothing critical is found any more", states, served)
                 done += [f"gave {node.name} work again: nothing critical is found any more" for node in back]
-            code = Exit.DONE
-            if patients:
-                due = due_of(repairs, change.store, fleet, patients)
-                waiting |= due.waiting
-                course = due.course
-                treated = repairs.treat(change, course, wished=False, actor=POLICY) if course.nodes else {}
-                done += [f"repaired {name} ({one.step}): {one.words}" for name, one in treated.items()]
-                code = Exit.FAILED if any(one.failed for one in treated.values()) else code
-            change.journal.end(code)
+            change.journal.end(Exit.DONE)
     except ConflictError as error:
-        waiting["lock"] = f"nothing is changed for now: {error.message}"
+        waiting[LOCK] = f"nothing is changed for now: {error.message}"
     except AiopsError as error:
         waiting[error.code] = f"what was decided could not be done: {error.message}"
     return Acted(tuple(done), waiting)
+
+
+def repair(aiops: App, fleet: "Fleet", patients: "Sequence[Node]", words: Sequence[str], repairs: "Repairs") -> Acted:
+    """Repair what the policy may repair of `patients`, which takes minutes; else as `act`."""
+    from aiops.layers.l1_cluster.health.hold_reason import POLICY
+
+    done: list[str] = []
+    try:
+        with changing(aiops, repairs.screen, repairs.inventory, words, fleet, only_if_free=True) as change:
+            course = due_of(repairs, change.store, fleet, patients).course
+            treated = repairs.treat(change, course, wished=False, actor=POLICY) if course.nodes else {}
+            for name, one in treated.items():
+                done.append(f"{'not repaired' if one.failed else 'repaired'} {name} ({one.step}): {one.words}")
+            change.journal.end(Exit.FAILED if any(one.failed for one in treated.values()) else Exit.DONE)
+    except ConflictError as error:
+        return Acted(tuple(done), {LOCK: f"nothing is changed for now: {error.message}"})
+    except AiopsError as error:
+        return Acted(tuple(done), {REPAIRS: f"what was to be repaired could not be: {error.message}"})
+    return Acted(tuple(done))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How one invocation looks at nodes: a round, remembered, and what is done about it."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -78,6 +78,16 @@ class Looking:
 
     def look(self) -> "tuple[Report, acting.Acted]":
         """One round, remembered in the store, and acted on where that is wanted."""
+        (report, acted), *later = self.steps()
+        for _, more in later:
+            acted = acted.then(more)
+        return report, acted
+
+    def steps(self) -> "Generator[tuple[Report, acting.Acted], None, None]":
+        """The same in two steps, each with what it has come to: first all but repairs; then these, where any are due.
+
+        Repairs take minutes: whoever is to be told is told of the first step before the second is made.
+        """
         from aiops.layers.l1_cluster.health.catalogue import checks_of
         from aiops.layers.l1_cluster.health.conduct import decide
 
@@ -105,21 +115,23 @@ class Looking:
                 step = stack.enter_context(self.screen.step("health", nodes=[node.name for node in nodes]))
                 report = round_.make(nodes, lambda node, failed: step.done(node, failed=failed))
             if self.words is None:
-                return report, acting.Acted()
+                yield report, acting.Acted()
+                return
             ward = acting.ward_of(aiops, store, fleet, inventory=inventory, nodes=nodes, report=report)
             conduct = decide(ward, self.site.policy)
             acting.follow(store, inventory, conduct, ward)
             acted = acting.act(
-                aiops,
-                self.screen,
-                fleet,
-                inventory=inventory,
-                ward=ward,
-                conduct=conduct,
-                words=self.words,
-                repairs=Repairs(aiops, self.screen, inventory, checks_of(aiops.plugins), self.site),
+                aiops, self.screen, fleet, inventory=inventory, ward=ward, conduct=conduct, words=self.words
             )
-        return report, acted
+            patients = [node for node in nodes if node.name in conduct.repair]
+            repairs = Repairs(aiops, self.screen, inventory, checks_of(aiops.plugins), self.site)
+            if patients:
+                due = acting.due_of(repairs, store, fleet, patients)
+                patients = list(due.course.nodes)
+                acted = acted.then(acting.Acted((), due.waiting, bool(patients)))
+            yield report, acted
+            if patients:
+                yield report, acting.repair(aiops, fleet, patients, self.words, repairs)
 
 
 def _witness(aiops: App, store: "Store", fleet: "Fleet", inventory: "Inventory") -> "Witness | None":

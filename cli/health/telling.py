@@ -1,106 +1,138 @@
-"""What notifiers are told after a look from cron: what has changed, once, by each of them."""
+"""What is told after a look from cron: what has changed, once, on the screen (which cron mails) and by notifiers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from datetime import datetime
+from aiops.layers.core.errors import FailedError
 
-    from aiops.layers.l1_cluster.health.node_state import StateChange
+from .acting import LOCK, REPAIRS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiops.layers.l1_cluster.health.episode import Episode
+    from aiops.layers.l1_cluster.health.news import News
     from aiops.layers.l1_cluster.health.notice import Change, Notice
+    from aiops.layers.l1_cluster.health.outbox import Outbox
     from aiops.layers.l1_cluster.health.round import Report
 
+    from .acting import Acted
     from .looking import Looking
 
 _OUTBOX = "health-notices.json"
 
 
-def notify(looking: "Looking", report: "Report", waiting: Mapping[str, str]) -> None:
-    """Tell the notifiers what has changed since they were last told; what cannot be sent now, the next run sends.
+def folder_of(looking: "Looking") -> "Path":
+    """Where it is remembered what was told of a cluster.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    from aiops.layers.core.home import ensure_folder
+
+    return ensure_folder(looking.aiops.home / "clusters" / looking.inventory.cluster)
+
+
+def tell(looking: "Looking", report: "Report", acted: "Acted") -> None:
+    """Tell what has changed since it was last told, by a look and what was done about it, less repairs."""
+    from aiops.layers.l1_cluster.health.news import news, ongoing, unended
+
+    now = ongoing(report.findings, acted.waiting)
+    lasting = {
+        *unended(_episodes(looking, report)),
+        *(f"repair: {name}" for name in report.errors),  # of who does not answer it is not known any better
+        *([REPAIRS] if acted.more else []),  # that is known after them
+    }
+    _tell(looking, report, acted.done, lambda told: news(told, now, lasting))
+
+
+def tell_repairs(looking: "Looking", report: "Report", acted: "Acted", *, alone: bool) -> None:
+    """Tell what has become of repairs.
+
+    Args:
+        looking: The look before them.
+        report: What that has come to.
+        acted: What has become of them.
+        alone: Whether nobody else tells now; else he, or the next look, tells notifiers.
+    """
+    from aiops.layers.l1_cluster.health.news import news, ongoing
+
+    # Who repairs now, or deploys, is at work; what is still ill then is taken up by the next look.
+    now = ongoing((), {key: words for key, words in acted.waiting.items() if key != LOCK})
+    if alone:
+        tried = set() if LOCK in acted.waiting else {REPAIRS}
+        _tell(looking, report, acted.done, lambda told: news(told, now, set(told) - tried))
+        return
+    for line in (*(one.line for one in now.values()), *acted.done):
+        looking.screen.line(line)
+
+
+def _tell(
+    looking: "Looking", report: "Report", done: Iterable[str], of: "Callable[[Mapping[str, Change]], News]"
+) -> None:
+    """Tell what `of` makes of what was told before; a full disk, or one that is read-only, fails nothing."""
+    from aiops.layers.l1_cluster.health.outbox import read_outbox
+
+    path = looking.aiops.home / "clusters" / looking.inventory.cluster / _OUTBOX
+    before = read_outbox(path)
+    found = of(before.known)
+    # Told first: who is killed in between tells it twice, which is better than never.
+    for line in (*(one.line for one in (*found.came, *found.over)), *done):
+        looking.screen.line(line)
+    try:
+        folder_of(looking)
+        _notify(looking, report, path, before, found)
+    except (OSError, FailedError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        looking.screen.warn(f"what was told cannot be written down, and is told again by the next look: {reason}")
+
+
+def _notify(looking: "Looking", report: "Report", path: "Path", before: "Outbox", found: "News") -> None:
+    """Write down what was told, and tell the notifiers; what cannot be sent now, the next run sends.
 
     A notifier that begins to fail is told of once, as a warning; it fails nothing.
 
-    Args:
-        looking: The look.
-        report: What it has come to.
-        waiting: Why something is not done, by a key that stays the same while that lasts.
-
     Raises:
         OSError: What is to be sent cannot be written down.
+        FailedError: The store cannot be read.
     """
-    if not looking.notifiers:
-        return
-    from aiops.layers.core.home import ensure_folder
     from aiops.layers.core.identifier import token
+    from aiops.layers.l1_cluster.health.news import deeds
     from aiops.layers.l1_cluster.health.notice import Notice
-    from aiops.layers.l1_cluster.health.outbox import advance, deliver, read_outbox, write_outbox
+    from aiops.layers.l1_cluster.health.outbox import advance, deliver, write_outbox
+    from aiops.layers.l1_cluster.health.register import Register
 
     aiops, cluster = looking.aiops, looking.inventory.cluster
-    path = ensure_folder(aiops.home / "clusters" / cluster) / _OUTBOX
-    before = read_outbox(path)
     since = before.until or report.at
-    done = _deeds(looking, since)
+    with aiops.store() as store:
+        changes = [one for one in Register(store, cluster).changes(since) if one.at > since]
 
-    def made(changes: "tuple[Change, ...]") -> "Notice":
-        return Notice(token(), cluster, report.at, changes, report.simulated)
+    def made(several: "tuple[Change, ...]") -> "Notice":
+        return Notice(token(), cluster, report.at, several, report.simulated)
 
     outbox = advance(
         before,
-        standing(report, waiting),
-        deeds=[deed(one) for one in done],
+        found,
+        deeds=deeds(changes),
         names=[one.name for one in looking.notifiers],
         make=made,
-        until=max([since, *(one.at for one in done)]),
+        until=max([since, *(one.at for one in changes)]),
     )
     if outbox != before:
         write_outbox(path, outbox)
     if not any(outbox.pending.values()):
         return
-    left, fresh = deliver(outbox, looking.notifiers, aiops.clock)
-    write_outbox(path, left)
-    for name, why in fresh.items():
-        looking.screen.warn(f"notifier `{name}` could not be told, and is tried again at each run: {why}")
+    left, warnings = deliver(outbox, looking.notifiers, aiops.clock)
+    for words in warnings:
+        looking.screen.warn(words)
+    if left != outbox:
+        write_outbox(path, left)
 
 
-def standing(report: "Report", waiting: Mapping[str, str]) -> "dict[str, Change]":
-    """What goes on now, by a key under which it is known again. Pure."""
-    from aiops.layers.l1_cluster.health.notice import Change
+def _episodes(looking: "Looking", report: "Report") -> "Iterable[Episode]":
+    """What goes on on all nodes of the cluster, also on those that this look has not asked."""
+    from aiops.layers.l1_cluster.health.history import HealthHistory
 
-    found = {
-        f"{one.node} {one.check} {one.about} {one.verdict}": Change(
-            "came",
-            one.words,
-            one.node,
-            one.check,
-            one.about or None,
-            one.verdict,
-            one.action,
-            one.owner,
-        )
-        for one in report.findings
-        if one.counts
-    }
-    return {**found, **{key: Change("came", message) for key, message in waiting.items()}}
-
-
-def deed(change: "StateChange") -> "Change":
-    """What the policy has done. Pure."""
-    from aiops.layers.l1_cluster.health.notice import Change
-
-    return Change(
-        "drained" if change.after == "draining" else "resumed",
-        change.cause,
-        change.node,
-        change.finding or None,
-        run=change.run or None,
-    )
-
-
-def _deeds(looking: "Looking", since: "datetime") -> "list[StateChange]":
-    """What the policy has done since, by the register, in which it was written before it was done."""
-    from aiops.layers.l1_cluster.health.hold_reason import POLICY
-    from aiops.layers.l1_cluster.health.register import Register
-
+    names = [node.name for node in looking.inventory.nodes]
     with looking.aiops.store() as store:
-        changes = Register(store, looking.inventory.cluster).changes(since)
-    return [one for one in changes if one.at > since and one.actor == POLICY and one.after in {"draining", "ready"}]
+        return HealthHistory(store, looking.inventory.cluster).recall(names, report.at).open.values()

@@ -14,12 +14,14 @@ from email.utils import format_datetime
 from aiops.layers.core.errors import FailedError, UnreachableError
 from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l1_cluster.health.notice import Notice
-from aiops.layers.l1_cluster.health.notifier import Form, Notifier, Secret
+from aiops.layers.l1_cluster.health.notifier import REJECTED, Form, Notifier, Secret
 
 _KEYS = ("to", "from", "server", "tls", "user", "password_file", "password_variable")
 _TLS = ("starttls", "tls", "none")
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _HIGHEST_PORT = 65535
+_FINAL = 500
+"""From this status on a server that was given the mail itself will not take it later either (RFC 5321, 4.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,11 @@ class Mail:
         """Whom it writes to."""
         return f"{', '.join(self.to)} by {self.host}:{self.port}"
 
-    def send(self, notice: Notice, seconds: float) -> None:
+    def send(self, notice: Notice, seconds: float) -> str | None:
         """Hand it to the server.
+
+        Returns:
+            Whose mail the server does not take, where it takes that of others: they would get it again and again.
 
         Raises:
             UnreachableError: Nobody answers in time, or the certificate is not one that this machine trusts.
@@ -74,16 +79,15 @@ class Mail:
             why = "does not answer: no answer in time" if "timed out" in str(error) else f"has hung up: {error}"
             raise UnreachableError(f"{where} {why}", code="notify.unreachable", hints=hints) from None
         except smtplib.SMTPException as error:
-            raise FailedError(f"{where} refuses it: {_plain(error)}", code="notify.refused", hints=hints) from None
+            final = isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= _FINAL
+            code = REJECTED if final else "notify.refused"
+            raise FailedError(f"{where} refuses it: {_plain(error)}", code=code, hints=hints) from None
         except OSError as error:
             reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
             raise UnreachableError(
                 f"{where} does not answer: {reason}", code="notify.unreachable", hints=hints
             ) from None
-        if refused:
-            raise FailedError(
-                f"{where} does not take mail for {', '.join(sorted(refused))}", code="notify.refused", hints=hints
-            )
+        return f"{where} does not take mail for {', '.join(sorted(refused))}" if refused else None
 
     def _connected(self, seconds: float) -> smtplib.SMTP:
         if self.tls == "tls":

@@ -8,6 +8,7 @@ import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +16,11 @@ from urllib.parse import urlsplit
 from aiops.layers.core.errors import FailedError, UnreachableError
 from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l1_cluster.health.notice import Notice
-from aiops.layers.l1_cluster.health.notifier import Form, Notifier, Secret
+from aiops.layers.l1_cluster.health.notifier import REJECTED, Form, Notifier, Secret
 
 _KEYS = ("url", "url_file", "url_variable", "token_file", "token_variable", "insecure")
 _SCHEMES = ("https", "http")
+_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -73,7 +75,7 @@ class Webhook:
             error.close()
             raise FailedError(
                 f"webhook: {_host(url)} answered with status {error.code}",
-                code="notify.refused",
+                code=REJECTED if _is_final(error.code) else "notify.refused",
                 hints=["try it: `aiops health notify`"],
             ) from None
         except (OSError, HTTPException, ValueError) as error:
@@ -99,6 +101,11 @@ def mistake(url: str, *, insecure: bool) -> str | None:
     if parts.scheme == "http" and not insecure:
         return "`url` is not encrypted: use https://, or say `insecure = true`"
     return None
+
+
+def _is_final(status: int) -> bool:
+    """Whether the same request will be answered so again (RFC 9110, 15.5), less what only asks to come later."""
+    return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _LATER
 
 
 def _host(url: str) -> str:

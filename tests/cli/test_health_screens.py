@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +12,11 @@ import pytest
 
 from aiops.cli.exit import Exit
 from aiops.cli.health import acting, formats, table
-from aiops.cli.health.cron import differences, lines
 from aiops.cli.health.schedule import entry, entry_name, expression
 from aiops.layers.core.errors import InputError
 from aiops.layers.l1_cluster.health.conduct import Conduct, Ward
 from aiops.layers.l1_cluster.health.finding import Finding
+from aiops.layers.l1_cluster.health.news import news, ongoing
 from aiops.layers.l1_cluster.health.round import Report
 from aiops.layers.l1_cluster.health.settling import verdicts
 
@@ -285,37 +285,30 @@ def test_history_tells_what_was_found(shown: Shown) -> None:
     assert [one["node"] for one in told["nodes"]] == ["gone"]
 
 
-def test_cron_tells_what_has_changed_and_only_that() -> None:
-    bad, worse = finding("gpu01", "warn"), finding("gpu01", "critical")
-    first = lines(report(bad))
-    assert differences({}, first) == ["gpu01 warn: x.y: bad, limit 1"]
-    moved = lines(report(Finding("gpu01", "x.y", "warn", "bad, 87 now")))
-    assert differences(first, moved) == [], "a value that moves is no change"
-    assert differences(first, lines(report(worse))) == [
-        "gpu01 critical: x.y: bad, limit 1",
-        "over: gpu01 warn: x.y: bad, limit 1",
-    ]
-    assert differences(first, {}) == ["over: gpu01 warn: x.y: bad, limit 1"]
+def lines(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What is told of what waits now, after what has waited before."""
+    found = news(ongoing((), before), ongoing((), now))
+    return [one.line for one in (*found.came, *found.over)]
 
 
 def test_what_waits_is_told_once_while_it_lasts() -> None:
     quiet = Ward(AT, (), {}, {}, {}, {})
     opening = acting.held(quiet, Conduct(breaker="3 of 10 nodes were critical", held={"gpu02": "x", "gpu03": "x"}))
     open_ = acting.held(replace(quiet, breaker="3 of 10 nodes were critical"), Conduct(held={"gpu04": "y"}))
-    assert differences({}, opening) == [
+    assert lines({}, opening) == [
         (
             "the breaker is open: 3 of 10 nodes were critical; not drained: gpu[02-03]; close it with "
             "`aiops health rearm` once that is understood"
         )
     ]
-    assert differences(opening, open_) == []
+    assert lines(opening, open_) == []
     assert acting.held(replace(quiet, breaker="3 of 10 nodes were critical"), Conduct()).keys() == opening.keys()
-    (over,) = differences(open_, {})
+    (over,) = lines(open_, {})
     assert over.startswith("over: the breaker is open")
     left = {"gpu07": "gpu07 is in a repair that was cut off: `aiops node repair gpu07`"}
     assert list(acting.held(quiet, Conduct(left=left)).values()) == list(left.values())
     refused = acting.held(quiet, Conduct(held={"gpu01": "the policy drains nothing"}))
-    assert differences(refused, acting.held(quiet, Conduct(held={"gpu02": "the policy drains nothing"}))) == []
+    assert lines(refused, acting.held(quiet, Conduct(held={"gpu02": "the policy drains nothing"}))) == []
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,42 @@
 """Who is told: their settings, `aiops health notify`, and what cron's looks send, whatever becomes of the receiver."""
 
+import errno
+import io
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import NoReturn, cast
 
 import pytest
 from tests.l1_cluster.test_notifier_contract import CANARY, Receiver, listening, mail_server, web_server
 
-from aiops.cli.health import cron, telling
-from aiops.layers.core.errors import InputError
+from aiops.cli.app import App
+from aiops.cli.health import acting, cron
+from aiops.cli.health.acting import LOCK, REPAIRS, Acted
+from aiops.cli.health.looking import Looking
+from aiops.cli.repairing import Repairs
+from aiops.layers.core.errors import AiopsError, ConflictError, FailedError, InputError
 from aiops.layers.core.plugin import Plugins
+from aiops.layers.core.store import Store
+from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.settings import read_settings
-from aiops.layers.l1_cluster.health.node_state import StateChange
+from aiops.layers.l1_cluster.health import news, outbox
+from aiops.layers.l1_cluster.health.episode import Episode
+from aiops.layers.l1_cluster.health.finding import Finding
+from aiops.layers.l1_cluster.health.history import HealthHistory, Recalled
 from aiops.layers.l1_cluster.health.notifier import read_notifiers
 from aiops.layers.l1_cluster.health.outbox import read_outbox
+from aiops.layers.l1_cluster.health.round import Report
+from aiops.layers.l1_cluster.health.settling import Settled
+from aiops.layers.l1_cluster.health.site import Site
 
 Shown = Callable[..., str]
 PLUGINS = Plugins([EntryPoint(f"notifier.{one}", f"aiops.plugins.{one}", "aiops") for one in ("mail", "webhook")])
+NOW = datetime.now(tz=UTC)
 INVENTORY = """
 away:
   vars: {{aiops_cluster: lab-a}}
@@ -130,13 +146,122 @@ def test_a_test_that_is_refused_or_has_no_secret(shown: Shown, tmp_path: Path, h
     assert CANARY not in screen
 
 
-def test_what_the_policy_has_done_is_told_with_its_run() -> None:
-    at = datetime(2026, 11, 21, tzinfo=UTC)
-    drained = StateChange("gpu07", at, "degraded", "draining", "gpu.temp: 96 °C", "gpu.temp", "policy", "r-1121")
-    back = StateChange("gpu07", at, "drained", "ready", "nothing critical is found any more", "", "policy", "r-1122")
-    assert [telling.deed(one).line for one in (drained, back)] == [
-        "drained gpu07: gpu.temp: 96 °C (run r-1121)",
-        "resumed gpu07: nothing critical is found any more (run r-1122)",
+def test_a_full_disk_fails_no_look(shown: Shown, hook: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, made: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(outbox, "write_outbox", full)
+    screen = look(shown)
+    assert screen.startswith("exit: 3\n--- stdout\ngone unknown: node.reachable: ")
+    assert screen.count("warning: ") == 1
+    assert "cannot be written down, and is told again by the next look: No space left on device" in screen
+    assert hook.bodies == [], "nothing is sent that is not written down"
+
+
+def test_a_disk_without_room_for_the_lock_fails_no_look(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cron, "folder_of", lambda _: Path("/dev/null/full"))
+    assert look(shown).startswith("exit: 3\n--- stdout\ngone unknown: node.reachable: ")
+
+
+def test_what_a_node_that_is_silent_was_found_to_have_is_not_over(shown: Shown, tmp_path: Path, hook: Receiver) -> None:
+    """Nor what another check has found, nor what is of a node that was not asked."""
+    hot = Episode("gone", "gpu.temp", "GPU 3", "critical", "96 °C", NOW, NOW)
+    with Store.open(tmp_path / "home", {}) as store:
+        HealthHistory(store, "lab-a").keep(
+            Settled(began=(hot,)), Recalled(), at=NOW, verdicts={"gone": "critical"}, counters={}, boot_ids={}
+        )
+    known = news.ongoing([Finding("gone", "gpu.temp", "critical", "96 °C", "GPU 3")], {"repair: gone": "not repaired"})
+    old = Finding("gone", "disk.used", "warn", "84 %", "/var")
+    place = tmp_path / "home/clusters/lab-a"
+    place.mkdir(parents=True)
+    outbox.write_outbox(place / "health-notices.json", outbox.Outbox({**known, **news.ongoing([old], {})}))
+    screen = look(shown)
+    assert "over: gone critical" not in screen
+    assert "over: not repaired" not in screen
+    assert "over: gone warn: disk.used: /var: 84 %\n" in screen, "that has ended: the history does not know it"
+    assert told(hook) == [[("came", "node.reachable"), ("over", "disk.used")]]
+
+
+class Steps:
+    """A look whose repairs are watched."""
+
+    def __init__(self, folder: Path, watched: Callable[[], None], repaired: Acted) -> None:
+        self.aiops = App(
+            {"AIOPS_HOME": str(folder / "home")},
+            stdin=io.StringIO(),
+            stdout=io.StringIO(),
+            stderr=io.StringIO(),
+            plugins=Plugins([]),
+            working_folder=folder,
+        )
+        self.inventory = self.aiops.inventory(None)
+        self.screen = self.aiops.screen()
+        self.notifiers = ()
+        self._watched, self._repaired = watched, repaired
+
+    def steps(self) -> Generator[tuple[Report, Acted]]:
+        report = Report(NOW, "standard", 1.0, ("gone",), (), {"gone": "ok"}, 1)
+        yield report, Acted(("drained gone: x",), {}, more=True)
+        self._watched()
+        yield report, self._repaired
+
+    @property
+    def told(self) -> list[str]:
+        assert isinstance(self.aiops.stdout, io.StringIO)
+        return self.aiops.stdout.getvalue().splitlines()
+
+
+def test_all_is_told_and_others_may_look_before_repairs_are_made(tmp_path: Path) -> None:
+    seen: list[object] = []
+
+    def watched() -> None:
+        seen.extend(one.told)
+        with cron._alone(cast("Looking", one)) as alone:
+            seen.append(alone)
+
+    one = Steps(tmp_path, watched, Acted(("repaired gone (reboot): it is well",)))
+    assert cron.once(cast("Looking", one), fail_on="critical") == 0
+    assert seen == ["drained gone: x", True]
+    assert one.told == ["drained gone: x", "repaired gone (reboot): it is well"]
+
+
+@pytest.mark.parametrize(
+    ("error", "key"),
+    [(ConflictError("bob deploys", code="lock.held"), LOCK), (FailedError("the head is away", code="x"), REPAIRS)],
+    ids=["locked", "failed"],
+)
+def test_why_nothing_is_repaired_is_told_by_where_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: AiopsError, key: str
+) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(acting, "changing", refuse)
+    one = Steps(tmp_path, lambda: None, Acted())
+    repairs = Repairs(one.aiops, one.screen, one.inventory, (), Site())
+    acted = acting.repair(one.aiops, cast("Fleet", None), one.inventory.nodes, ["aiops", "health"], repairs)
+    assert (acted.done, set(acted.waiting)) == ((), {key})
+    assert error.message in acted.waiting[key]
+
+
+def test_a_look_that_acts_tells_the_same(shown: Shown, hook: Receiver) -> None:
+    words = ("health", "--cron", "--act", "--check", "time.sync")
+    assert shown(*words, plugins=PLUGINS).startswith("exit: 3\n--- stdout\ngone unknown: node.reachable: ")
+    assert shown(*words, plugins=PLUGINS) == "exit: 3\n--- stdout\n--- stderr\n"
+    assert told(hook) == [[("came", "node.reachable")]]
+
+
+def test_repairs_that_cannot_be_made_are_told_once(tmp_path: Path) -> None:
+    failed = Acted((), {REPAIRS: "what was to be repaired could not be: x"})
+    busy = Acted((), {LOCK: "nothing is changed for now: bob deploys"})
+    looks = [Steps(tmp_path, lambda: None, repaired) for repaired in (failed, failed, busy, Acted())]
+    for one in looks:
+        cron.once(cast("Looking", one), fail_on="critical")
+    assert [one.told[1:] for one in looks] == [
+        ["what was to be repaired could not be: x"],
+        [],
+        [],
+        ["over: what was to be repaired could not be: x"],
     ]
 
 

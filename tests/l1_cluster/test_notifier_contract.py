@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from aiops.layers.core.errors import AiopsError, FailedError, UnreachableError
 from aiops.layers.l1_cluster.health.notice import Change, Notice
-from aiops.layers.l1_cluster.health.notifier import Notifier, Secret
+from aiops.layers.l1_cluster.health.notifier import REJECTED, Notifier, Secret
 from aiops.plugins.mail import Mail
 from aiops.plugins.webhook import Webhook
 
@@ -49,6 +49,8 @@ class Receiver:
     bodies: list[bytes] = field(default_factory=list)
     heads: list[dict[str, str]] = field(default_factory=list)
     refuses: bool = False
+    status: int = 0
+    stranger: str = ""
     login: str = ""
 
 
@@ -59,8 +61,8 @@ def web_server(receiver: Receiver) -> socketserver.TCPServer:
             if self.path == "/moved":
                 self.send_response(307)
                 self.send_header("Location", f"http://127.0.0.1:{receiver.port}/elsewhere")
-            elif receiver.refuses:
-                self.send_response(503)
+            elif receiver.refuses or receiver.status:
+                self.send_response(receiver.status or 503)
             else:
                 receiver.bodies.append(body)
                 receiver.heads.append(dict(self.headers))
@@ -119,8 +121,10 @@ class Smtp(socketserver.StreamRequestHandler):
         elif verb == "AUTH":
             self.receiver.login = line.rsplit(maxsplit=1)[-1]
             self.say("235 welcome")
-        elif verb == "RCPT" and self.receiver.refuses:
+        elif verb == "RCPT" and (self.receiver.refuses or (self.receiver.stranger and self.receiver.stranger in line)):
             self.say("550 nobody of that name")
+        elif verb == "DATA" and self.receiver.status:
+            self.say(f"{self.receiver.status} no")
         elif verb == "DATA":
             self.say("354 go on")
             body = b""
@@ -220,6 +224,34 @@ def test_whoever_refuses_has_not_been_told(rig: Rig) -> None:
         rig.make(rig.receiver.port).send(NOTICE, 5.0)
     assert refused.value.hints
     assert rig.receiver.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("notifier", "status", "code"),
+    [
+        ("webhook", 400, REJECTED),
+        ("webhook", 413, REJECTED),
+        ("webhook", 408, "notify.refused"),
+        ("webhook", 429, "notify.refused"),
+        ("webhook", 500, "notify.refused"),
+        ("mail", 552, REJECTED),
+        ("mail", 452, "notify.refused"),
+    ],
+)
+def test_what_will_never_be_taken_is_told_from_what_may_be(notifier: str, status: int, code: str) -> None:
+    receiver = Receiver(status=status)
+    server, make = (web_server(receiver), web) if notifier == "webhook" else (mail_server(receiver), mail)
+    with listening(server, receiver), pytest.raises(FailedError) as refused:
+        make(receiver.port).send(NOTICE, 5.0)
+    assert refused.value.code == code
+
+
+def test_mail_that_one_of_several_gets_is_delivered() -> None:
+    receiver = Receiver(stranger="night@example.org")
+    with listening(mail_server(receiver), receiver):
+        unreached = mail(receiver.port).send(NOTICE, 5.0)
+    assert len(receiver.bodies) == 1
+    assert unreached == f"mail: 127.0.0.1:{receiver.port} does not take mail for night@example.org"
 
 
 def test_nobody_there(rig: Rig) -> None:

@@ -10,7 +10,8 @@ from aiops.layers.core.clock import rfc3339
 FORMAT = 1
 """Of the documents that are sent: a number that only changes when a field changes its meaning."""
 
-Turn = Literal["came", "over", "drained", "resumed"]
+Turn = Literal["came", "over", "drained", "resumed", "repaired", "not_repaired", "retired"]
+_DEEDS: tuple[Turn, ...] = ("drained", "resumed", "repaired", "not_repaired", "retired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class Change:
 
     Attributes:
         turn: `came`: it is found and counts, or something waits for a person. `over`: it is no longer so. `drained`,
-            `resumed`: the policy has taken a node out of service, or given it back.
+            `resumed`: the policy has taken a node out of service, or given it back. `repaired`, `not_repaired`: it has
+            repaired one that works again, or that stays drained. `retired`: it has put one out for service.
         message: In one line, with the thing it is about, less the names of node and check.
         node: The node; None: it is about the whole cluster. So for the others that do not apply.
         run: The run that it was done in.
@@ -38,8 +40,9 @@ class Change:
     @property
     def line(self) -> str:
         """`gpu07 critical: gpu.temp: GPU 3: 96 °C, limit 92 °C`, as cron mails it."""
-        if self.turn in {"drained", "resumed"}:
-            return _one_line(f"{self.turn} {self.node}: {self.message}" + (f" (run {self.run})" if self.run else ""))
+        if self.turn in _DEEDS:
+            run = f" (run {self.run})" if self.run else ""
+            return _one_line(f"{_words(self.turn)} {self.node}: {self.message}{run}")
         words = f"{self.node} {self.verdict}: {self.check}: {self.message}" if self.node else self.message
         return _one_line(f"over: {words}" if self.turn == "over" else words)
 
@@ -79,8 +82,8 @@ class Notice:
             if (count := sum(one.turn == "came" and one.verdict == word for one in self.changes))
         ]
         words += [
-            f"{count} {turn}"
-            for turn in ("drained", "resumed", "over")
+            f"{count} {_words(turn)}"
+            for turn in (*_DEEDS, "over")
             if (count := sum(one.turn == turn for one in self.changes))
         ]
         simulated = " (simulated)" if self.simulated else ""
@@ -124,6 +127,10 @@ class Notice:
             document["simulated"],
             document["test"],
         )
+
+
+def _words(turn: str) -> str:
+    return turn.replace("_", " ")
 
 
 def _one_line(text: str) -> str:

@@ -15,6 +15,9 @@ from aiops.layers.l0_nodes.settings import Settings
 from .notice import Notice
 
 KIND = "notifier"
+REJECTED = "notify.rejected"
+"""The code of an error that says: this notice will never be taken, however often it is sent."""
+
 _TABLE = "health.notify"
 _DOCS = "docs/reference/aiops.toml shows all it may say"
 
@@ -32,16 +35,20 @@ class Notifier(Protocol):
         """Where it sends, in a few words and without anything secret: `hooks.example.org`."""
         ...
 
-    def send(self, notice: Notice, seconds: float) -> None:
+    def send(self, notice: Notice, seconds: float) -> str | None:
         """Hand `notice` over; the receiver has said that it has it when this returns.
 
         Args:
             notice: What to send. The same one may be sent twice, with the same `id`.
             seconds: For each step: to connect, and for each answer.
 
+        Returns:
+            Whom of several it has not reached, in a line: it is not sent again for them. None: it has reached all.
+
         Raises:
             UnreachableError: The receiver does not answer in time.
-            FailedError: It refuses, or a secret cannot be read.
+            FailedError: It refuses, or a secret cannot be read; with the code `REJECTED` it refuses this notice for
+                good, and it is not sent again.
         """
         ...
 
@@ -78,7 +85,8 @@ class Secret:
 
     Attributes:
         key: What it is called in aiops.toml.
-        file: A file that only its owner may read; else `variable`, of the environment.
+        file: A file that its owner may read, and its group (as `root:aiops`, 0640), and nobody else; else `variable`,
+            of the environment.
     """
 
     key: str
@@ -90,7 +98,7 @@ class Secret:
         """The secret, without the line's end.
 
         Raises:
-            FailedError: It is not there, is empty, or others may read the file.
+            FailedError: It is not there, is empty, or others than the file's owner and group may use it.
         """
         found = self._of_variable() if self.file is None else self._of_file(self.file)
         if not found or not found.isprintable():

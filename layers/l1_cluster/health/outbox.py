@@ -17,11 +17,20 @@ from aiops.layers.core.errors import AiopsError
 from aiops.layers.core.file import write_atomic
 from aiops.layers.core.store.timestamp import from_text, to_text
 
+from .news import News
 from .notice import Change, Notice
-from .notifier import Notifier
+from .notifier import REJECTED, Notifier
 
 SECONDS = 5.0
 """So long all notifiers together may hold up a run; what is not sent by then is sent by the next."""
+
+MOST_NOTICES = 20
+"""So many notices wait for a notifier; with a look every 5 minutes, changes of 100 minutes one by one."""
+
+MOST_CHANGES = 500
+"""So many changes are kept of notices that were folded into one: about 150 KB, which chat programs and mail take."""
+
+LEFT_OUT = Change("came", "earlier changes are left out, they waited for too long: `aiops health history` tells them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class Outbox:
 
 def advance(
     outbox: Outbox,
-    now: Mapping[str, Change],
+    news: News,
     *,
     deeds: Iterable[Change],
     names: Iterable[str],
@@ -54,34 +63,42 @@ def advance(
 
     Args:
         outbox: As it was.
-        now: What goes on now, by its key.
+        news: What has come and what is over since what it knows.
         deeds: What the policy has done since.
         names: The notifiers that there are; what was for others is let go.
         make: Makes the notice of its changes.
         until: Up to when the deeds are.
     """
-    changes = (
-        *(change for key, change in now.items() if key not in outbox.known),
-        *deeds,
-        *(replace(change, turn="over") for key, change in outbox.known.items() if key not in now),
-    )
+    changes = (*news.came, *deeds, *news.over)
     notice = (make(changes),) if changes else ()
     names = tuple(names)
     return Outbox(
-        dict(now),
+        news.known,
         until,
-        {name: (*outbox.pending.get(name, ()), *notice) for name in names},
+        {name: _folded((*outbox.pending.get(name, ()), *notice), make) for name in names},
         {name: why for name, why in outbox.failing.items() if name in names},
     )
 
 
+def _folded(notices: tuple[Notice, ...], make: Callable[[tuple[Change, ...]], Notice]) -> tuple[Notice, ...]:
+    """The same changes in `MOST_NOTICES` notices at most: the oldest are one, less what is too much of them."""
+    if len(notices) <= MOST_NOTICES:
+        return notices
+    over = len(notices) - MOST_NOTICES + 1
+    changes = [one for notice in notices[:over] for one in notice.changes if one != LEFT_OUT]
+    less = len(changes) > MOST_CHANGES or any(LEFT_OUT in notice.changes for notice in notices[:over])
+    kept = changes[-MOST_CHANGES:]
+    return (make((LEFT_OUT, *kept) if less else tuple(kept)), *notices[over:])
+
+
 def deliver(
     outbox: Outbox, notifiers: Sequence[Notifier], clock: Clock, seconds: float = SECONDS
-) -> tuple[Outbox, dict[str, str]]:
+) -> tuple[Outbox, tuple[str, ...]]:
     """Send what is pending, all notifiers at once, for `seconds` at most.
 
     Returns:
-        The outbox without what has arrived; and by notifier that fails since now, why.
+        The outbox without what has arrived or was refused for good; and warnings: of each notifier that fails since
+        now, or does not reach everybody since now, and of each notice that is lost.
     """
     errands = [_Errand(one, outbox.pending.get(one.name, ()), clock, seconds) for one in notifiers]
     for errand in errands:
@@ -89,10 +106,39 @@ def deliver(
     ends = clock.monotonic() + seconds
     for errand in errands:
         errand.join(max(0.0, ends - clock.monotonic()))
-    pending = {errand.notifier.name: errand.left for errand in errands}
-    failing = {errand.notifier.name: errand.trouble for errand in errands if errand.trouble}
-    fresh = {name: why for name, why in failing.items() if name not in outbox.failing}
-    return replace(outbox, pending=pending, failing=failing), fresh
+    outcomes = {errand.notifier.name: errand.outcome for errand in errands}
+    failing = {name: one.trouble for name, one in outcomes.items() if one.trouble}
+    # Whoever had nothing to send has neither failed nor recovered.
+    idle = {name: why for name, why in outbox.failing.items() if not outbox.pending.get(name)}
+    warnings = [
+        f"notifier `{name}` {words}"
+        for name, one in outcomes.items()
+        for words in (*((one.words,) if one.trouble and name not in outbox.failing else ()), *one.lost)
+    ]
+    pending = {name: one.left for name, one in outcomes.items()}
+    return replace(outbox, pending=pending, failing={**idle, **failing}), tuple(warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What has come of one notifier's notices.
+
+    Attributes:
+        left: What is to be sent again.
+        trouble: Why something was not delivered, or not to everybody; empty where there is nothing to tell.
+        lost: Words about what was refused for good.
+    """
+
+    left: tuple[Notice, ...]
+    trouble: str
+    lost: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """The trouble, and what becomes of it."""
+        if self.left:
+            return f"could not be told, and is tried again at each run: {self.trouble}"
+        return f"was told, but not everybody whom it tells: {self.trouble}"
 
 
 class _Errand(threading.Thread):
@@ -105,20 +151,18 @@ class _Errand(threading.Thread):
         self._clock = clock
         self._seconds = seconds
         self._ends = clock.monotonic() + seconds
-        self._sent = 0
+        self._done = 0
         self._why = ""
+        self._unreached = ""
+        self._lost: tuple[str, ...] = ()
 
     @property
-    def left(self) -> tuple[Notice, ...]:
-        """What has not arrived."""
-        return self._notices[self._sent :]
-
-    @property
-    def trouble(self) -> str:
-        """Why not; empty where all has, or some is left for the next run."""
-        if self._why:
-            return self._why
-        return f"it did not take a notice within {self._seconds:g} s" if self.left and self._sent == 0 else ""
+    def outcome(self) -> _Outcome:
+        """What has come of it so far."""
+        done = self._done
+        left = self._notices[done:]
+        slow = f"it did not take a notice within {self._seconds:g} s" if left and done == 0 else ""
+        return _Outcome(left, self._why or slow or self._unreached, self._lost)
 
     def run(self) -> None:
         for notice in self._notices:
@@ -126,14 +170,16 @@ class _Errand(threading.Thread):
             if remaining <= 0:
                 return
             try:
-                self.notifier.send(notice, remaining)
+                self._unreached = self.notifier.send(notice, remaining) or self._unreached
             except AiopsError as error:
-                self._why = error.message
-                return
+                if error.code != REJECTED:
+                    self._why = error.message
+                    return
+                self._lost += (f"refuses `{notice.subject}` for good, so it is not sent again: {error.message}",)
             except Exception as error:  # noqa: BLE001 - a stranger's notifier must cost nobody but itself
                 self._why = f"it failed: {type(error).__name__}"  # its words may hold a secret
                 return
-            self._sent += 1
+            self._done += 1
 
 
 def read_outbox(path: Path) -> Outbox:

@@ -292,7 +292,7 @@ def test_nothing_else_is_repaired(ward_: Ward) -> None:
 
 
 def test_who_serves_others_is_no_mere_worker() -> None:
-    roles = ({"workers"}, {"head"}, {"workers", "head"}, {"storage"}, {"login", "workers"}, set())
+    roles: tuple[set[str], ...] = ({"workers"}, {"head"}, {"workers", "head"}, {"storage"}, {"login", "workers"}, set())
     nodes = [Node(f"n{number}", roles=frozenset(own)) for number, own in enumerate(roles)]
     assert mere_workers(nodes) == {"n0"}
 

@@ -12,9 +12,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from aiops.layers.core.clock import SystemClock
-from aiops.layers.core.errors import UnreachableError
+from aiops.layers.core.errors import FailedError, UnreachableError
+from aiops.layers.l1_cluster.health.news import news
 from aiops.layers.l1_cluster.health.notice import Change, Notice
-from aiops.layers.l1_cluster.health.outbox import Outbox, advance, deliver, read_outbox, write_outbox
+from aiops.layers.l1_cluster.health.notifier import REJECTED
+from aiops.layers.l1_cluster.health.outbox import (
+    LEFT_OUT,
+    MOST_CHANGES,
+    MOST_NOTICES,
+    Outbox,
+    advance,
+    deliver,
+    read_outbox,
+    write_outbox,
+)
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOT = Change("came", "96 °C", "gpu07", "gpu.temp", "GPU 3", "critical", "service", "node")
@@ -29,12 +40,14 @@ class Fake:
     name: str = "fake"
     place: str = "here"
     away: bool = False
+    unreached: str | None = None
     got: list[Notice] = field(default_factory=list)
 
-    def send(self, notice: Notice, seconds: float) -> None:
+    def send(self, notice: Notice, seconds: float) -> str | None:
         if self.away:
             raise UnreachableError("fake does not answer", code="notify.unreachable")
         self.got.append(notice)
+        return self.unreached
 
 
 _numbers = count()
@@ -44,7 +57,7 @@ def step(outbox: Outbox, now: dict[str, Change], *deeds: Change, names: tuple[st
     def make(changes: tuple[Change, ...]) -> Notice:
         return Notice(f"id{next(_numbers)}", "lab-a", AT, changes)
 
-    return advance(outbox, now, deeds=deeds, names=names, make=make, until=AT)
+    return advance(outbox, news(outbox.known, now), deeds=deeds, names=names, make=make, until=AT)
 
 
 def turns(outbox: Outbox, name: str = "fake") -> list[list[tuple[str, str | None]]]:
@@ -73,11 +86,11 @@ def test_what_was_for_a_notifier_that_is_gone_is_let_go() -> None:
 def test_one_that_is_away_costs_no_other_and_is_told_of_once() -> None:
     here, gone = Fake("here"), Fake("gone", away=True)
     outbox = step(Outbox(), {"a": HOT}, names=("here", "gone"))
-    left, fresh = deliver(outbox, (here, gone), SystemClock())
+    left, warned = deliver(outbox, (here, gone), SystemClock())
     assert (len(here.got), left.pending["here"], len(left.pending["gone"])) == (1, (), 1)
-    assert fresh == {"gone": "fake does not answer"}
+    assert warned == ("notifier `gone` could not be told, and is tried again at each run: fake does not answer",)
     later, again = deliver(step(left, {}, names=("here", "gone")), (here, gone), SystemClock())
-    assert again == {}
+    assert again == ()
     gone.away = False
     last, _ = deliver(later, (here, gone), SystemClock())
     assert [len(one.changes) for one in gone.got] == [1, 1]
@@ -93,10 +106,10 @@ def test_one_that_hangs_is_left_behind() -> None:
             released.wait(30)
 
     outbox = step(Outbox(), {"a": HOT})
-    left, fresh = deliver(outbox, (Hung(),), SystemClock(), 0.05)
+    left, warned = deliver(outbox, (Hung(),), SystemClock(), 0.05)
     released.set()
     assert left.pending == outbox.pending
-    assert "within 0.05 s" in fresh["fake"]
+    assert "within 0.05 s" in warned[0]
 
 
 def test_a_strangers_defect_is_his_own() -> None:
@@ -104,8 +117,53 @@ def test_a_strangers_defect_is_his_own() -> None:
         def send(self, notice: Notice, seconds: float) -> None:
             raise RuntimeError("https://example.org/secret")
 
-    _, fresh = deliver(step(Outbox(), {"a": HOT}), (Broken(),), SystemClock())
-    assert fresh == {"fake": "it failed: RuntimeError"}
+    _, warned = deliver(step(Outbox(), {"a": HOT}), (Broken(),), SystemClock())
+    assert warned == ("notifier `fake` could not be told, and is tried again at each run: it failed: RuntimeError",)
+
+
+def test_what_is_refused_for_good_is_let_go_and_blocks_nothing() -> None:
+    class Picky(Fake):
+        def send(self, notice: Notice, seconds: float) -> str | None:
+            if notice.changes[0] == FULL:
+                raise FailedError("fake answered with status 413", code=REJECTED)
+            return super().send(notice, seconds)
+
+    one = Picky()
+    outbox = step(step(Outbox(), {"b": FULL}), {"b": FULL, "a": HOT})
+    left, warned = deliver(outbox, (one,), SystemClock())
+    assert [notice.changes for notice in one.got] == [(HOT,)]
+    assert (left.pending, left.failing) == ({"fake": ()}, {})
+    (words,) = warned
+    assert "refuses `lab-a: 1 warn` for good, so it is not sent again: fake answered with status 413" in words
+
+
+def test_whom_it_does_not_reach_is_warned_of_once_and_costs_the_others_nothing() -> None:
+    one = Fake(unreached="night@example.org is not known")
+    left, warned = deliver(step(Outbox(), {"a": HOT}), (one,), SystemClock())
+    assert left.pending["fake"] == ()
+    assert warned == ("notifier `fake` was told, but not everybody whom it tells: night@example.org is not known",)
+    still, nothing = deliver(step(left, {"a": HOT}), (one,), SystemClock())
+    assert nothing == ()
+    _, again = deliver(step(still, {}), (one,), SystemClock())
+    assert again == ()
+    assert len(one.got) == 2
+
+
+def test_what_waits_for_a_receiver_that_stays_away_is_bounded() -> None:
+    outbox, told = Outbox(), 0
+    for number in range(MOST_NOTICES + 30):
+        now = {} if number % 2 else {"a": HOT, "b": FULL}
+        outbox = step(outbox, now)
+        told += 2
+        assert len(outbox.pending["fake"]) <= MOST_NOTICES
+        assert sum(len(notice.changes) for notice in outbox.pending["fake"]) == told, "nothing is left out yet"
+    for number in range(2 * MOST_CHANGES):
+        outbox = step(outbox, {f"x{number}": replace(HOT, check=f"x{number}")})
+    first, *rest = outbox.pending["fake"]
+    assert first.changes[0] == LEFT_OUT
+    assert LEFT_OUT not in first.changes[1:]
+    assert len(first.changes) == MOST_CHANGES + 1
+    assert [one.check for one in rest[-1].changes] == [f"x{number}", f"x{number - 1}"], "the newest are as they were"
 
 
 def test_it_is_written_and_read_as_it_is(tmp_path: Path) -> None:
