@@ -1,6 +1,6 @@
 """`aiops health --act`: what the policy does about what was found, and what is told of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -104,6 +104,31 @@ def follow(store: "Store", inventory: "Inventory", conduct: "Conduct", ward: "Wa
     register.enter(conduct.became)
     if conduct.breaker is not None:
         register.open_breaker(ward.at, conduct.breaker)
+
+
+def in_turn(
+    aiops: App,
+    screen: Screen,
+    fleet: "Fleet",
+    *,
+    inventory: "Inventory",
+    ward: "Ward",
+    conduct: "Conduct",
+    words: Sequence[str],
+    repairs: "Repairs",
+) -> "Generator[Acted, None, None]":
+    """Do what was decided, the quick things first: what has come of them, then of repairs, where any are due."""
+    acted = act(aiops, screen, fleet, inventory=inventory, ward=ward, conduct=conduct, words=words)
+    by_name = {node.name: node for node in inventory.nodes}
+    patients = [by_name[name] for name in conduct.repair]
+    if patients:  # asked before a run is begun, for some are then left to a person
+        with aiops.store() as store:
+            due = due_of(repairs, store, fleet, patients)
+        patients = list(due.course.nodes)
+        acted = acted.then(Acted((), due.waiting, bool(patients)))
+    yield acted
+    if patients:
+        yield repair(aiops, fleet, patients, words, repairs)
 
 
 def act(

@@ -120,18 +120,18 @@ class Looking:
             ward = acting.ward_of(aiops, store, fleet, inventory=inventory, nodes=nodes, report=report)
             conduct = decide(ward, self.site.policy)
             acting.follow(store, inventory, conduct, ward)
-            acted = acting.act(
-                aiops, self.screen, fleet, inventory=inventory, ward=ward, conduct=conduct, words=self.words
+            turns = acting.in_turn(
+                aiops,
+                self.screen,
+                fleet,
+                inventory=inventory,
+                ward=ward,
+                conduct=conduct,
+                words=self.words,
+                repairs=Repairs(aiops, self.screen, inventory, checks_of(aiops.plugins), self.site),
             )
-            patients = [node for node in nodes if node.name in conduct.repair]
-            repairs = Repairs(aiops, self.screen, inventory, checks_of(aiops.plugins), self.site)
-            if patients:
-                due = acting.due_of(repairs, store, fleet, patients)
-                patients = list(due.course.nodes)
-                acted = acted.then(acting.Acted((), due.waiting, bool(patients)))
-            yield report, acted
-            if patients:
-                yield report, acting.repair(aiops, fleet, patients, self.words, repairs)
+            for acted in turns:
+                yield report, acted
 
 
 def _witness(aiops: App, store: "Store", fleet: "Fleet", inventory: "Inventory") -> "Witness | None":

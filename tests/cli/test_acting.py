@@ -34,6 +34,7 @@ class World:
         self.meanwhile: Callable[[], None] = lambda: None
         self.seen: list[Any] = []
         monkeypatch.setattr(acting, "changing", self.changing)
+        monkeypatch.setattr(acting, "due_of", self.due_of)
 
     def become(self, name: str, *states: NodeState) -> None:
         before: NodeState = "ready"
@@ -52,11 +53,19 @@ class World:
             store=self.store, workloads=(self.workload,), events=events, lock=lock, journal=journal, fleet=None
         )
 
+    def due_of(self, *_: Any) -> acting.Due:
+        self.seen.append(("asked", dict(self.workload.reasons)))
+        course: Any = SimpleNamespace(nodes=())
+        return acting.Due(course, {"repair: n3": "not repaired: n3"})
+
     def act(self, conduct: Conduct) -> acting.Acted:
         aiops: Any = SimpleNamespace(clock=SimpleNamespace(now=lambda: AT), store=self.opened)
         inventory: Any = SimpleNamespace(cluster="c", nodes=(Node("n1"), Node("n2"), Node("n3")))
         rest: Any = None
-        return acting.act(aiops, rest, rest, inventory=inventory, ward=QUIET, conduct=conduct, words=["aiops"])
+        turns = acting.in_turn(
+            aiops, rest, rest, inventory=inventory, ward=QUIET, conduct=conduct, words=["aiops"], repairs=rest
+        )
+        return next(turns)
 
     @contextmanager
     def opened(self) -> Iterator[Store]:
@@ -101,14 +110,12 @@ def test_whom_somebody_has_drained_meanwhile_is_not_drained_again(world: World) 
     assert world.workload.reasons == {"n1": f"{OPERATOR} bob, run r-9: mine"}
 
 
-def test_repairs_are_a_step_of_their_own(world: World) -> None:
-    """They take minutes: what is quick is done, and told, before."""
-    assert [one.partition(":")[0] for one in world.act(Conduct(drain={"n1": BAD}, repair=("n3",))).done] == [
-        "drained n1"
-    ]
-    assert world.seen == ["locked"]
+def test_nodes_are_asked_for_their_repair_only_once_the_others_are_drained(world: World) -> None:
+    acted = world.act(Conduct(drain={"n1": BAD}, repair=("n3",)))
+    assert [one if one == "locked" else (one[0], list(one[1])) for one in world.seen] == ["locked", ("asked", ["n1"])]
+    assert acted.waiting == {"repair: n3": "not repaired: n3"}
 
 
-def test_no_run_is_begun_where_nothing_is_to_be_drained_or_given_back(world: World) -> None:
+def test_no_run_is_begun_for_a_repair_that_is_left_to_a_person(world: World) -> None:
     assert world.act(Conduct(repair=("n3",))).done == ()
-    assert world.seen == []
+    assert "locked" not in world.seen
