@@ -388,6 +388,31 @@ def test_a_reset_that_failed_on_the_node_is_followed_by_the_next_step(make: Make
     assert away.plan()[1]["n1"].step == "reset_device"
 
 
+def test_rebooted_nodes_are_waited_for_together_and_given_back_at_once(make: Make) -> None:
+    names = tuple(f"n{number}" for number in range(1, 7))
+    world = make(names=names, action="reboot")
+    silent = {"n2", "n4", "n5"}
+    world.workload.session = lambda name: "1" if name in silent else world.boots[name]
+    done = world.repair()
+    assert {name for name, one in done.items() if one.outcome == "failed"} == silent
+    assert {name for name, one in done.items() if one.outcome == "well"} == set(names) - silent
+    assert 60 <= world.seconds < 70, "one minute for all of them"
+    assert [act for act in world.workload.acts if act[0] == "resume"] == [("resume", ("n1", "n3", "n6"))]
+
+
+def test_who_was_taken_over_during_its_repair_is_kept_for_that_person(make: Make) -> None:
+    world = make()
+    look = world.look
+
+    def meanwhile(nodes: Sequence[Node], repaired: Mapping[str, datetime]) -> Look:
+        world.workload.reasons["n1"] = f"{OPERATOR} bob, run r-9: cable"
+        return look(nodes, repaired)
+
+    world.look = meanwhile  # type: ignore[method-assign]
+    assert world.repair()["n1"].outcome == "kept"
+    assert world.workload.reasons == {"n1": f"{OPERATOR} bob, run r-9: cable"}
+
+
 def test_nothing_is_restarted_for_a_job_on_a_node_without_one(make: Make) -> None:
     world = make(action="restart_app")
     world.ill = set()
