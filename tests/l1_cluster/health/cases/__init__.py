@@ -27,6 +27,7 @@ from . import (
     skew,
     slurm,
     timekeeping,
+    trial_limits,
     trials,
 )
 
@@ -57,5 +58,6 @@ MODULES = (
     bmc,
     metrics,
     trials,
+    trial_limits,
     limits,
 )
