@@ -60,7 +60,7 @@ def test_a_deployed_cluster_is_well(cluster_lab: Cluster) -> None:
     assert told["counts"] == {"ok": len(told["nodes"]), "warn": 0, "critical": 0, "unknown": 0}
 
 
-def tested_deeply(cluster: Cluster) -> None:
+def look_deeply(cluster: Cluster) -> None:
     """gpu01 is out of service and may be tested; gpu02 is not, and then nobody is."""
     refused = cluster.aiops("health", "--level", "deep", "--on", "gpu[01-02]")
     assert refused.code == 5
@@ -76,7 +76,7 @@ def test_who_drains_a_node_by_hand_gives_it_back_by_hand(cluster_lab: Cluster) -
     drained = cluster_lab.aiops("node", "drain", "gpu01", "--reason", "look at a cable", "--json")
     assert drained.code == 0, drained.stderr
     seen = wait_for_slurm(cluster_lab, "gpu01", "drained")
-    tested_deeply(cluster_lab)
+    look_deeply(cluster_lab)
     assert seen["reason"].startswith("aiops: operator")
     assert seen["reason"].endswith("look at a cable")
     for _ in range(2):
