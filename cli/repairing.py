@@ -87,7 +87,7 @@ class Repairs:
         from aiops.layers.l1_cluster.health.attempt import WINDOW
         from aiops.layers.l1_cluster.health.history import HealthHistory
         from aiops.layers.l1_cluster.health.register import Register
-        from aiops.layers.l1_cluster.health.remedy import Case, Remedy, remedy_of
+        from aiops.layers.l1_cluster.health.remedy import Case, Remedy, present, remedy_of
 
         now, cluster = self.aiops.clock.now(), self.inventory.cluster
         names = [node.name for node in nodes]
@@ -96,12 +96,15 @@ class Repairs:
             self._await(store, fleet, nodes)
         found = standings(workloads_of(self.aiops.plugins, self.inventory, fleet), nodes)
         states, changes = register.states(), register.changes(now - WINDOW, names)
-        episodes = HealthHistory(store, cluster).recall(names, now).open.values()
+        history = HealthHistory(store, cluster)
+        episodes, looks = history.recall(names, now).open.values(), history.latest(names)
+        deep = {check.id for check in self.checks if check.level == "deep"}
         facts, errors = self._ask(fleet, nodes)
         cases: dict[str, Case] = {}
         remedies: dict[str, Remedy] = {}
         for name in names:
-            own = tuple(one for one in episodes if one.node == name)
+            looked = looks[name].last if name in looks else None
+            own = present((one for one in episodes if one.node == name), looked, deep)
             mine = tuple(one for one in changes if one.node == name)
             means = self._means(facts[name], own) if name in facts else None
             cases[name] = Case(name, now, states.get(name, "new"), found.get(name), own, mine, means)

@@ -5,7 +5,7 @@ guess. A step that was taken and did not help is followed by the next one. What 
 week, or asks for service, is for service (`rma`), which only a person ends.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +17,7 @@ from .episode import Episode
 from .means import Means
 from .node_state import UNDERWAY, NodeState, StateChange
 from .repairable import refusal
+from .settling import APART
 from .verdict import Action
 
 _HIGHER: Mapping[Action, Action] = {
@@ -83,6 +84,17 @@ class Remedy:
     def cause(self) -> str:
         """As the register keeps it: the step, and what for; `attempts` reads it."""
         return f"{self.step}: {self.why}"
+
+
+def present(episodes: Iterable[Episode], looked: datetime | None, deep: Collection[str]) -> tuple[Episode, ...]:
+    """Those that the last look saw: what it no longer saw is repaired no more, though it goes on for ten minutes yet.
+
+    Args:
+        episodes: Of one node, those that go on.
+        looked: When it was last looked at; None where that is not known.
+        deep: Ids of checks that most looks do not make: what they found is there until they have been made again.
+    """
+    return tuple(one for one in episodes if looked is None or one.check in deep or looked - one.seen <= APART)
 
 
 def remedy_of(case: Case, wish: Action | None = None) -> Remedy:

@@ -18,7 +18,7 @@ from aiops.layers.l1_cluster.health.episode import Episode
 from aiops.layers.l1_cluster.health.hold_reason import OPERATOR, POLICY, REASON
 from aiops.layers.l1_cluster.health.means import Means
 from aiops.layers.l1_cluster.health.node_state import IN_SERVICE, STATES, UNDERWAY, NodeState, StateChange, allowed
-from aiops.layers.l1_cluster.health.remedy import Case, Remedy, remedy_of
+from aiops.layers.l1_cluster.health.remedy import Case, Remedy, present, remedy_of
 from aiops.layers.l1_cluster.health.repairable import holder_of, of_policy, refusal, way_to_drained
 from aiops.layers.l1_cluster.health.verdict import ACTIONS, Action
 
@@ -389,3 +389,11 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=40, stateful_step_count=25)
+
+
+def test_what_the_last_look_no_longer_saw_is_not_repaired() -> None:
+    deep = replace(BAD, check="memory.test")
+    for minutes, there in ((0.2, [BAD, deep]), (5, [deep])):
+        looked = AT + timedelta(minutes=minutes)
+        assert list(present([BAD, deep], looked, {"memory.test"})) == there
+    assert present([BAD], None, ()) == (BAD,)
