@@ -204,5 +204,6 @@ def show(
         case FormatName.prometheus:
             screen.text(formats.prometheus(inventory.cluster, report))
         case FormatName.table:
-            table.show(screen, report, out)
+            roles = {node.name: node.roles for node in inventory.nodes}
+            table.show(screen, report, out, [name for name, own in roles.items() if own and "workers" not in own])
     return formats.exit_code(report, fail_on=fail_on)

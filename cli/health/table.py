@@ -33,8 +33,8 @@ _ASIDES = {
 }
 
 
-def show(screen: Screen, report: "Report", out: Collection[str] = ()) -> None:
-    """Tell a report: a table on a terminal, a row per finding and node elsewhere; `out`: as for `hints`."""
+def show(screen: Screen, report: "Report", out: Collection[str] = (), heads: Collection[str] = ()) -> None:
+    """Tell a report: a table on a terminal, a row per finding and node elsewhere; `out` and `heads` as for `hints`."""
     if not screen.terminal:
         screen.table(
             (),
@@ -62,7 +62,7 @@ def show(screen: Screen, report: "Report", out: Collection[str] = ()) -> None:
     screen.line(summary(report))
     for line in untested(report):
         screen.line(screen.wrapped(clean(line), 2))
-    for hint in hints(report, out):
+    for hint in hints(report, out, heads):
         screen.hint(hint)
 
 
@@ -130,14 +130,14 @@ def untested(report: "Report") -> list[str]:
     ]
 
 
-def hints(report: "Report", out: Collection[str] = ()) -> list[str]:
-    """What to type next; `out`: the nodes that are out of service already."""
+def hints(report: "Report", out: Collection[str] = (), heads: Collection[str] = ()) -> list[str]:
+    """What to type next; `out`: the nodes that are out of service already, `heads`: those that are given no work."""
     from aiops.layers.l0_nodes.nodeset import fold
 
     counting = [one for one in report.findings if one.counts]
     critical = [one for one in counting if one.verdict == "critical" and one.owner == "node"]
     found = []
-    serving = [one for one in critical if one.node not in out]
+    serving = [one for one in critical if one.node not in out and one.node not in heads]
     if serving:
         nodes = fold({one.node for one in serving})
         command = f"aiops node drain {shlex.quote(nodes)} --reason {serving[0].check}"

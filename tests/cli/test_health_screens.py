@@ -130,6 +130,7 @@ def test_hints_name_who_is_to_be_drained_and_only_those() -> None:
     drained = table.hints(report(*found), {"gpu01"})
     assert drained[0] == "repair gpu01: `aiops node repair gpu01`"
     assert not any("node drain" in one for one in drained)
+    assert not any("node" in one for one in table.hints(report(*found), heads={"gpu01"}))
 
 
 def test_a_node_that_does_not_answer_is_unknown_and_hides_no_other(shown: Shown) -> None:

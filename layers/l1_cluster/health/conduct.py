@@ -125,7 +125,10 @@ def _drained(ward: Ward, policy: Policy, states: Mapping[str, NodeState]) -> Con
     wanted = {
         name: finding
         for name, finding in _critical(ward.findings).items()
-        if is_serving(states.get(name, "new"), ward.standings.get(name))
+        if (
+            name in ward.standings or name in ward.workers
+        )  # to drain a head of work that nobody gives it means nothing
+        and is_serving(states.get(name, "new"), ward.standings.get(name))
     }
     if not wanted or not policy.drain:
         return Conduct(held=dict.fromkeys(wanted, "the policy drains nothing"))

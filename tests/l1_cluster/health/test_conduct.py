@@ -291,6 +291,14 @@ def test_nothing_else_is_repaired(ward_: Ward) -> None:
     assert decide(ward_, CURING).repair == ()
 
 
+def test_a_head_that_nobody_gives_work_is_not_drained_and_opens_no_breaker() -> None:
+    served = {name: SERVED for name in NAMES if name != "gpu02"}
+    alone = decide(ward(on("gpu02"), standings=served, workers=frozenset(NAMES) - {"gpu02"}), Policy())
+    assert (dict(alone.drain), dict(alone.held), alone.breaker) == ({}, {}, None)
+    given = decide(ward(on("gpu01"), standings=served, workers=frozenset()), Policy())
+    assert list(given.drain) == ["gpu01"], "who gets work is drained, whatever else it does"
+
+
 def test_who_serves_others_is_no_mere_worker() -> None:
     roles: tuple[set[str], ...] = ({"workers"}, {"head"}, {"workers", "head"}, {"storage"}, {"login", "workers"}, set())
     nodes = [Node(f"n{number}", roles=frozenset(own)) for number, own in enumerate(roles)]
