@@ -133,6 +133,8 @@ class Sources:
 
     def _fails(self, case: Case, ids: frozenset[str]) -> bool:
         touched = ids | TOGETHER if ids & TOGETHER else ids
+        touched |= {one.id for one in ALL if ids.intersection(one.unless)}
+        touched |= {id_ for one in ALL if one.id in touched for id_ in one.unless}
         checks = [check for check in ALL if check.id in touched]
         found = examine(subjects(case), checks, Rules()).findings
         if case in SILENT:

@@ -172,7 +172,8 @@ class Suite:
         return next((name for name, fails in tests if fails()), None)
 
     def _fails(self, case: Case, mutant: Check) -> bool:
-        if mutant.id == SWITCH or LINK in mutant.all_tags:  # these change what others say
+        told_once = mutant.unless or any(mutant.id in one.unless for one in self._checks)
+        if mutant.id == SWITCH or LINK in mutant.all_tags or told_once:  # these change what others say
             checks = [mutant if one.id == mutant.id else one for one in self._checks]
             return any(wrong(case, examined(case, checks).findings))
         others = [one for one in self.right(case) if one.check != mutant.id]

@@ -27,6 +27,8 @@ from . import (
     skew,
     slurm,
     timekeeping,
+    trend_limits,
+    trial_answers,
     trial_limits,
     trials,
 )
@@ -58,6 +60,8 @@ MODULES = (
     bmc,
     metrics,
     trials,
+    trial_answers,
     trial_limits,
+    trend_limits,
     limits,
 )
