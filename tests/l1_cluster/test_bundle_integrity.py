@@ -85,6 +85,12 @@ def test_any_flipped_bit_anywhere_is_found_and_its_file_named(
     assert found_in(bundle.path, keys) == set()
 
 
+def test_every_letter_of_the_sums_is_looked_at(bundle: Bundle, keys: tuple[PublicKey, ...]) -> None:
+    for offset in range(0, (bundle.path / SUMS).stat().st_size, 7):
+        with flipped(bundle.path / SUMS, offset, 0):
+            assert SUMS in found_in(bundle.path, keys), offset
+
+
 def test_every_file_is_looked_at_in_full(bundle: Bundle, keys: tuple[PublicKey, ...]) -> None:
     names = files_of(bundle)
     assert {MANIFEST, SIGNATURE, SUMS, "key.asc", "bom.cdx.json", "apt/dists/bookworm/InRelease"} <= set(names)

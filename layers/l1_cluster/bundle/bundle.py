@@ -69,7 +69,7 @@ class Bundle:
         key = next(key for key in keys if key.fingerprint == signer)
         bundle = cls.of(path, Manifest.from_json(content, str(path / MANIFEST)), key, content, signature)
         if sums != sums_text(bundle.digests):
-            raise damaged(path, [_sums_problem(sums, bundle.digests)])
+            raise damaged(path, _sums_problems(sums, bundle.digests))
         return bundle
 
     @classmethod
@@ -183,15 +183,21 @@ def _refused(path: Path, content: bytes, signature: bytes) -> FailedError:
     return damaged(path, [Problem("does not match its signature", file=MANIFEST)])
 
 
-def _sums_problem(sums: bytes | None, digests: Mapping[str, str]) -> Problem:
-    """What is wrong where the signature holds and the list of sums does not fit."""
+def _sums_problems(sums: bytes | None, digests: Mapping[str, str]) -> tuple[Problem, ...]:
+    """What is wrong where the signature holds and the list of sums does not fit.
+
+    A signature can be changed in parts that nobody signs. So where it and its line alone do not fit, it may be either.
+    """
     if sums is None:
-        return Problem("missing", file=SUMS)
+        return (Problem("missing", file=SUMS),)
     told = _told_digests(sums)
     others = [path for path in digests if path != SIGNATURE and told.get(path) != digests[path]]
     if told.get(SIGNATURE) != digests[SIGNATURE] and not others and told.keys() == digests.keys():
-        return Problem(f"differs from its line in {SUMS}", file=SIGNATURE)
-    return Problem("differs from the manifest", file=SUMS)
+        return (
+            Problem(f"differs from its line in {SUMS}", file=SIGNATURE),
+            Problem(f"its line of {SIGNATURE} may be what was changed", file=SUMS),
+        )
+    return (Problem("differs from the manifest", file=SUMS),)
 
 
 def _told_digests(sums: bytes) -> dict[str, str]:
