@@ -20,7 +20,13 @@ from aiops.layers.l1_cluster.health.notifier import REJECTED, Form, Notifier, Se
 
 _KEYS = ("url", "url_file", "url_variable", "token_file", "token_variable", "insecure")
 _SCHEMES = ("https", "http")
-_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+_FINAL = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+"""The receiver does not take this notice (RFC 9110, 15.5). A wrong token or address (401, 403, 404) is mended by us."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -75,7 +81,7 @@ class Webhook:
             error.close()
             raise FailedError(
                 f"webhook: {_host(url)} answered with status {error.code}",
-                code=REJECTED if _is_final(error.code) else "notify.refused",
+                code=REJECTED if error.code in _FINAL else "notify.refused",
                 hints=["try it: `aiops health notify`"],
             ) from None
         except (OSError, HTTPException, ValueError) as error:
@@ -101,11 +107,6 @@ def mistake(url: str, *, insecure: bool) -> str | None:
     if parts.scheme == "http" and not insecure:
         return "`url` is not encrypted: use https://, or say `insecure = true`"
     return None
-
-
-def _is_final(status: int) -> bool:
-    """Whether the same request will be answered so again (RFC 9110, 15.5), less what only asks to come later."""
-    return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _LATER
 
 
 def _host(url: str) -> str:

@@ -231,6 +231,8 @@ def test_whoever_refuses_has_not_been_told(rig: Rig) -> None:
     [
         ("webhook", 400, REJECTED),
         ("webhook", 413, REJECTED),
+        ("webhook", 401, "notify.refused"),
+        ("webhook", 404, "notify.refused"),
         ("webhook", 408, "notify.refused"),
         ("webhook", 429, "notify.refused"),
         ("webhook", 500, "notify.refused"),
