@@ -48,11 +48,6 @@ class Acted:
         """This, and what came after it."""
         return Acted((*self.done, *other.done), {**self.waiting, **other.waiting}, other.more)
 
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """All of it, a line each."""
-        return (*self.done, *self.waiting.values())
-
 
 def ward_of(
     aiops: App, store: "Store", fleet: "Fleet", *, inventory: "Inventory", nodes: "Sequence[Node]", report: "Report"

@@ -127,7 +127,9 @@ def run(
     while True:
         report, acted = looking.look()
         code = show(screen, read, report, style, fail_on=fail_on.value, acted=acted if act else None, out=looking.out())
-        for line in acted.lines:
+        for line in acted.done:  # of the answer, where people read it, and so told also when quiet
+            (screen.line if style is FormatName.table and screen.terminal else screen.note)(line)
+        for line in acted.waiting.values():
             screen.note(line)
         if not watch:
             return code
