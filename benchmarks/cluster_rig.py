@@ -1,5 +1,6 @@
 """What the benchmarks of a deploy share: a lab of bare hosts with simulated GPUs, and a bundle."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,15 @@ class Rig:
     def deploy(self) -> Ran:
         """`aiops cluster deploy --yes --json`."""
         return aiops("cluster", "deploy", self.inventory, "--yes", "--json")
+
+    def on(self, node: str, line: str) -> str:
+        """What a shell line says on a node, as root.
+
+        Raises:
+            BrokenError: It cannot be reached.
+        """
+        words = ("node", "exec", "-i", self.inventory, "--on", node, "--root", "--json", "--", "sh", "-c", line)
+        return str(json.loads(aiops(*words).stdout)["results"][0]["stdout"]).strip()
 
     def plain(self, folder: Path, phase: str, forks: int) -> Ran:
         """Plain ansible-playbook on what `plan --write FOLDER` has written for `phase`, set up as aiops runs it.

@@ -33,12 +33,7 @@ class Cluster:
 
     def on_head(self, line: str) -> str:
         """What a shell line says on the head."""
-        return self.on("head", line)
-
-    def on(self, node: str, line: str) -> str:
-        """What a shell line says on a node."""
-        words = ("node", "exec", "-i", self._made.inventory, "--on", node, "--json", "--", "sh", "-c", line)
-        return str(json.loads(aiops(*words).stdout)["results"][0]["stdout"]).strip()
+        return self._made.on("head", line)
 
     def reasons(self) -> dict[str, str]:
         """By node that Slurm gives no work, why."""
@@ -106,7 +101,7 @@ def main() -> int:
         require(well["counts"]["ok"] == NODES + 1, f"the cluster is not well: {well['counts']}")
 
         cluster.on_head(f"scontrol update NodeName={FOREIGN} State=DRAIN Reason='{REASON}'")
-        cluster.on(DUMB, "rm /usr/bin/python3")
+        made.on(DUMB, "rm /usr/bin/python3")
         cluster.fault(CUT, "network-cut")
         unknown = cluster.act()
         unknown = cluster.act()

@@ -28,16 +28,9 @@ _READY = "sinfo --noheader --Node --format=%T"
 _DEADLINE = 180.0
 
 
-def _on_head(made: Rig, line: str) -> str:
-    words = ("node", "exec", "-i", made.inventory, "--on", "head", "--root", "--json", "--", "sh", "-c", line)
-    told = json.loads(aiops(*words).stdout)
-    [one] = told["results"]
-    return str(one["stdout"])
-
-
 def _wait_for_slurm(made: Rig) -> None:
     deadline = time.monotonic() + _DEADLINE
-    while set((seen := _on_head(made, _READY)).split()) != {"idle"}:
+    while set((seen := made.on("head", _READY)).split()) != {"idle"}:
         if time.monotonic() > deadline:
             raise BrokenError(f"Slurm's nodes are not idle: {seen}")
         time.sleep(1)
@@ -54,13 +47,13 @@ def main() -> int:
         made.deploy()
         _wait_for_slurm(made)
         for _ in range(options.runs):
-            _on_head(made, _JOBS % {"least": 2 * options.nodes, "count": 2 * options.nodes})
+            made.on("head", _JOBS % {"least": 2 * options.nodes, "count": 2 * options.nodes})
             ran = aiops("health", "-i", made.inventory, "--json", "--fail-on", "warn", expect=(0, 3, 4))
             told = json.loads(ran.stdout)
             seconds.append(ran.seconds)
             statuses[ran.exit_status] += 1
             found.update(f"{one['node']} {one['check']}: {one['message']}" for one in told["findings"])
-        ended = _on_head(made, "scontrol show job | grep -c JobState=COMPLETED || sacct --noheader -X | wc -l")
+        ended = made.on("head", "scontrol show job | grep -c JobState=COMPLETED || sacct --noheader -X | wc -l")
         jobs = int(ended.split()[0]) if ended.split() else 0
     print(*found.items(), sep="\n", file=sys.stderr)
     return report(

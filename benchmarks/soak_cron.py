@@ -8,7 +8,6 @@ in a mount namespace of its own, so that this machine's /etc/cron.d and mail are
 """
 
 import fcntl
-import json
 import os
 import shlex
 import signal
@@ -143,9 +142,7 @@ def cycles(daemon: Cron, number: int) -> None:
 
 def slurm(made: Rig, node: str) -> str:
     """The state of a node in Slurm, and the reason."""
-    line = f"sinfo -h -N -n {node} -o '%T %E'"
-    words = ("node", "exec", "-i", made.inventory, "--on", "head", "--json", "--", "sh", "-c", line)
-    return str(json.loads(aiops(*words).stdout)["results"][0]["stdout"]).strip()
+    return made.on("head", f"sinfo -h -N -n {node} -o '%T %E'")
 
 
 def looked(cluster: str) -> datetime:

@@ -126,7 +126,8 @@ def run(
         return unattended.once(looking, fail_on=fail_on.value)
     while True:
         report, acted = looking.look()
-        code = show(screen, read, report, style, fail_on=fail_on.value, acted=acted if act else None, out=looking.out())
+        out = looking.out() if style is FormatName.table else ()  # the others tell no hints
+        code = show(screen, read, report, style, fail_on=fail_on.value, acted=acted if act else None, out=out)
         for line in acted.done:  # of the answer, where people read it, and so told also when quiet
             (screen.line if style is FormatName.table and screen.terminal else screen.note)(line)
         for line in acted.waiting.values():
@@ -206,6 +207,6 @@ def show(
         case FormatName.prometheus:
             screen.text(formats.prometheus(inventory.cluster, report))
         case FormatName.table:
-            roles = {node.name: node.roles for node in inventory.nodes}
-            table.show(screen, report, out, [name for name, own in roles.items() if own and "workers" not in own])
+            heads = [node.name for node in inventory.nodes if node.roles and "workers" not in node.roles]
+            table.show(screen, report, out, heads)
     return formats.exit_code(report, fail_on=fail_on)
