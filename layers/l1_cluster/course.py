@@ -105,11 +105,13 @@ class Course:
         return [entry.node for entry in self._under.ledger.failures if entry.node in self._nodes]
 
     def _verify(self, nodes: Sequence[Node]) -> None:
-        """Look at everything once more: a later phase may have undone an earlier one."""
+        """Look at everything once more, where the last phase has not: a later phase may have undone an earlier one."""
         under, survey, names = self._under, self._under.survey, [node.name for node in nodes]
         untried = {(entry.phase, entry.node) for entry in under.ledger.blocked}
         with under.step(VERIFY, "Look at everything once more", names) as since:
-            errors = survey.observe(nodes, self._phases, fresh=names, same_devices=set(names) - under.driven)
+            unseen = [node for node in nodes if node.name not in under.seen_last]
+            same = set(names) - under.driven
+            errors = survey.observe(unseen, self._phases, fresh=names, same_devices=same) if unseen else {}
             with under.events.together():
                 for name in names:
                     reason, item, blocked = "", "", list[str]()

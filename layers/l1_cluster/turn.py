@@ -279,11 +279,16 @@ class Turn:
 
         Those that failed are asked for their facts too: whether they were rebooted by somebody meanwhile.
         """
-        survey, clock = self._survey, self._under.doors.clock
-        fresh = {*rebooted, *failed}
+        under, survey, clock = self._under, self._survey, self._under.doors.clock
+        told = {*rebooted, *failed}
         if "driver" in self._phase.mends:
-            self._under.driven |= {node.name for node in nodes} - fresh
-        errors = survey.observe(nodes, self._remaining, fresh=fresh)
+            under.driven |= {node.name for node in nodes} - told
+        phases, fresh = self._remaining, told
+        last = len(self._remaining) == 1
+        if last:  # nothing is changed there any more: what is seen now is what `verify` judges, in the same round trip
+            phases = [phase.name for phase in under.request.phases]
+            fresh = {node.name for node in nodes}
+        errors = survey.observe(nodes, phases, fresh=fresh, same_devices=fresh - told - under.driven)
         deadline = clock.monotonic() + _SETTLE_SECONDS
         while clock.monotonic() < deadline:
             waiting = [
@@ -296,5 +301,7 @@ class Turn:
             if not waiting:
                 break
             clock.sleep(_SETTLE_STEP)
-            errors |= survey.observe(waiting, self._remaining)
+            errors |= survey.observe(waiting, phases)
+        if last:
+            under.seen_last |= {node.name for node in nodes} - set(errors)
         return errors

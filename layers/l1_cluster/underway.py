@@ -35,6 +35,7 @@ class Underway:
         at_work: Nodes that work was begun on, and not looked at since.
         admitted: Nodes whose gate has let this deploy through.
         driven: Nodes whose driver was changed since they last told of their devices.
+        seen_last: Nodes that were looked at as a whole after the last phase had changed them.
     """
 
     def __init__(self, request: Request, doors: Doors, secrets: Secrets, events: EventStream) -> None:
@@ -59,6 +60,7 @@ class Underway:
         self.at_work: set[str] = set()
         self.admitted: set[str] = set()
         self.driven: set[str] = set()
+        self.seen_last: set[str] = set()
         self._refreshed: set[str] = set()
 
     @property

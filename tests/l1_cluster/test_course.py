@@ -256,16 +256,24 @@ def test_a_node_that_is_lost_before_the_last_look_is_asked_again_too(world: Worl
     def lose(moment: str) -> None:
         if moment == "probe" and ("scheduler", ("head", *WORKERS)) in world.applied:
             looks.append(moment)
-            world.hosts["w2"].dead = len(looks) == 2
-            world.hosts["w2"].boots += len(looks) == 2
+            world.hosts["w2"].dead = len(looks) == 3
+            world.hosts["w2"].boots += len(looks) == 3
 
     looks: list[str] = []
     world.on = lose
-    (failure,) = world.deploy(BASE, SCHEDULER).ledger.failures
+    (failure,) = world.deploy(BASE, SCHEDULER, ON_THE_HEAD).ledger.failures
     assert failure.phase == VERIFY
     assert failure.reason == "it was rebooted during phase `verify`, and not by aiops; it answers again"
 
 
+ON_THE_HEAD = """
+phase: export
+after: [scheduler]
+on: head
+resources:
+  - file: /etc/exports
+    content: all
+"""
 LISTING = """
 phase: listing
 resources:

@@ -221,8 +221,21 @@ def test_facts_that_change_without_a_reboot_are_found_at_the_end(world: World) -
 
     world.on = learn
     done = world.deploy(BASE, SCHEDULER)
-    assert {one.phase for one in done.ledger.failures} == {"verify"}
+    assert {one.phase for one in done.ledger.failures} == {"scheduler"}
     assert world.deploy().ledger.ok
+
+
+def test_the_last_phase_and_the_look_at_everything_are_one_round_trip(world: World) -> None:
+    def count(moment: str) -> None:
+        looks.append(moment)
+
+    looks: list[str] = []
+    world.on = count
+    done = world.deploy(BASE, SCHEDULER)
+    assert done.ledger.ok
+    assert {one.node for one in done.ledger if one.phase == "verify"} == {"head", "w1", "w2"}
+    last = max(index for index, moment in enumerate(looks) if moment.startswith("apply"))
+    assert looks[last:].count("probe") == 1
 
 
 def test_a_phase_that_cannot_be_worked_out_stops_before_anything(world: World) -> None:
