@@ -1,9 +1,11 @@
 """What Prometheus knows of the cluster. The one door to `prometheus_api_client`."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiops.layers.core.errors import AiopsError, FailedError, InputError, UnreachableError
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
 PORT = 9090
+_DIGITS = re.compile(r"(\.\d{6})\d+")
 T = TypeVar("T")
 
 
@@ -74,6 +77,23 @@ def query(url: str, promql: str, *, timeout: float = 5.0) -> tuple[Sample, ...]:
         FailedError: What answers is not Prometheus, or is not well.
     """
     return _ask(url, timeout, lambda client: _samples(client.custom_query(promql)))
+
+
+def running_for(url: str, *, timeout: float = 5.0) -> float:
+    """Seconds since the Prometheus at `url` was started, by its own clock.
+
+    Raises:
+        UnreachableError: Nothing answers there in time.
+        FailedError: What answers is not Prometheus, or is not well.
+    """
+    (now,) = query(url, "time()", timeout=timeout)
+    return now.value - _ask(url, timeout, lambda client: _started(client, url, timeout))
+
+
+def _started(client: "PrometheusConnect", url: str, timeout: float) -> float:
+    """The client has no call of its own for it; Prometheus writes more digits of a second than Python reads."""
+    answer = client._session.get(f"{url}/api/v1/status/runtimeinfo", timeout=timeout)  # noqa: SLF001
+    return datetime.fromisoformat(_DIGITS.sub(r"\1", answer.json()["data"]["startTime"])).timestamp()
 
 
 def _samples(data: Any) -> tuple[Sample, ...]:

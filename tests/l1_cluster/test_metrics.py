@@ -17,7 +17,7 @@ import pytest
 from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import FailedError, InputError, UnreachableError
 from aiops.layers.l0_nodes.node import Connection, Node
-from aiops.layers.l1_cluster.metrics import Sample, Target, prometheus, query, targets
+from aiops.layers.l1_cluster.metrics import Sample, Target, prometheus, query, running_for, targets
 from aiops.layers.l1_cluster.relay import relayed
 
 TARGETS = {
@@ -38,6 +38,9 @@ class Prometheus(BaseHTTPRequestHandler):
             self.answer(200, {"status": "success", "data": TARGETS})
         elif url.path == "/api/v1/query":
             self.query(parse_qs(url.query)["query"][0])
+        elif url.path == "/api/v1/status/runtimeinfo":
+            started = {"startTime": "1970-01-01T00:01:40.123456789Z", "CWD": "/"}
+            self.answer(200, {"status": "success", "data": started})
         else:
             self.send_error(404)
 
@@ -46,6 +49,8 @@ class Prometheus(BaseHTTPRequestHandler):
             self.answer(400, {"status": "error", "errorType": "bad_data", "error": 'it\'s "not" closed'})
         elif text == "sick":
             self.answer(503, {"status": "error", "error": "TSDB not ready"})
+        elif text == "time()":
+            self.answer(200, {"data": {"resultType": "scalar", "result": [130.5, "130.5"]}})
         elif text == "1":
             self.answer(200, {"data": {"resultType": "scalar", "result": [5.5, "1"]}})
         else:
@@ -112,6 +117,11 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
         else:
             with relayed(Machine(), port) as through:
                 yield through
+
+
+def test_how_long_it_has_run_by_its_own_clock() -> None:
+    with served(Prometheus) as port:
+        assert running_for(f"http://127.0.0.1:{port}") == pytest.approx(30.376544)
 
 
 def test_targets(url: str) -> None:

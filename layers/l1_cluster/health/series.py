@@ -99,8 +99,20 @@ def named(series: Series, samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(Sample({**one.labels, _NAME: series.name}, one.value, one.at) for one in samples)
 
 
+def watched(samples: Iterable[Sample], cluster: str) -> set[str]:
+    """The nodes of the cluster that Prometheus watches; that of itself it may say of any, so a target names both."""
+    return {
+        one.labels["node"]
+        for one in samples
+        if one.labels.get(_NAME) == TARGETS.name
+        and one.labels.get("cluster") == cluster
+        and "node" in one.labels
+        and math.isfinite(one.value)
+    }
+
+
 def told(
-    samples: Iterable[Sample], cluster: str, home: str, withheld: Mapping[str, str] | None = None
+    samples: Sequence[Sample], cluster: str, home: str, withheld: Mapping[str, str] | None = None
 ) -> dict[str, NodeMetrics]:
     """What is told of each node, by its name; nodes that are not watched are not in it.
 
@@ -114,7 +126,7 @@ def told(
         withheld: By name of a series, why there is no answer to it.
     """
     found: dict[str, dict[str, list[Reading]]] = {}
-    watched: set[str] = set()
+    seen = watched(samples, cluster)
     garbled: dict[str, dict[str, str]] = {}
     for one in samples:
         name, node = one.labels.get(_NAME, ""), one.labels.get("node") or home
@@ -123,11 +135,9 @@ def told(
         if not math.isfinite(one.value):
             garbled.setdefault(node, {})[name] = f"Prometheus says {one.value:g}, which is no value"
             continue
-        if name == TARGETS.name and "cluster" in one.labels:  # Prometheus itself may say so of any
-            watched.add(node)
         labels = {key: value for key, value in one.labels.items() if key not in _MINE}
         found.setdefault(node, {}).setdefault(name, []).append(Reading(labels, one.value))
-    if not watched:
+    if not seen:
         return {home: NodeMetrics(home=True, trouble=Trouble("it runs, and watches no node of this cluster"))}
     return {
         node: NodeMetrics(
@@ -136,7 +146,7 @@ def told(
             home=node == home,
             withheld=withheld or {},
         )
-        for node in {*watched, home}
+        for node in {*seen, home}
     }
 
 

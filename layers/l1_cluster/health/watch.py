@@ -92,8 +92,8 @@ CHECKS = (
         action="restart_service",
         owner="node",
         judges="On the node that Prometheus was deployed on: warn when it does not answer within 5 s, watches no node"
-        " of this cluster, or refuses its configuration; unknown when what answers is not Prometheus. Nothing else of"
-        " `metrics` is judged then, on any node.",
+        " of this cluster five minutes after its start, or refuses its configuration; unknown when what answers is not"
+        " Prometheus. Nothing else of `metrics` is judged then, on any node.",
         remedy="Look at it on the head: `systemctl status prometheus`, `journalctl -u prometheus -n 50`."
         " `aiops cluster deploy --only monitoring` sets it up.",
         source="aiops' own: who watches must be watched",

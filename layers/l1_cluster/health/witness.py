@@ -8,9 +8,10 @@ from aiops.layers.core.clock import Clock
 from aiops.layers.core.errors import AiopsError, FailedError, InputError, UnreachableError
 from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.node import Node
-from aiops.layers.l1_cluster.metrics import PORT, Sample, prometheus, query
+from aiops.layers.l1_cluster.metrics import PORT, Sample, prometheus, query, running_for
 
-from .series import NodeMetrics, Series, combined, named, not_told, refused, told
+from .series import NodeMetrics, Series, combined, named, not_told, refused, told, watched
+from .settling import GRACE
 
 SECONDS = 5.0
 """After so long a round goes on without Prometheus."""
@@ -19,6 +20,9 @@ _DIRECT_SECONDS = 1.5
 """To find out whether there is a route to it; the relay takes the rest."""
 
 _ANSWER_SECONDS = 3.0
+
+_START_SECONDS = GRACE.total_seconds()
+"""For so long one that was started need not have watched a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Witness:
         return Testimony(self, tuple(series))
 
     def hear(self, series: Sequence[Series]) -> dict[str, NodeMetrics]:
-        """What it tells of each node.
+        """What it tells of each node; nothing while it has only just started and has watched none yet.
 
         Raises:
             AiopsError: It cannot be asked.
@@ -50,10 +54,13 @@ class Witness:
         transport = self.fleet.transport(self.head)
         address = self.head.connection.address
         with prometheus(transport, address, port=self.port, timeout=_DIRECT_SECONDS) as url:
+            unread: dict[str, str] = {}
             try:
-                return told(query(url, combined(series), timeout=_ANSWER_SECONDS), self.cluster, self.head.name)
+                samples = query(url, combined(series), timeout=_ANSWER_SECONDS)
             except InputError:  # one of them is wrong, perhaps a plugin's: it must not cost the others
                 samples, unread = _one_by_one(url, series)
+            if not watched(samples, self.cluster) and _has_just_started(url):
+                return {}
         return told(samples, self.cluster, self.head.name, unread)
 
 
@@ -85,6 +92,14 @@ class Testimony:
             late = UnreachableError(f"it did not answer within {SECONDS:g} s", code="metrics.unreachable")
             self._found = not_told(self._witness.head.name, late)
         return self._found
+
+
+def _has_just_started(url: str) -> bool:
+    """Whether it has; one that does not say has not."""
+    try:
+        return running_for(url, timeout=_ANSWER_SECONDS) < _START_SECONDS
+    except AiopsError:
+        return False
 
 
 def _one_by_one(url: str, series: Sequence[Series]) -> tuple[tuple[Sample, ...], dict[str, str]]:

@@ -60,6 +60,20 @@ class Watching(Prometheus):
         self.answer(200, {"status": "success", "data": {"resultType": "vector", "result": rows}})
 
 
+class Blind(Prometheus):
+    """Was started a while ago and watches no node."""
+
+    ran = 0.0
+
+    def query(self, text: str) -> None:
+        if text == "time()":
+            self.answer(200, {"data": {"resultType": "scalar", "result": [0, str(100.123456 + self.ran)]}})
+        elif text == "1":
+            super().query(text)
+        else:
+            self.answer(200, {"data": {"resultType": "vector", "result": []}})
+
+
 class Garbled(Watching):
     """Answers in JSON that is not what was agreed on."""
 
@@ -129,6 +143,14 @@ def test_nobody_there_is_told_of_the_head_alone() -> None:
     assert found(report) == {("head", "metrics.prometheus", "warn")}
     assert "refused" in report.findings[0].message
     assert report.verdicts["gpu01"] == "ok"
+
+
+@pytest.mark.parametrize(("ran", "told"), [(2.0, False), (299.0, False), (301.0, True), (1e6, True)])
+def test_one_that_has_just_started_need_not_have_watched_a_node(ran: float, told: bool) -> None:
+    with served(type("Started", (Blind,), {"ran": ran})) as port:
+        report = look(port)
+    assert found(report) == ({("head", "metrics.prometheus", "warn")} if told else set())
+    assert set(report.verdicts.values()) == ({"ok", "warn"} if told else {"ok"})
 
 
 @pytest.mark.parametrize("handler", [Stranger, Garbled])
