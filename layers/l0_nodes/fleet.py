@@ -110,6 +110,13 @@ class Fleet:
                 with self._lock:
                     self._passing.discard(passing)
 
+    def forget(self, node: Node) -> None:
+        """Close the connection to `node`, which nobody hears on it any more; the next use makes a new one."""
+        with self._lock:
+            transport = self._transports.pop(node.name, None)
+        if transport is not None:
+            transport.close()
+
     def close(self) -> None:
         """Close every connection."""
         with self._lock:

@@ -16,6 +16,7 @@ from aiops.layers.core.errors import FailedError, UnreachableError
 
 from . import shell
 from .become import Dialogue, Sudo, becoming, never_ran
+from .local_stream import LocalStream
 from .node import Node
 from .transport import LINGER, MAX_OUTPUT, too_much_output
 
@@ -49,6 +50,13 @@ class LocalTransport:
         if command.root:
             sudo, password = becoming(self._node, self._user, self._become_password)
         return _Run(self._node, command, sudo, password, self._running).completed()
+
+    def open(self, command: Command) -> LocalStream:
+        """Start `command` and talk with it until its channel is closed."""
+        sudo, password = None, None
+        if command.root:
+            sudo, password = becoming(self._node, self._user, self._become_password)
+        return LocalStream(self._node, command, sudo, password)
 
     def put(self, content: bytes, path: str, *, mode: int = 0o600, root: bool = False) -> None:
         """Write `content` to the absolute `path`, atomically."""

@@ -11,7 +11,7 @@ from aiops.layers.core.errors import InputError, Problem
 
 FILE_NAME = "aiops.toml"
 ROLES = ("head", "workers", "storage", "login")
-_KEYS = ("aiops", "roles", "variables", "forks", "timeout", "drain_minutes", "health")
+_KEYS = ("aiops", "roles", "variables", "forks", "timeout", "drain_minutes", "health", "jobs")
 _FORKS = 32
 _TIMEOUT = 10.0
 _MOST = 1024
@@ -31,6 +31,7 @@ class Settings:
         timeout: Seconds a node has to answer.
         drain_minutes: Minutes that what runs on a node has to end before a deploy gives up rebooting it.
         health: What it says of health, as it stands there: the layer that judges it knows what it may say.
+        jobs: What it says of jobs, likewise.
         lines: The line of each key, for words about mistakes.
     """
 
@@ -41,6 +42,7 @@ class Settings:
     timeout: float = _TIMEOUT
     drain_minutes: float = _DRAIN_MINUTES
     health: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    jobs: Mapping[str, Any] = field(default_factory=dict, hash=False)
     lines: Mapping[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def groups_of(self, role: str) -> tuple[str, ...]:
@@ -84,6 +86,7 @@ def read_settings(path: Path) -> Settings:
         float(_number(document, "timeout", _TIMEOUT, complaints)),
         float(_number(document, "drain_minutes", _DRAIN_MINUTES, complaints, most=_MOST_MINUTES)),
         _table(document, "health", complaints),
+        _table(document, "jobs", complaints),
         complaints.lines,
     )
     if complaints.problems:

@@ -39,12 +39,13 @@ sync "${path%/*}/"
 """
 
 
-def words(command: Command, sudo: Sudo | None = None) -> tuple[str, ...]:
+def words(command: Command, sudo: Sudo | None = None, *, limited: bool = True) -> tuple[str, ...]:
     """The argument vector that runs `command` on its node.
 
     Args:
         command: What to run.
         sudo: How root is reached, or None to run as the login user.
+        limited: Whether it is ended there after its timeout; what is talked with has none.
 
     Raises:
         InputError: A word holds a NUL byte, or an environment variable's name is none.
@@ -55,8 +56,10 @@ def words(command: Command, sudo: Sudo | None = None) -> tuple[str, ...]:
             if not _VARIABLE.fullmatch(name):
                 raise InputError(f"`{name}` is not the name of an environment variable", code="command.environment")
         found += ["env", *(f"{name}={value}" for name, value in command.environment.items())]
-    seconds = max(command.timeout, _LEAST_SECONDS)
-    found += ["timeout", "-k", f"{KILL_AFTER:g}", f"{seconds:.3f}", *command.argv]
+    if limited:
+        seconds = max(command.timeout, _LEAST_SECONDS)
+        found += ["timeout", "-k", f"{KILL_AFTER:g}", f"{seconds:.3f}"]
+    found += command.argv
     if any("\0" in word for word in found):
         raise InputError("a command's words cannot hold a NUL byte", code="command.nul")
     return tuple(found) if sudo is None else sudo.words(found)

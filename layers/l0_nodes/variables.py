@@ -116,6 +116,12 @@ class NodeVariables(_Strict):
     aiops_engine: Literal["slurm", "ssh"] = Field(
         default="slurm", description="Who places jobs on this node; never both."
     )
+    aiops_share_devices: Flag = Field(
+        default=False, description="Whether several jobs may each have a part of the memory of one of its accelerators."
+    )
+    aiops_jobs_as_root: Flag = Field(
+        default=False, description="Whether jobs of root may run on this node; those of others never run as root."
+    )
     aiops_ntp_servers: list[str] = Field(
         default=[],
         description="Time servers the head follows; by default the head's own clock leads.",
@@ -175,6 +181,18 @@ class NodeVariables(_Strict):
     aiops_swap_off: Flag = Field(default=True, description="Turn swap off.")
     aiops_slurm_partition: str = Field(
         default="main", pattern=r"^[A-Za-z0-9_-]+$", description="The Slurm partition the node is in."
+    )
+    aiops_slurm_account: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="The account of Slurm that jobs of aiops on the node are charged to; by default their owner's own.",
+        examples=["research"],
+    )
+    aiops_slurm_qos: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="The QOS of Slurm that jobs of aiops on the node have; by default their owner's own.",
+        examples=["high"],
     )
     aiops_slurm_options: dict[str, str | int] = Field(
         default={}, description="More lines of slurm.conf.", examples=[{"SlurmdTimeout": 120}]

@@ -63,6 +63,10 @@ _PAST = {
 }
 
 
+NO_UNIT = "no such unit"
+"""What is found of a service that systemd does not know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One resource that is not as it should be.
@@ -219,7 +223,7 @@ def _service(  # noqa: PLR0911 - the worst difference first
     if state is None or state.load in {"not-found", ""}:
         if not (wanted.enabled or wanted.running):
             return None
-        return Change(wanted.key, "start" if wanted.running else "enable", _service_words(wanted), "no such unit")
+        return Change(wanted.key, "start" if wanted.running else "enable", _service_words(wanted), NO_UNIT)
     found = f"{state.file or 'no unit file'}, {state.active}"
     expected = _service_words(wanted)
     runs = state.running if wanted.running else state.active in {"active", "activating", "reloading", "deactivating"}

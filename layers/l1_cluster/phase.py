@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiops.layers.core.errors import InputError, Problem
-
-from .phase_file import Placed, load_placed
+from aiops.layers.core.placed import Placed, load_placed
 
 FILE_NAME = "phase.yml"
 PLACES = ("all", "head", "workers", "storage", "login")

@@ -10,6 +10,8 @@ from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import FailedError
 from aiops.layers.l0_nodes.node import Node
 
+PACKAGE = "aiops.layers.l1_cluster"
+
 _LOAD = """
 import sys as _sys, types as _types
 _sys.modules.setdefault("aiops_remote", _types.ModuleType("aiops_remote")).__path__ = []
@@ -30,14 +32,15 @@ def script(module: str, call: str) -> str:
     return f"{_source(module)}\n\n{call}\n"
 
 
-def program(modules: tuple[str, ...], call: str) -> str:
+def program(modules: tuple[str, ...], call: str, package: str = PACKAGE) -> str:
     """The source of several modules that import each other, and one call of a function of the last of them.
 
     Args:
         modules: Names as for `script`, each after those that it imports.
         call: As for `script`.
+        package: In whose `remote/` the modules are.
     """
-    return f"{_bound(modules)}_sys.modules['aiops_remote.{modules[-1]}'].{call}\n"
+    return f"{_bound(modules, package)}_sys.modules['aiops_remote.{modules[-1]}'].{call}\n"
 
 
 def script_command(node: Node, module: str, call: str, *, timeout: float = 20.0) -> Command:
@@ -71,10 +74,10 @@ def answer_of(node: Node, completed: Completed, code: str, *kinds: type) -> Any:
 
 
 @cache
-def _source(module: str) -> str:
-    return files("aiops.layers.l1_cluster").joinpath("remote", f"{module}.py").read_text(encoding="utf-8")
+def _source(module: str, package: str = PACKAGE) -> str:
+    return files(package).joinpath("remote", f"{module}.py").read_text(encoding="utf-8")
 
 
 @cache
-def _bound(modules: tuple[str, ...]) -> str:
-    return _LOAD.format(modules=[(name, _source(name)) for name in modules])
+def _bound(modules: tuple[str, ...], package: str) -> str:
+    return _LOAD.format(modules=[(name, _source(name, package)) for name in modules])

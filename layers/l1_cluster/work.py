@@ -3,10 +3,10 @@
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .change import Change
+from .change import NO_UNIT, Change
 from .desired import UNIT_FOLDER, sysctl_path
 from .observation import restart_marker
 from .remote.files import pack
@@ -67,10 +67,15 @@ def work_of(
     differing = [resource for resource in resources if resource.key in by_key]
     packages = [one for one in differing if isinstance(one, Package)]
     users = [one for one in differing if isinstance(one, User)]
-    files = [one for one in differing if isinstance(one, File) and by_key[one.key].action != "restart"]
+    unborn = _unborn(resources, by_key)
+    files = [
+        replace(one, restarts=tuple(name for name in one.restarts if unit_name(name) not in unborn))
+        for one in differing
+        if isinstance(one, File) and by_key[one.key].action != "restart"
+    ]
     due = next((one for one in differing if isinstance(one, Reboot)), None)
     settings = sysctl_path(phase)
-    restarts = _restarts(resources, by_key)
+    restarts = _restarts(resources, by_key) - unborn
     rebooted = due is not None and reboot
     installed = [one for one in packages if not one.absent and by_key[one.key].action in {"install", "replace", "read"}]
     load = any(isinstance(one, Sysctl) for one in differing) or any(one.path == settings for one in files)
@@ -105,6 +110,21 @@ def work_of(
         },
         tuple(sorted(files, key=_place)),
         request_of(differing, [one.name for one in installed]),
+    )
+
+
+def _unborn(resources: Sequence[Resource], changes: Mapping[str, Change]) -> frozenset[str]:
+    """The units that come with their own file now: nothing can run with older files, so they are started, no more."""
+    made = {one.path for one in resources if isinstance(one, File) and one.key in changes and not one.absent}
+    return frozenset(
+        unit
+        for one in resources
+        if isinstance(one, Service)
+        and one.running
+        and (unit := unit_name(one.name)).endswith(".service")
+        and f"{UNIT_FOLDER}/{unit}" in made
+        and one.key in changes
+        and changes[one.key].found == NO_UNIT
     )
 
 

@@ -17,7 +17,7 @@ from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import AiopsError, FailedError, InputError, UnreachableError
 from aiops.layers.l0_nodes.connector import Connector
 from aiops.layers.l0_nodes.node import Connection, Node
-from aiops.layers.l0_nodes.transport import Transport
+from aiops.layers.l0_nodes.transport import Channel, Transport
 
 REAL = ("local", "ssh")
 
@@ -326,3 +326,71 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def take(channel: Channel, enough: Callable[[bytes], bool]) -> bytes:
+    """What comes on a channel until it is enough, or all of it."""
+    came, found = threading.Event(), b""
+    channel.on_news(came.set)
+    deadline = time.monotonic() + 20
+    while not enough(found):
+        came.clear()
+        data = channel.receive()
+        if data is None:
+            break
+        found += data
+        if not data:
+            assert came.wait(deadline - time.monotonic()), found
+    return found
+
+
+def test_a_channel_is_talked_with(real: Transport) -> None:
+    channel = real.open(
+        Command(("sh", "-c", "while read -r word; do echo [$word]; done; echo end; echo bad >&2"), b"first\n")
+    )
+    assert take(channel, lambda found: b"[first]" in found) == b"[first]\n"
+    assert channel.send(b"second\n") == 7
+    assert take(channel, lambda found: b"[second]" in found) == b"[second]\n"
+    assert channel.receive() == b""
+    channel.close()
+    channel.close()
+
+
+def test_a_channel_tells_its_end_and_why(real: Transport) -> None:
+    channel = real.open(Command(("sh", "-c", "echo out; echo why >&2; exit 3")))
+    assert take(channel, lambda _: False) == b"out\n"
+    assert channel.said() == "why"
+    channel.close()
+    with pytest.raises(UnreachableError):
+        channel.send(b"x")
+
+
+def test_a_channel_has_no_timeout(real: Transport) -> None:
+    channel = real.open(Command(("sh", "-c", "sleep 0.5; echo late"), timeout=0.1))
+    assert take(channel, lambda _: False) == b"late\n"
+    channel.close()
+
+
+def test_sending_does_not_wait_for_a_reader(real: Transport) -> None:
+    channel = real.open(Command(("sleep", "60")))
+    sent, block = 0, b"x" * 65_536
+    while (count := channel.send(block)) and sent < 64 * 1024 * 1024:
+        sent += count
+    assert count == 0
+    channel.close()
+
+
+def test_a_closed_channel_leaves_nothing_running(real: Transport) -> None:
+    mark = f"{time.time_ns()}"
+    channel = real.open(Command(("sh", "-c", "cat; exit", mark)))
+    assert mark in real.run(Command(("ps", "axo", "args"))).text
+    channel.close()
+    deadline = time.monotonic() + 20
+    while mark in real.run(Command(("ps", "axo", "args"))).text:
+        assert time.monotonic() < deadline
+
+
+def test_much_output_comes_whole_on_a_channel(real: Transport) -> None:
+    channel = real.open(Command(("head", "-c", "5000000", "/dev/zero")))
+    assert len(take(channel, lambda _: False)) == 5_000_000
+    channel.close()

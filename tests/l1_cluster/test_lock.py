@@ -18,6 +18,7 @@ import pytest
 from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import ConflictError, FailedError, UnreachableError
 from aiops.layers.l0_nodes.node import Connection, Node
+from aiops.layers.l0_nodes.transport import Channel
 from aiops.layers.l1_cluster.lock import ClusterLock, FolderKeeper, HeadKeeper, Keeper
 from aiops.layers.l1_cluster.owner import Owner
 from aiops.layers.l1_cluster.remote import lock as remote
@@ -32,6 +33,9 @@ class Machine:
         self.node = Node("head", connection=Connection(kind="local", python=sys.executable))
         self.commands: list[Command] = []
         self.away = False
+
+    def open(self, command: Command) -> Channel:
+        raise AssertionError(command)
 
     def run(self, command: Command) -> Completed:
         if self.away:

@@ -10,6 +10,7 @@ from tests.l1_cluster.golden_nodes import EIGHT, LAB_HOST, MACHINE, PHASES, a_cl
 
 from aiops.layers.core.errors import InputError
 from aiops.layers.l1_cluster.context import ClusterContext
+from aiops.layers.l1_cluster.phase import shipped_phases
 from aiops.layers.l1_cluster.resource import File, Mount, Package, Service, Sysctl, User
 
 LAB = a_cluster(LAB_HOST, accelerator_packages="simulated")
@@ -454,3 +455,9 @@ def test_a_list_that_cannot_be_worked_out_is_told_without_its_template() -> None
         wanted("accelerator", a_cluster(MACHINE, accelerator_packages="vendor", repository="system"), "gpu01")
     (problem,) = caught.value.problems
     assert problem.message.startswith("package: without a bundle the driver's exact version must be said")
+
+
+def test_the_controller_of_a_head_can_read_its_inventory_before_its_key_is_there() -> None:
+    template = (shipped_phases() / "jobs/inventory.yml.j2").read_text("utf-8")
+    assert "private_key_file:" not in template, "a key that is named so must be there"
+    assert "-o IdentityFile=/etc/aiops/keys/id_ed25519" in template

@@ -11,6 +11,7 @@ import pytest
 from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import ConflictError, FailedError, UnreachableError
 from aiops.layers.l0_nodes.node import Connection, Node
+from aiops.layers.l0_nodes.transport import Channel
 from aiops.layers.l1_cluster.secrets import FOLDER, SIZE, Secrets
 
 
@@ -21,6 +22,9 @@ class Machine:
         self.node = Node("head", connection=Connection(kind="local", python=sys.executable))
         self.commands: list[Command] = []
         self.silent = False
+
+    def open(self, command: Command) -> Channel:
+        raise AssertionError(command)
 
     def run(self, command: Command) -> Completed:
         self.commands.append(command)

@@ -93,6 +93,22 @@ def test_a_restart_left_over_is_done_without_writing_anything() -> None:
     assert given_work["restarted"] == sorted(marks)
 
 
+def test_a_service_that_comes_with_its_own_unit_is_started_and_leaves_no_mark() -> None:
+    own = File("/etc/systemd/system/keeper.service", b"[Service]", restarts=("keeper",))
+    other = File("/etc/keeper.conf", b"x", restarts=("keeper",))
+    resources: list[Resource] = [own, other, Service("keeper")]
+    begun = work_of("x", resources, difference(resources, Observation()))
+    assert [one["state"] for one in begun.variables["services"]] == ["started"]
+    assert begun.variables["restarted"] == []
+    assert all(not one.restarts for one in begun.files)
+    # Where the unit is known, something may run with an older file.
+    seen = Observation(units={"keeper.service": UnitState("loaded", "inactive", "disabled")})
+    again = work_of("x", resources, difference(resources, seen))
+    assert [one["state"] for one in again.variables["services"]] == ["restarted"]
+    assert again.variables["restarted"] == [restart_marker("keeper.service")]
+    assert {one.restarts for one in again.files} == {("keeper",)}
+
+
 def test_a_reboot_is_a_restart() -> None:
     given_work = work([FILE, Service("chrony"), Reboot("x", (FILE.key,))])
     assert given_work["services"] == [{"name": "chrony.service", "enabled": True, "state": "started"}]

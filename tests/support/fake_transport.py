@@ -38,6 +38,9 @@ class FakeTransport:
         status, stdout, stderr = program(command)
         return Completed(command, status, stdout, stderr, 0.0)
 
+    def open(self, command: Command) -> "FakeChannel":
+        return FakeChannel(self.run(command))
+
     def put(self, content: bytes, path: str, *, mode: int = 0o600, root: bool = False) -> None:
         if not path.startswith("/") or path.endswith("/"):
             raise InputError(f"`{path}` is not the absolute path of a file", code="put.path")
@@ -63,3 +66,32 @@ class FakeTransport:
             return 0, command.stdin, b""
         content = self.files.get(command.argv[1])
         return (0, content[0], b"") if content else (1, b"", b"No such file")
+
+
+class FakeChannel:
+    """A command with an open channel that has said all that it will say; what is sent to it is kept."""
+
+    def __init__(self, done: Completed) -> None:
+        self._done = done
+        self._left = done.stdout
+        self.sent = b""
+        self.closed = False
+
+    def send(self, data: bytes) -> int:
+        if self.closed:
+            raise UnreachableError("the channel was closed", code="fake.closed")
+        self.sent += data
+        return len(data)
+
+    def receive(self) -> bytes | None:
+        data, self._left = self._left, b""
+        return data or None
+
+    def said(self) -> str:
+        return self._done.error_text
+
+    def on_news(self, call: Callable[[], None]) -> None:
+        call()
+
+    def close(self) -> None:
+        self.closed = True

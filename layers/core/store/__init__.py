@@ -6,7 +6,7 @@ opened, alembic only when a schema's number differs from the database's.
 """
 
 from .database import Store
-from .engine import place_of
+from .engine import check_file, place_of
 from .schema import Schema
 
-__all__ = ["Schema", "Store", "place_of"]
+__all__ = ["Schema", "Store", "check_file", "place_of"]

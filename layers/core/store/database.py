@@ -93,6 +93,18 @@ class Store:
         with self.read() as connection:
             return list(select_events(connection, run, after, node))
 
+    def snapshot(self) -> bytes:
+        """The whole database as it is at one moment, as an SQLite file; writers go on meanwhile.
+
+        Raises:
+            InputError: It is PostgreSQL's (`store.backup`).
+            FailedError: The database is damaged.
+        """
+        from .engine import sqlite_snapshot
+
+        with told(self.place):
+            return sqlite_snapshot(self._engine)
+
     def close(self) -> None:
         """Let go of the database; closing twice is harmless."""
         self._engine.dispose()

@@ -20,6 +20,9 @@ BUSY_SECONDS = 15
 
 _URL_HINT = "write it as `AIOPS_DB=postgresql://user:password@host/aiops`; unset it for SQLite in AIOPS_HOME"
 
+_BACKUP_PAGES = -1
+"""All pages in one step: in the log mode that we use readers hold up nobody, and the copy is of one moment."""
+
 WRITES = "aiops_writes"
 """Execution option: this transaction takes the write lock when it begins."""
 
@@ -78,6 +81,50 @@ def _begin_sqlite(connection: "Connection") -> None:
     # A transaction that reads first and writes later can deadlock; writers therefore lock at once.
     writes = connection.get_execution_options().get(WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def sqlite_snapshot(engine: "Engine") -> bytes:
+    """All of an SQLite database as one file, by SQLite's own online backup.
+
+    Raises:
+        InputError: It is another kind of database.
+    """
+    if engine.dialect.name != "sqlite":
+        raise InputError(
+            "the database is PostgreSQL's, which aiops does not back up",
+            code="store.backup",
+            hints=["use its own tools: `pg_basebackup`, or `pg_dump`"],
+        )
+    copy = sqlite3.connect(":memory:")
+    try:
+        with engine.connect() as connection:
+            source = connection.connection.driver_connection
+            assert isinstance(source, sqlite3.Connection)  # noqa: S101 - the driver of this dialect
+            connection.rollback()
+            source.backup(copy, pages=_BACKUP_PAGES)
+        # A copy in memory has no log of its own: what is written of it is whole.
+        copy.execute("PRAGMA journal_mode=DELETE")
+        return copy.serialize()
+    finally:
+        copy.close()
+
+
+def check_file(path: Path) -> None:
+    """Return only if `path` is a whole SQLite database.
+
+    Raises:
+        FailedError: It is none, or damaged (`store.damaged`).
+    """
+    try:
+        connection = sqlite3.connect(path)
+        try:
+            found = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        raise FailedError(f"{path} is no whole database: {found}", code="store.damaged")
 
 
 def place_of(url: str) -> str:

@@ -36,6 +36,7 @@ class Launch:
         shared: The folder that all hosts see as /run/aiops-lab/shared.
         entrances: Files to which a process writes its id to be in the host's control group.
         launcher_entrances: Those of the group for the loop that starts it.
+        binds: Folders of this machine that it sees, read-only: (here, there).
     """
 
     host: HostState
@@ -43,6 +44,7 @@ class Launch:
     shared: Path
     entrances: tuple[str, ...]
     launcher_entrances: tuple[str, ...]
+    binds: tuple[tuple[str, str], ...] = ()
 
     @property
     def root(self) -> Path:
@@ -114,6 +116,7 @@ def nspawn(launch: Launch) -> list[str]:
         f"--bind-ro={launch.bus}:{RUN}/pci",
         f"--bind-ro={launch.state}:{RUN}/state",
         f"--bind={launch.shared}:{RUN}/shared",
+        *(f"--bind-ro={source}:{target}" for source, target in launch.binds),
     ]
 
 

@@ -55,7 +55,8 @@ class Rig:
     def launch(self, host: HostState) -> Launch:
         """Where everything of a host is."""
         folder = self.folder / "hosts" / host.name
-        return Launch(host, folder, self._shared, self.group(host).entrances, self._launcher(host).entrances)
+        entrances, launcher = self.group(host).entrances, self._launcher(host).entrances
+        return Launch(host, folder, self._shared, entrances, launcher, self.state.spec.binds)
 
     def _launcher(self, host: HostState) -> Group:
         return Group(self._where, f"{self.state.cgroup}/{host.name}/launcher")

@@ -52,6 +52,7 @@ class LabSpec:
         memory_mib: Limit for the whole lab together, or None.
         release: The operating system of the head, and of the workers unless their group says otherwise.
         groups: Workers that differ, in the place of `nodes` and `accelerator`.
+        binds: Folders of this machine that every host sees, read-only: (here, there).
     """
 
     name: str = "lab"
@@ -62,6 +63,7 @@ class LabSpec:
     memory_mib: int | None = None
     release: str = DEFAULT_RELEASE
     groups: tuple[WorkerGroup, ...] = ()
+    binds: tuple[tuple[str, str], ...] = ()
 
     @property
     def size(self) -> int:
@@ -96,7 +98,7 @@ def require_sense(spec: LabSpec, folder: Path) -> None:
     Raises:
         InputError: What is wrong (`lab.bad_specification`).
     """
-    wrong = _wrong_groups(spec)
+    wrong = _wrong_groups(spec) or _wrong_binds(spec)
     if not spec.name.isascii() or not spec.name.replace("-", "").isalnum() or not spec.name[0].isalpha():
         wrong = f"`{spec.name}` is no name for a lab: use letters, digits and dashes, a letter first"
     elif spec.name != spec.name.lower() or len(spec.name) > 40:  # noqa: PLR2004
@@ -126,6 +128,14 @@ def _wrong_groups(spec: LabSpec) -> str | None:
         if group.name in hosts:
             return f"`{group.name}` would be a group and a host"
     return f"there are two groups `{twice[0]}`" if twice else None
+
+
+def _wrong_binds(spec: LabSpec) -> str | None:
+    for text in (text for bind in spec.binds for text in bind):
+        if not text.startswith("/") or ":" in text:
+            return f"`{text}` cannot be bound: give two absolute paths without a colon"
+    gone = [source for source, _ in spec.binds if not Path(source).is_dir()]
+    return f"there is no folder `{gone[0]}` to bind" if gone else None
 
 
 def _numbered(stem: str, count: int) -> Iterator[str]:

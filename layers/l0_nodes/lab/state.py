@@ -182,6 +182,7 @@ def _spec(document: Mapping[str, Any]) -> LabSpec:
         "groups": tuple(
             WorkerGroup(**group | {"accelerator": _simulated(group.get("accelerator"))}) for group in groups
         ),
+        "binds": tuple((source, target) for source, target in document.get("binds", ())),
     }
     return LabSpec(**spec)
 

@@ -56,7 +56,7 @@ class Process:
         try:
             channel = session.open_session(timeout=session.channel_timeout)
             with contextlib.closing(channel):
-                _execute(session, channel, line)
+                execute(session, channel, line)
                 status = self._talk(session, channel, started)
         except (paramiko.SSHException, OSError, EOFError) as error:
             if isinstance(error, AiopsError):
@@ -152,7 +152,7 @@ def _send(channel: paramiko.Channel, content: bytes) -> None:
         channel.shutdown_write()
 
 
-def _execute(session: paramiko.Transport, channel: paramiko.Channel, line: str) -> None:
+def execute(session: paramiko.Transport, channel: paramiko.Channel, line: str) -> None:
     """Ask for the command without waiting for the answer: paramiko would wait for ever, and a round trip more.
 
     A refusal closes the channel, which is noticed where its output is waited for.

@@ -17,6 +17,7 @@ from aiops.layers.l0_nodes.ssh_config import Resolver
 from .jump import JumpHosts
 from .process import Process
 from .session import close_session
+from .stream import SshStream
 
 _CHANNELS = 8  # sshd's MaxSessions is 10 unless somebody lowered it
 
@@ -63,6 +64,18 @@ class SshTransport:
             sudo, password = becoming(self._node, self._user, self._become_password)
         with self._channels:
             return Process(self._node, command, sudo, password).completed(session)
+
+    def open(self, command: Command) -> SshStream:
+        """Start `command` and talk with it until its channel is closed."""
+        session = self._connected()
+        sudo, password = None, None
+        if command.root:
+            sudo, password = becoming(self._node, self._user, self._become_password)
+        if not self._channels.acquire(blocking=False):
+            raise UnreachableError(f"{self._node.name}: too many channels are open to it", code="ssh.channels")
+        stream = SshStream(self._node, command, sudo, self._channels.release)
+        stream.begin(session, password)
+        return stream
 
     def put(self, content: bytes, path: str, *, mode: int = 0o600, root: bool = False) -> None:
         """Write `content` to the absolute `path`, atomically; never through argv."""

@@ -11,6 +11,7 @@ from aiops.layers.core.errors import AiopsError
 from aiops.layers.l0_nodes.answer_reading import UnreadableError
 from aiops.layers.l0_nodes.ask import Ask
 from aiops.layers.l0_nodes.fact_reading import fact_asks, facts_of
+from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.probe import longest, probe
@@ -103,12 +104,18 @@ class Round:
         """After so long a node answers with what it has; at the level `deep` its tests have their own time on top."""
         return QUICK_SECONDS if self.level == "quick" else longest(self.asks(self.made))
 
-    def make(self, nodes: Sequence[Node], on_node: Callable[[str, bool], None] | None = None) -> Report:
+    def make(
+        self,
+        nodes: Sequence[Node],
+        on_node: Callable[[str, bool], None] | None = None,
+        on_facts: Callable[[Facts], None] | None = None,
+    ) -> Report:
         """Ask and judge.
 
         Args:
             nodes: Whom to ask.
             on_node: Told of each node as it answers, and whether it failed to.
+            on_facts: Told the facts of each node that answers.
 
         Raises:
             FailedError: The history cannot be written.
@@ -117,7 +124,7 @@ class Round:
         names = tuple(node.name for node in nodes)
         checks = self.made
         recalled = Recalled() if self.history is None else self.history.recall(names, at)
-        heard = _Heard(on_node)
+        heard = _Heard(on_node, on_facts)
         examination = examine(self._subjects(nodes, checks, recalled, heard), checks, self.rules)
         reach = [
             unreached(node, heard.errors[node.name], at, _last(recalled, node.name))
@@ -202,8 +209,11 @@ def _metrics(testimony: Testimony | None) -> Mapping[str, NodeMetrics]:
 class _Heard:
     """What the answers of nodes tell beside what is judged."""
 
-    def __init__(self, on_node: Callable[[str, bool], None] | None) -> None:
+    def __init__(
+        self, on_node: Callable[[str, bool], None] | None, on_facts: Callable[[Facts], None] | None = None
+    ) -> None:
         self._on_node = on_node
+        self._on_facts = on_facts
         self.errors: dict[str, AiopsError] = {}
         self.ages: dict[str, float] = {}
         self.boot_ids: dict[str, str | None] = {}
@@ -220,6 +230,8 @@ class _Heard:
         self.simulated |= subject.facts.simulated
         with suppress(UnreadableError):  # then no finding of this node is excused for having just booted
             self.ages[name] = subject.read(read_age)
+        if self._on_facts is not None:
+            self._on_facts(subject.facts)
         self._tell(name, failed=False)
 
     def _tell(self, name: str, *, failed: bool) -> None:

@@ -1,0 +1,217 @@
+"""A queue of Slurm in memory, and nodes that answer what the Slurm engine asks: one cluster for its quick tests."""
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.fake_slurm import BLOCK
+from tests.support.fake_transport import FakeTransport
+
+from aiops.layers.core.command import Command
+from aiops.layers.l2_jobs.attempt import Key
+from aiops.layers.l2_jobs.report import Report
+
+BOOT = "boot-of-"
+SILENT = b"error: Unable to contact slurm controller (connect failure)\n"
+
+
+@dataclass
+class FakeJob:
+    """One job that slurmctld has."""
+
+    number: int
+    uid: int
+    comment: str
+    nodes: tuple[str, ...]
+    script: str
+    words: tuple[str, ...]
+    state: str = "PENDING"
+    reason: str = "None"
+    signals: list[str] = field(default_factory=list)
+
+
+@dataclass
+class FakePlace:
+    """What a node has of an attempt."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    begun: Mapping[str, Any] | None = None
+    end: Mapping[str, Any] | None = None
+    launched: bool = False
+    said: str = ""
+
+
+class FakeQueue:
+    """slurmctld on a head, and nodes."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.jobs: dict[int, FakeJob] = {}
+        self.silent = False
+        self.lost_answers = 0
+        """So many submissions are taken and never answered."""
+        self.refusal = b""
+        self.next = 41
+        self.asked: list[tuple[str, ...]] = []
+        self.places: dict[tuple[str, str], FakePlace] = {}
+        self.dead: set[str] = set()
+        self.refusing: dict[str, str] = {}
+        self.swept: list[tuple[str, str]] = []
+
+    def transport(self, node: Any) -> FakeTransport:
+        """The connection to a node, or to the head."""
+        if node.name not in self.names:
+            programs = {name: self._slurms(name) for name in ("scontrol", "squeue", "sbatch", "scancel")}
+            return FakeTransport(node, programs)
+        return FakeTransport(node, {"python3": lambda command: self._remote(node.name, command)})
+
+    def place(self, node: str, key: Key) -> FakePlace:
+        """What a node has of an attempt; made where it has nothing."""
+        return self.places.setdefault((node, str(key)), FakePlace())
+
+    def job(self, key: Key) -> FakeJob:
+        """The only job of an attempt."""
+        (found,) = self.of(key)
+        return found
+
+    def of(self, key: Key) -> list[FakeJob]:
+        """All jobs that were ever submitted for it and are not forgotten."""
+        return [one for one in self.jobs.values() if one.comment.endswith(f":{key}")]
+
+    def run(self, key: Key) -> FakeJob:
+        """Have its job run, with launchers where it has such."""
+        job = self.job(key)
+        job.state = "RUNNING"
+        about = {"v": 1, "epoch": key.number, "job": str(job.number), "at": 1.0}
+        for number, node in enumerate(job.nodes):
+            place = self.place(node, key)
+            place.begun = about if number == 0 else None
+            place.launched = "launcher.py" in job.script
+        return job
+
+    def finish(self, key: Key, state: str, status: int | None = 0) -> None:
+        """Have its job end; without a status its script has left no record."""
+        job = self.job(key)
+        job.state = state
+        if status is not None:
+            self.place(job.nodes[0], key).end = {"v": 1, "epoch": key.number, "status": status, "reason": ""}
+
+    def _slurms(self, name: str) -> Any:
+        def answer(command: Command) -> tuple[int, bytes, bytes]:
+            self.asked.append(command.argv)
+            if self.silent:
+                return 1, b"", name.encode() + b": " + SILENT
+            found: tuple[int, bytes, bytes] = getattr(self, f"_{name}")(command)
+            return found
+
+        return answer
+
+    def _scontrol(self, _command: Command) -> tuple[int, bytes, bytes]:
+        blocks = [
+            BLOCK.format(name=name, address=f"10.0.0.{number}", state="IDLE", started="2026-11-22T00:11:02")
+            for number, name in enumerate(self.names, 1)
+        ]
+        return 0, "\n".join(blocks).encode(), b""
+
+    def _squeue(self, command: Command) -> tuple[int, bytes, bytes]:
+        options = dict(word.partition("=")[::2] for word in command.argv[1:])
+        jobs = list(self.jobs.values())
+        if "--jobs" in options:
+            wanted = [int(word) for word in options["--jobs"].split(",")]
+            jobs = [job for job in jobs if job.number in wanted]
+            if len(wanted) == 1 and not jobs:
+                return 1, b"", b"slurm_load_jobs error: Invalid job id specified\n"
+        if "--user" in options:
+            jobs = [job for job in jobs if job.uid == int(options["--user"])]
+        last = {"%k": "comment", "%r": "reason"}[options["--format"].rpartition("|")[2]]
+        lines = [f"{job.number}|{job.state}|{job.uid}|{getattr(job, last)}\n" for job in jobs]
+        return 0, "".join(lines).encode(), b""
+
+    def _sbatch(self, command: Command) -> tuple[int, bytes, bytes]:
+        if self.refusal:
+            return 1, b"", b"sbatch: error: Batch job submission failed: " + self.refusal + b"\n"
+        options = dict(word.partition("=")[::2] for word in command.argv[1:])
+        number, self.next = self.next, self.next + 1
+        self.jobs[number] = FakeJob(
+            number,
+            int(options["--uid"]),
+            options["--comment"],
+            tuple(options["--nodelist"].split(",")),
+            command.stdin.decode(),
+            command.argv,
+        )
+        if self.lost_answers:
+            self.lost_answers -= 1
+            return 1, b"", b"sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n"
+        return 0, f"{number}\n".encode(), b""
+
+    def _scancel(self, command: Command) -> tuple[int, bytes, bytes]:
+        *options, number = command.argv[1:]
+        job = self.jobs.get(int(number))
+        if job is None:
+            return 1, b"", b"scancel: error: Kill job error on job id: Invalid job id specified\n"
+        signals = [word.partition("=")[2] for word in options]
+        job.signals += signals or ["CANCEL"]
+        if not signals and job.state in {"PENDING", "RUNNING"}:
+            job.state = "CANCELLED"
+        return 0, b"", b""
+
+    def _remote(self, node: str, command: Command) -> tuple[int, bytes, bytes]:
+        if node in self.dead:
+            return 1, b"", b"no route to host\n"
+        line = command.stdin.decode().rstrip().rpartition("\n")[2]
+        call = ast.parse(line, mode="eval").body
+        assert isinstance(call, ast.Call)
+        inner = call.args[0]
+        assert isinstance(inner, ast.Call)
+        assert isinstance(inner.func, ast.Name)
+        values = [ast.literal_eval(value) for value in inner.args]
+        place = self.places.get((node, values[1]))
+        if inner.func.id == "place":
+            if node in self.refusing:
+                return 0, json.dumps({"refused": self.refusing[node], "causer": "user"}).encode(), b""
+            place = self.places.setdefault((node, values[1]), FakePlace(values[3]))
+        if inner.func.id == "swept":
+            self.swept.append((node, values[4]))
+        answer = {"boot_id": f"{BOOT}{node}", "placed": place is not None, "left": 0}
+        place = place or FakePlace()
+        answer |= {"begun": place.begun, "end": place.end, "launched": place.launched, "said": place.said}
+        return 0, json.dumps(answer).encode(), b""
+
+
+class FakeLines:
+    """Lines to nodes that keep what was asked of them, and tell what a test has them tell."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.waiting: list[Report] = []
+
+    def start(self, key: Key, node: str, spec: Mapping[str, Any]) -> None:
+        raise AssertionError("the Slurm engine starts no unit")
+
+    def follow(self, key: Key, node: str, owner: int, *, awaited: bool = False) -> None:
+        self.calls.append(("follow", key, node, owner))
+
+    def stop(self, key: Key, node: str, seconds: float) -> None:
+        self.calls.append(("stop", key, node, seconds))
+
+    def kill(self, key: Key, node: str) -> None:
+        self.calls.append(("kill", key, node))
+
+    def dump(self, key: Key, node: str) -> None:
+        self.calls.append(("dump", key, node))
+
+    def release(self, key: Key, node: str) -> None:
+        self.calls.append(("release", key, node))
+
+    def reports(self, keys: Sequence[Key] | None = None) -> list[Report]:
+        found, self.waiting = self.waiting, []
+        return found
+
+    def wait(self, seconds: float) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
