@@ -1,0 +1,1 @@
+"""Checkpoints: found, judged, chosen, set aside and pruned."""
