@@ -1,0 +1,98 @@
+"""Decide: what is to be done next, from everything that is known. Pure: no clock, no random number, no effect.
+
+The controller's tick is `observe -> decide -> write -> act`. Deciding again on the same world gives the same; deciding
+on the world after what was decided is written down gives nothing new until something is told or time has passed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from .action import Action, Decided, Drain
+from .asking import answer
+from .cascade import limit
+from .draft import Draft
+from .ending import see_out
+from .placement import Policy, PriorityThenAge
+from .queue import place_all, wait_out
+from .record import JobRecord
+from .running import watch_over
+from .world import World
+
+_POLICY = PriorityThenAge()
+
+
+def decide(world: World, now: float, policy: Policy = _POLICY) -> Decided:
+    """What one tick comes to.
+
+    Args:
+        world: All that is known.
+        now: The time, by the steady clock.
+        policy: Whose turn it is in the queue.
+    """
+    draft = Draft(world, now)
+    for request in world.requests:
+        answer(draft, request)
+    for job in _looked_at(world, draft):
+        record = draft.record(job)
+        if record is not None:
+            _tend(draft, record)
+    _unknown(draft)
+    _hand_over(draft)
+    place_all(draft, policy)
+    decided = draft.decided()
+    return replace(decided, actions=_guarded(world, decided.actions))
+
+
+def _looked_at(world: World, draft: Draft) -> Iterable[str]:
+    if world.touched is None:
+        return sorted(world.roster.active)
+    return sorted((world.touched | draft.records.keys()) & world.roster.active)
+
+
+def _tend(draft: Draft, record: JobRecord) -> None:
+    if record.state == "waiting":
+        wait_out(draft, record)
+        return
+    if record.attempt is None:
+        return
+    if record.state in {"starting", "running"}:
+        record = watch_over(draft, record, record.attempt)
+    if record.state == "stopping" and record.attempt is not None:
+        see_out(draft, record, record.attempt)
+
+
+def _unknown(draft: Draft) -> None:
+    """Attempts that run and that no record knows, as after a restore from an old backup: no lower number is started."""
+    jobs = draft.world.roster.jobs
+    for key, track in draft.world.watch.tracks.items():
+        known = jobs.get(key.job)
+        if known is None or key.number <= known.launched:
+            continue
+        record = draft.record(key.job)
+        if record is None or key.number <= record.launched:
+            continue
+        record = draft.put(replace(record, launched=key.number))
+        if record.state in {"queued", "waiting"} and any(not group.over for group in track.groups.values()):
+            reason = f"attempt {key.number} of it runs, which the records do not know"
+            draft.say(draft.turn(record, state="held", reason=reason), "job_held", reason)
+
+
+def _hand_over(draft: Draft) -> None:
+    """Whom L1 has taken out of service nobody needs to avoid by himself: it comes back once it is well."""
+    places = draft.world.places
+    for shape, turns in draft.world.roster.queue.items():
+        out = [node for node in shape.avoid if node in places and places[node].closed]
+        for _, _, job in turns if out else ():
+            record = draft.record(job)
+            if record is not None and record.state == "queued":
+                left = {node: why for node, why in record.avoid.items() if node not in out}
+                gone = {node: why for node, why in record.avoid.items() if node in out}
+                draft.put(replace(record, avoid=left, suspects={**record.suspects, **gone}))
+
+
+def _guarded(world: World, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    """Without drains where one tick would drain many nodes: that is no node's fault."""
+    drains = {one.node for one in actions if isinstance(one, Drain)}
+    if len(drains) < limit(len(world.places)) or len(drains) <= 1:
+        return actions
+    return tuple(one for one in actions if not isinstance(one, Drain))

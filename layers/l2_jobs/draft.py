@@ -1,0 +1,54 @@
+"""Draft: what a tick has come to so far."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from .action import Action, Decided, Decision
+from .cascade import cascades
+from .record import JobRecord
+from .world import World
+
+
+class Draft:
+    """Collects what one tick decides. It belongs to one call of `decide`."""
+
+    def __init__(self, world: World, now: float) -> None:
+        self.world = world
+        self.now = now
+        self.records: dict[str, JobRecord] = {}
+        self._decisions: list[Decision] = []
+        self._actions: list[Action] = []
+
+    @cached_property
+    def cascade(self) -> frozenset[str]:
+        """Nodes that are silent together with many others."""
+        return cascades(self.world.watch.nodes)
+
+    def record(self, job: str) -> JobRecord | None:
+        """A job as it stands by now."""
+        return self.records.get(job) or self.world.roster.jobs.get(job)
+
+    def put(self, record: JobRecord) -> JobRecord:
+        """Have a job be as it is in `record`; one that has not changed is not written."""
+        if record != self.record(record.job.id):
+            self.records[record.job.id] = record
+        return record
+
+    def say(self, record: JobRecord, kind: str, message: str, evidence: Mapping[str, Any] | None = None) -> None:
+        """Write down what was decided for a job, and why."""
+        number = record.attempt.key.number if record.attempt is not None else None
+        self._decisions.append(Decision(record.job.id, self.now, kind, message, dict(evidence or {}), number))
+
+    def do(self, *actions: Action) -> None:
+        """Have something done."""
+        self._actions += [one for one in actions if one not in self._actions[-8:]]
+
+    def turn(self, record: JobRecord, **changes: Any) -> JobRecord:
+        """Bring a job into another state, now."""
+        return self.put(replace(record, since=self.now, **changes))
+
+    def decided(self) -> Decided:
+        """All of it."""
+        return Decided(tuple(self.records.values()), tuple(self._decisions), tuple(self._actions))

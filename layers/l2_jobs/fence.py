@@ -1,0 +1,100 @@
+"""Fence: what of an attempt may still run, and when at the latest it no longer does. Pure.
+
+A rank group is over when it has said so, when its node has booted since, or when its node is proved to be off. One
+whose node is silent is over once its lease must have ended, counted from the last word that it can have heard:
+
+- the head's: beats stop with `Silent`; those of an earlier controller stopped before this one began;
+- a peer's: one that has ended was heard until then at the latest; one that still runs is heard on and on;
+- two or more that are all silent may hear each other, so each goes on for `lease.PEERS_ONLY` without the head.
+
+A group without peers has no lease: only a word of it, a boot, or proof that its node is off ends it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from . import lease
+from .attempt import Attempt
+from .node import Place
+from .track import Group, Track
+from .watch import Watch
+
+STARTING = 10.0
+"""Seconds that an agent goes on which hears nothing: what it was asked to start, it has started by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What is known of the rank groups of an attempt.
+
+    Attributes:
+        over: Nodes on which it is told or proved that nothing of it runs, and since when.
+        dead: Those of them that were not told but proved: the node has booted or is off, with the proof.
+        running: Nodes that answer, or were never asked, and on which something may run.
+        silent: Nodes that do not answer, and on which something may run.
+        until: When the leases of `silent` have ended at the latest; None where no time ends them (as things are).
+    """
+
+    over: Mapping[str, float]
+    dead: Mapping[str, str]
+    running: tuple[str, ...]
+    silent: tuple[str, ...]
+    until: float | None
+
+    def closed(self, now: float) -> bool:
+        """Whether nothing of the attempt can write any more."""
+        return not self.running and (not self.silent or (self.until is not None and now >= self.until))
+
+
+def fence(attempt: Attempt, watch: Watch, places: Mapping[str, Place], began: float) -> Fence:
+    """What of `attempt` may still run.
+
+    Args:
+        attempt: The attempt.
+        watch: What was told.
+        places: The nodes.
+        began: When this controller began.
+    """
+    track = watch.track(attempt.key)
+    over: dict[str, float] = {}
+    dead: dict[str, str] = {}
+    running: list[str] = []
+    silent: list[str] = []
+    for node in attempt.allocation.nodes:
+        group, place, hearing = track.group(node), places.get(node), watch.node(node)
+        told = _told(group)
+        if told is not None:
+            over[node] = told
+        elif place is not None and place.off is not None:
+            over[node], dead[node] = place.off, "it is proved to be without power"
+        elif booted(track, watch, node):
+            over[node], dead[node] = hearing.since or hearing.heard or began, "it has booted since"
+        elif hearing.silent is None:
+            running.append(node)
+        else:
+            silent.append(node)
+    ended_by_time = bool(silent) and not running and len(over) + len(silent) > 1
+    until = _until(track, watch, over, silent, began) if ended_by_time else None
+    return Fence(over, dead, tuple(running), tuple(silent), until)
+
+
+def booted(track: Track, watch: Watch, node: str) -> bool:
+    """Whether a node has booted since the attempt's rank group ran there."""
+    before, now = track.group(node).boot_id, watch.node(node).boot_id
+    return bool(before and now and before != now)
+
+
+def _told(group: Group) -> float | None:
+    if group.ended is not None:
+        return group.ended.at
+    return group.refused.at if group.refused is not None else None
+
+
+def _until(track: Track, watch: Watch, over: Mapping[str, float], silent: list[str], began: float) -> float:
+    word = max(max(watch.node(node).silent or began, began) for node in silent)
+    if len(silent) > 1:
+        word += lease.PEERS_ONLY
+    word = max(word, *over.values()) if over else word
+    if any(track.group(node).started is None for node in silent):
+        word += STARTING
+    return word + lease.EXPIRED

@@ -1,0 +1,235 @@
+"""The open lines of a controller, as `line.Lines` asks them to be: one thread for all nodes."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from aiops.layers.core.errors import AiopsError, NotFoundError
+from aiops.layers.l0_nodes.fleet import Fleet, Outcome
+from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l0_nodes.transport import Channel, Transport
+
+from .attempt import Key
+from .node_line import NodeLine
+from .programs import agent_command
+from .report import Heard, Report, Stepped
+from .steady import Steady
+from .strand import Reader, Strand
+from .term import Term
+
+_TICK = 0.1
+_MANY = 50_000
+"""Reports that wait to be taken; then, of what is told again anyway, only the newest stay."""
+
+
+def read_nothing(line: str) -> None:
+    """A reader that knows no signs."""
+    del line
+
+
+class OpenLines:
+    """All lines; safe to use from several threads."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        nodes: Mapping[str, Node],
+        steady: Steady,
+        *,
+        logs: Callable[[Key, str, int, bytes], None],
+        kept: Callable[[Key, str], int] = lambda _key, _node: 0,
+        reader: Callable[[], Reader] = lambda: read_nothing,
+        root: bool = True,
+        base: str | None = None,
+        term: Term | None = None,
+    ) -> None:
+        """Connect to nobody yet.
+
+        Args:
+            fleet: Reaches the nodes.
+            nodes: Those of the inventory, by name.
+            steady: Says when something was heard.
+            logs: Keeps a piece of output, which begins at so many bytes; called by the lines' own thread.
+            kept: How many bytes of a rank group's output are kept already.
+            reader: Makes what reads a log for signs of faults, one for each log.
+            root: Whether agents run as root; without, only jobs of the login's own user can be started.
+            base: The folder of attempts on nodes; None for the usual one.
+            term: Of the controller, which nodes obey no more once they have seen a later one.
+        """
+        self._fleet = fleet
+        self._nodes = nodes
+        self._steady = steady
+        self._logs = logs
+        self._kept = kept
+        self._reader = reader
+        self._root = root
+        self._base = base
+        self._term = term
+        self._lines: dict[str, NodeLine] = {}
+        self._mail: deque[Callable[[], None]] = deque()
+        self._ring = threading.Event()
+        self._reports: deque[Report] = deque()
+        self._came = threading.Condition()
+        self._news: set[str] = set()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    # -- what controllers ask
+
+    def start(self, key: Key, node: str, spec: Mapping[str, Any]) -> None:
+        """Have the launcher of a rank group run on `node`, once, and follow it."""
+        owner = int(spec["user"]["uid"])
+        self._post(lambda: self._line(node).add(self._strand(key, node, owner, spec), self._steady()))
+
+    def follow(self, key: Key, node: str, owner: int, *, awaited: bool = False) -> None:
+        """Follow a launcher that somebody else has started, or will start."""
+
+        def begin() -> None:
+            strand = self._strand(key, node, owner, None)
+            strand.awaited = awaited
+            self._line(node).add(strand, self._steady())
+
+        self._post(begin)
+
+    def stop(self, key: Key, node: str, seconds: float) -> None:
+        """Have a launcher ask its processes to leave."""
+        self._post(lambda: self._line(node).stop(key, seconds))
+
+    def kill(self, key: Key, node: str) -> None:
+        """End a rank group at once."""
+        self._post(lambda: self._line(node).kill(self._strand(key, node, -1, None), self._steady()))
+
+    def dump(self, key: Key, node: str) -> None:
+        """Have the stacks of its processes written to its log."""
+        self._post(lambda: self._line(node).dump(key))
+
+    def release(self, key: Key, node: str) -> None:
+        """Forget a rank group that has ended."""
+        self._post(lambda: self._line(node).release(key, self._steady()))
+
+    def reports(self, keys: Sequence[Key] | None = None) -> list[Report]:
+        """What has come since the last call, of those attempts, or all that nobody else has taken."""
+        with self._came:
+            if keys is None:
+                found = list(self._reports)
+                self._reports.clear()
+                return found
+            wanted = frozenset(keys)
+            found = [one for one in self._reports if getattr(one, "key", None) in wanted]
+            if found:
+                self._reports = deque(one for one in self._reports if getattr(one, "key", None) not in wanted)
+            return found
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a report has come, or `seconds` have passed."""
+        with self._came:
+            if not self._reports:
+                self._came.wait(seconds)
+
+    def close(self) -> None:
+        """Let go of all nodes."""
+        self._closed = True
+        self._ring.set()
+        if self._thread is not None:
+            self._thread.join(5.0)
+
+    # -- the thread
+
+    def _post(self, call: Callable[[], None]) -> None:
+        with self._lock:
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._serve, name="lines", daemon=True)
+                self._thread.start()
+        self._mail.append(call)
+        self._ring.set()
+
+    def _serve(self) -> None:
+        ticked = 0.0
+        while not self._closed:
+            self._ring.wait(_TICK)
+            self._ring.clear()
+            while self._mail:
+                self._mail.popleft()()
+            now = self._steady()
+            while self._news:
+                self._lines[self._news.pop()].news(now)
+            if now - ticked >= _TICK:
+                ticked = now
+                for line in self._lines.values():
+                    if line.tick(now):
+                        self._fleet.forget(self._nodes[line.name])
+            self._connect(now)
+        for line in self._lines.values():
+            line.close()
+
+    def _connect(self, now: float) -> None:
+        due = [line for line in self._lines.values() if line.wants_channel(now)]
+        if not due:
+            return
+        for line in due:
+            line.connecting = True
+            if line.name not in self._nodes:
+                error = NotFoundError(f"there is no node `{line.name}` in the inventory", code="node.unknown")
+                line.failed(error, now)
+        nodes = [self._nodes[line.name] for line in due if line.name in self._nodes]
+        # A thread for each round: one that waits for a dead node must not keep the next round from its nodes.
+        threading.Thread(target=self._open, args=(nodes,), name="lines-open", daemon=True).start()
+
+    def _open(self, nodes: Iterable[Node]) -> None:
+        def work(transport: Transport) -> Channel:
+            command = agent_command(transport.node, root=self._root, base=self._base, term=self._term)
+            return transport.open(command)
+
+        for outcome in self._fleet.each(nodes, work):
+            if self._closed and outcome.value is not None:
+                outcome.value.close()  # nobody takes it any more
+                continue
+            self._post(lambda outcome=outcome: self._opened(outcome))  # type: ignore[misc]
+
+    def _opened(self, outcome: Outcome[Channel]) -> None:
+        line, now = self._lines[outcome.node.name], self._steady()
+        if outcome.value is None:
+            line.failed(outcome.error or AiopsError("it cannot be reached", code="line.unknown"), now)
+            return
+        line.opened(outcome.value, now)
+
+        def came() -> None:
+            self._news.add(line.name)
+            self._ring.set()
+
+        outcome.value.on_news(came)
+
+    def _line(self, node: str) -> NodeLine:
+        if node not in self._lines:
+            self._lines[node] = NodeLine(node, self._tell, self._keep, self._reader)
+        return self._lines[node]
+
+    def _strand(self, key: Key, node: str, owner: int, spec: Mapping[str, Any] | None) -> Strand:
+        return Strand(key, node, owner, spec, self._reader(), log=self._kept(key, node))
+
+    def _keep(self, key: Key, node: str, offset: int, data: bytes) -> None:
+        try:
+            self._logs(key, node, offset, data)
+        except OSError:
+            return  # the controller says so itself when its disk is full; what runs goes on
+
+    def _tell(self, report: Report) -> None:
+        with self._came:
+            if len(self._reports) >= _MANY:
+                self._thin()
+            self._reports.append(report)
+            self._came.notify_all()
+
+    def _thin(self) -> None:
+        newest: dict[object, Report] = {}
+        for one in self._reports:
+            name: object = id(one)
+            if isinstance(one, Heard):
+                name = (Heard, one.node)
+            elif isinstance(one, Stepped):
+                name = (one.key, one.rank)
+            newest.pop(name, None)
+            newest[name] = one
+        self._reports = deque(newest.values())

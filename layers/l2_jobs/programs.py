@@ -1,0 +1,76 @@
+"""The programs that run on nodes for jobs, as text: the launcher, and the agent that brings it along."""
+
+import shlex
+import zlib
+from functools import cache
+
+from aiops.layers.core.command import Command
+from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l1_cluster.script import program
+
+from .term import Term
+
+_PACKAGE = "aiops.layers.l2_jobs"
+LAUNCHER = (
+    *(
+        "beat",
+        "lease",
+        "processes",
+        "spool",
+        "output",
+        "steps",
+        "fence",
+        "stacks",
+        "peers",
+        "control",
+        "readiness",
+        "work",
+    ),
+    "launcher",
+)
+"""Its modules, each after those that it imports."""
+
+_AGENT = (
+    *("lease", "processes", "spool", "errands", "units", "kernel", "folders", "terms", "follower", "group", "head"),
+    "agent",
+)
+_BOOT = """
+import os, zlib
+def take(count):
+    data = b""
+    while len(data) < count:
+        piece = os.read(0, count - len(data))
+        if not piece:
+            raise SystemExit("the channel closed before the program had come")
+        data += piece
+    return data
+exec(compile(zlib.decompress(take(int(take(8)))), "agent", "exec"))
+"""
+"""Reads a program of so many bytes, in eight digits, from stdin; what follows there is the program's own."""
+
+
+@cache
+def launcher_program() -> str:
+    """The launcher, to be run as `python3 -I -S FILE FOLDER`."""
+    return program(LAUNCHER, "main(_sys.argv[1], leave=True)", _PACKAGE)
+
+
+@cache
+def _agent(base: str | None, term: Term | None) -> bytes:
+    said = None if term is None else (term.lineage, term.number)
+    source = program(_AGENT, f"serve({launcher_program()!r}, {base!r}, {said!r})", _PACKAGE)
+    packed = zlib.compress(source.encode(), 9)
+    return b"%08d%s" % (len(packed), packed)
+
+
+def agent_command(node: Node, *, root: bool = True, base: str | None = None, term: Term | None = None) -> Command:
+    """The command that runs the agent on `node`; the channel goes on behind it.
+
+    Args:
+        node: Where it runs.
+        root: Whether as root; otherwise it can only start what its own user owns.
+        base: The folder of all attempts; None for the usual one.
+        term: Of the controller; a node that has seen a later one refuses it. None where nobody is to be told apart.
+    """
+    python = shlex.split(node.connection.python or "") or ["python3"]
+    return Command((*python, "-I", "-S", "-c", _BOOT), stdin=_agent(base, term), root=root)
