@@ -37,6 +37,7 @@ class SlurmNode:
         states: The parts of its state: `IDLE`, `DRAIN` ...
         reason: Why it drains or is down, without the name and time of who said so.
         started: When its slurmd started, as it reported; None where it has not, since slurmctld did.
+        gres: What it has beside processors and memory; those two are what Slurm's configuration says. None: not told.
     """
 
     name: str
@@ -45,6 +46,9 @@ class SlurmNode:
     host: str = ""
     address: str = ""
     started: str | None = None
+    gres: str = ""
+    processors: int | None = None
+    memory_mib: int | None = None
 
     @property
     def silent(self) -> bool:
@@ -78,9 +82,16 @@ def read_nodes(text: str) -> list[SlurmNode]:
                 values.get("NodeHostName", ""),
                 values.get("NodeAddr", ""),
                 None if started in _NOTHING else started,
+                "" if values.get("Gres", "") in _NOTHING else values["Gres"],
+                _count(values.get("CPUEfctv") or values.get("CPUTot")),
+                _count(values.get("RealMemory")),
             )
         )
     return nodes
+
+
+def _count(word: str | None) -> int | None:
+    return int(word) if word is not None and word.isascii() and word.isdecimal() else None
 
 
 def named(nodes: Iterable[Node], known: Sequence[SlurmNode]) -> dict[str, SlurmNode]:

@@ -27,6 +27,18 @@ DRIVER = "580.95.05"
 AIOPS = Path(sys.executable).with_name("aiops")
 
 
+QUICK = ("a_gang_runs_as_its_owner", "the_same_attempt_by_another_controller", "a_rank_that_outlives_its_slurmd")
+"""Of the Slurm engine's tests those that every run has; the others, the contract of engines among them, wait a lot."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long: `make soak-slurm_engine` runs it."""
+    for item in items:
+        if item.path.name == "test_slurm_engine.py" and not item.name.startswith(tuple(f"test_{one}" for one in QUICK)):
+            item.add_marker(pytest.mark.soak)
+
+
 @dataclass(frozen=True)
 class Shell:
     """Runs shell lines on a lab's hosts through the ordinary ssh client, host keys checked."""

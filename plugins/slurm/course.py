@@ -1,0 +1,222 @@
+"""Course: what follows for an attempt from each new word of Slurm's, of a launcher, of a look at a node. Pure.
+
+Slurm tells of jobs, launchers of rank groups, and only launchers and the nodes themselves are believed about whether
+something still runs: Slurm calls a job over whose rank lives on beside a dead slurmd. So a job that is over makes no
+`Ended` of a group whose launcher has ever spoken. Of one that never did each node is asked, and says so itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from aiops.layers.l2_jobs.report import End, Ended, NotStarted, Report, Scheduled, Started
+
+from .enlisted import FORGOTTEN, Enlisted, Errand, Turn
+from .enrolment import Enrolled
+from .queue import NEVER, OVER, SlurmJob
+
+GRACE = 2.0
+"""Seconds that a launcher's last word may take to come after Slurm calls its job over."""
+
+HOLD = 5.0
+"""Seconds that the end of a group which nobody of us has asked for waits for Slurm's word of its job."""
+
+AGAIN = 5.0
+"""Seconds until Slurm is asked to end a job again that has not ended, and a node that did not answer."""
+
+_BUSY = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
+
+
+_ENDS_ALL = frozenset({"CANCELLED", "PREEMPTED", "DEADLINE", "REVOKED"})
+"""States in which Slurm has ended all that ran, and no node is at fault."""
+
+_NODES_FAULT = frozenset({"NODE_FAIL", "BOOT_FAIL"})
+
+
+def enrolled(one: Enlisted, at: float, found: Enrolled) -> tuple[Enlisted, tuple[Report, ...]]:
+    """What follows once an attempt was given to Slurm, or was found there, or was refused.
+
+    Args:
+        one: The attempt.
+        at: Now, steady clock.
+        found: What came of it.
+    """
+    reports: list[Report] = [NotStarted(one.key, node, at, *why) for node, why in found.refused.items()]
+    one = looked(one, found.answers, at).enlisted
+    if found.submitted:
+        one = replace(one, state="PENDING")
+        reports.append(Scheduled(one.key, at, one.state, "", found.number))
+    ended = one.ended.union(found.refused)
+    return replace(one, submitting=False, sought=True, number=found.number, ended=ended), tuple(reports)
+
+
+def seen(one: Enlisted, at: float, found: SlurmJob | None) -> Turn:
+    """What follows when Slurm has been asked, and has said `found`; None: it knows no such job.
+
+    Args:
+        one: The attempt, whose job is known or must have been found.
+        at: Now, steady clock.
+        found: The answer; a number that has come to be another user's is none of it.
+    """
+    if found is not None and found.uid != one.job.owner.uid:
+        found = None
+    one = replace(one, sought=True)
+    state, reason = (found.state, found.last) if found is not None else (FORGOTTEN, "")
+    reports: list[Report] = []
+    errands: list[Errand] = []
+    number = found.number if found is not None else one.number
+    if (state, reason, number) != (one.state, one.reason, one.number):
+        reports.append(Scheduled(one.key, at, state, reason, number))
+    now = replace(one, state=state, reason=reason, number=number)
+    if found is not None and not found.over:
+        now = replace(now, over_since=None, look_at=None)
+        if state == "PENDING" and reason in NEVER and not now.refusal:
+            now = replace(now, refusal=f"Slurm will never start it: {reason}", cancel_at=at)
+        if now.own and state == "RUNNING":
+            fresh = [name for name in now.nodes if name not in now.started and name in now.boots]
+            reports += [Started(now.key, name, at, now.boots[name]) for name in fresh]
+            now = replace(now, started=now.started.union(fresh))
+            if set(now.nodes) - set(now.boots):
+                errands.append("look")
+        if now.cancel_at is not None and at >= now.cancel_at:
+            errands.append("cancel")
+            now = replace(now, cancel_at=at + AGAIN)
+        now, explained = _explained(now, at)
+        reports += explained
+        return Turn(now, tuple(reports), tuple(errands))
+    if now.over_since is None:
+        now = replace(now, over_since=at, look_at=at + GRACE if now.started and not now.own else at)
+    now, explained = _explained(now, at)
+    reports += explained
+    if now.look_at is not None and at >= now.look_at and now.silent:
+        errands.append("look")
+        now = replace(now, look_at=at + AGAIN)
+    return Turn(replace(now, cancel_at=None), tuple(reports), tuple(errands))
+
+
+def _explained(one: Enlisted, at: float) -> tuple[Enlisted, tuple[Ended, ...]]:
+    """The ends that were held back and are told now: with Slurm's word where its job is over, or has not come in time.
+
+    Slurm's own time limit is one, whatever the launcher knew; and a group that Slurm has ended was not lost.
+    """
+    if one.over_since is None and one.wish == "run":
+        due = tuple(report for report, until in one.held if at >= until)
+    else:
+        due = tuple(report for report, _ in one.held)
+    nodes = frozenset(report.node for report in due)
+    one = replace(one, ended=one.ended | nodes, held=tuple(held for held in one.held if held[0].node not in nodes))
+    return one, tuple(_by_slurm(one, report) for report in due)
+
+
+def _by_slurm(one: Enlisted, report: Ended) -> Ended:
+    if one.wish != "run" or report.node in one.killed:
+        return replace(report, end="stopped")
+    if one.over_since is None or one.state not in OVER - {"COMPLETED"}:
+        return report
+    end: End = "time_limit" if one.state == "TIMEOUT" else "stopped" if one.state in _ENDS_ALL else report.end
+    return replace(report, end=end, reason="; ".join(word for word in (report.reason, _slurms(one)) if word))
+
+
+def told(one: Enlisted, report: Report) -> tuple[Enlisted, Report | None]:
+    """What follows from a word of a launcher or of the agent beside it; the report as it is passed on, if it is."""
+    match report:
+        case Started(node=node):
+            return replace(one, started=one.started | {node}), report
+        case Ended(node=node) | NotStarted(node=node):
+            if one.own or node in one.ended:  # a user's own command has no launcher, and its end is told by a look
+                return one, None
+            if isinstance(report, Ended) and report.end in {"lost", "stopped"}:
+                return _unasked(one, report)
+            return replace(one, ended=one.ended | {node}), report
+    return one, report
+
+
+def _unasked(one: Enlisted, report: Ended) -> tuple[Enlisted, Report | None]:
+    """An end that nobody of us may have asked for. Was it Slurm? It is told once that is known."""
+    if one.wish == "run" and report.node not in one.killed and one.over_since is None and one.number:
+        held = () if any(known.node == report.node for known, _ in one.held) else ((report, report.at + HOLD),)
+        return replace(one, held=one.held + held), None
+    return replace(one, ended=one.ended | {report.node}), _by_slurm(one, report)
+
+
+def looked(one: Enlisted, answers: Mapping[str, Mapping[str, Any]], at: float) -> Turn:
+    """What follows from what `remote/place.py` has found on nodes.
+
+    Args:
+        one: The attempt.
+        answers: By node, what those say that answered.
+        at: Now, steady clock.
+    """
+    boots = {node: answer["boot_id"] for node, answer in answers.items() if isinstance(answer.get("boot_id"), str)}
+    one = replace(one, boots={**one.boots, **boots}, traces=one.traces.after(answers, one.key.number))
+    ran = one.traces.begun or not set(answers).issuperset(one.silent)  # its script ran on one that does not answer
+    reports: list[Report] = []
+    for node, answer in answers.items():
+        # Before Slurm calls it over a look finds nothing out but the boot; what could not be ended has not ended.
+        if one.over_since is None or node in one.ended or answer.get("left"):
+            continue
+        if one.own and (ran or node in one.started):
+            reports.append(_own_end(one, node, at))
+        elif answer.get("launched"):  # the line to its node tells the rest
+            continue
+        else:
+            reports.append(_never(one, node, at))
+        one = replace(one, ended=one.ended | {node})
+    return Turn(one, tuple(reports))
+
+
+def _own_end(one: Enlisted, node: str, at: float) -> Report:
+    """The end of a user's own command, swept from `node`: by the record of the end, and Slurm's word beside it."""
+    record = one.traces.end
+    status = record.get("status") if record is not None else None
+    if not isinstance(status, int):
+        status = None
+    reason = str(record.get("reason") or "") if record is not None else ""
+    if reason and status is None:
+        return NotStarted(one.key, node, at, reason, "user")
+    return Ended(one.key, node, at, _end(one, status), status, reason or _slurms(one))
+
+
+def _end(one: Enlisted, status: int | None) -> End:
+    if one.wish != "run":
+        return "stopped"
+    if status == 0:
+        return "done"
+    if one.state == "TIMEOUT":
+        return "time_limit"
+    return "lost" if status is None else "failed"
+
+
+def _never(one: Enlisted, node: str, at: float) -> Report:
+    """Nothing of the attempt has ever run on `node`, and nothing will: Slurm has no job for it any more."""
+    if one.wish != "run":
+        return Ended(one.key, node, at, "stopped", None, "it had not begun")
+    if one.refusal:
+        return NotStarted(one.key, node, at, one.refusal, "user")
+    reason = "; ".join(word for word in (_slurms(one), one.traces.said) if word)
+    return NotStarted(one.key, node, at, reason, "node" if one.state in _NODES_FAULT else "scheduler")
+
+
+def _slurms(one: Enlisted) -> str:
+    """Slurm's words of how it stands."""
+    if one.state == FORGOTTEN:
+        return f"Slurm knows no job {one.number} any more" if one.number else "Slurm was never given it"
+    why = f" ({one.reason})" if one.reason not in {"", "None"} else ""
+    return f"Slurm's job {one.number} is {one.state}{why}"
+
+
+def killed(one: Enlisted, nodes: Sequence[str], at: float) -> Enlisted:
+    """What is known once it is to be ended at once on `nodes`.
+
+    Slurm ends its job when that is all that is left of it. Before it has begun, or where nobody tells of the single
+    groups, a gang of which one is to be ended ends as a whole.
+    """
+    one = replace(one, killed=one.killed.union(nodes))
+    if one.own or not runs(one) or one.ended.union(one.killed).issuperset(one.nodes):
+        return replace(one, wish="end", cancel_at=at)
+    return one
+
+
+def runs(one: Enlisted) -> bool:
+    """Whether Slurm has begun it, so that there is somebody who can save and leave."""
+    return one.state in _BUSY or bool(one.started)

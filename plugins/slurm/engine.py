@@ -1,0 +1,296 @@
+"""The engine `slurm`: every attempt is a job of Slurm's, whose rank groups have the same launchers as on any node.
+
+Slurm says when a job waits, runs and is over; launchers say what becomes of rank groups, over the lines to their nodes;
+`course` makes reports of both. Here is what it takes to ask: one thread asks slurmctld, once a second for all
+attempts, and what waits for somebody (a submission, the end of a job, a look at nodes) has a thread of its own.
+
+Nothing is run twice. A job bears its lineage as its comment, which is looked for before one is submitted; and its
+script refuses to begin where one has begun before, for the time that slurmctld has forgotten what it ran.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+
+from aiops.layers.core.errors import AiopsError, InputError
+from aiops.layers.core.plugin import hookimpl
+from aiops.layers.l0_nodes.variables import variables_of
+from aiops.layers.l2_jobs.attempt import Attempt, Key
+from aiops.layers.l2_jobs.engine import Engine, EngineContext
+from aiops.layers.l2_jobs.job import Job
+from aiops.layers.l2_jobs.report import Available, Report, Unavailable
+from aiops.layers.l2_jobs.steady import Steady
+
+from . import course
+from .bureau import Bureau, GarbledError
+from .enlisted import Enlisted, Turn
+from .enrolment import Enrolment
+from .errands import Errands
+from .groundwork import Groundwork
+
+PAUSE = 1.0
+"""Seconds between two questions to slurmctld."""
+
+_SHARE = 10.0
+"""A question that took longer is followed by a pause so many times as long, for slurmctld has others to serve."""
+
+_LONGEST = 5.0
+"""The most seconds that such a pause is."""
+
+_SPARE = 5.0
+"""Seconds beyond those that an attempt has to save and leave, until Slurm is asked to end it."""
+
+
+class SlurmEngine:
+    """Runs attempts as jobs of Slurm's."""
+
+    name = "slurm"
+
+    def __init__(self, context: EngineContext, bureau: Bureau) -> None:
+        """Connect to nobody yet; `bureau` asks slurmctld."""
+        self._inventory = context.inventory
+        self._lines = context.lines
+        self._now = Steady(context.clock)
+        self._bureau = bureau
+        self._groundwork = Groundwork(context.fleet)
+        self._enrolment = Enrolment(context, bureau, self._groundwork)
+        self._lock = threading.RLock()
+        self._ones: dict[Key, Enlisted] = {}
+        self._strangers: set[Key] = set()
+        """Attempts that were to be ended and are not known here."""
+        self._reports: list[Report] = []
+        self._away = ""
+        """Why slurmctld does not answer; empty while it does."""
+        self._errands = Errands()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # -- what the controller asks
+
+    def start(self, job: Job, attempt: Attempt) -> None:
+        """Give an attempt to Slurm; while slurmctld does not answer it is tried again, until it is ended.
+
+        Raises:
+            InputError: A node belongs to another engine, or a part of a device is asked for.
+        """
+        for slot in attempt.allocation.slots:
+            if variables_of(self._inventory.node(slot.node)).aiops_engine != self.name:
+                raise InputError(
+                    f"{slot.node} is not Slurm's: it belongs to the engine ssh",
+                    code="jobs.other_engine",
+                    hints=[f"`aiops node show {slot.node}` shows its aiops_engine; a node is drained before it moves"],
+                )
+            if slot.share < 1:
+                raise InputError(
+                    f"{slot.node}: Slurm gives whole devices, not parts of them",
+                    code="jobs.no_shares",
+                    hints=["shares are for nodes with `aiops_engine: ssh`"],
+                )
+        with self._lock:
+            if attempt.key in self._ones:
+                return
+            self._ones[attempt.key] = Enlisted(job, attempt, submitting=True)
+        self._send(attempt.key, "submit", self._submit)
+        self._run()
+
+    def stop(self, key: Key, *, seconds: float) -> None:
+        """Have its launchers stop; Slurm ends what is left a little later, and at once what has not begun."""
+        with self._lock:
+            one = self._ones.get(key)
+            if one is None or one.wish != "run":
+                return
+            runs = course.runs(one)
+            wait = seconds + _SPARE if runs else 0.0
+            one = self._ones[key] = replace(one, wish="stop", cancel_at=self._now() + wait)
+        if not one.own:
+            for node in one.nodes:
+                self._lines.stop(key, node, seconds)
+        elif runs:
+            self._send(key, "ask", lambda now: self._bureau.ask(now.number))
+        self._wake(one, cancel=not runs)
+
+    def kill(self, key: Key, nodes: Sequence[str]) -> None:
+        """End its launchers there, and Slurm's job with the last of them."""
+        with self._lock:
+            one = self._ones.get(key)
+            if one is None:
+                self._strangers.add(key)
+            else:
+                one = self._ones[key] = course.killed(one, nodes, self._now())
+        if one is None or not one.own:
+            for node in nodes:
+                self._lines.kill(key, node)
+        if one is not None:
+            self._wake(one, cancel=one.wish == "end")
+
+    def adopt(self, running: Mapping[Key, tuple[Job, Attempt]]) -> None:
+        """Follow attempts that an earlier controller has submitted."""
+        with self._lock:
+            fresh = {key: Enlisted(*pair) for key, pair in running.items() if key not in self._ones}
+            self._ones |= fresh
+        for one in fresh.values():
+            self._follow(one)
+        self._run()
+
+    def release(self, key: Key) -> None:
+        """Forget an attempt, here and on its nodes."""
+        with self._lock:
+            one = self._ones.pop(key, None)
+            self._strangers.discard(key)
+        for node in one.nodes if one is not None else ():
+            self._lines.release(key, node)
+
+    def reports(self) -> list[Report]:
+        """What Slurm, launchers and nodes have told."""
+        with self._lock:
+            found, self._reports = self._reports, []
+            for report in self._lines.reports((*self._ones, *self._strangers)):
+                one = self._ones.get(getattr(report, "key", None) or Key("", 0))
+                if one is None:
+                    found.append(report)
+                    continue
+                self._ones[one.key], passed = course.told(one, report)
+                found += [passed] if passed is not None else []
+        return found
+
+    def close(self) -> None:
+        """Ask nobody any more; what runs goes on."""
+        self._closing.set()
+        self._errands.close()
+        if self._thread is not None:
+            self._thread.join(PAUSE)
+
+    # -- the thread that asks slurmctld
+
+    def _run(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._closing.is_set():
+                self._thread = threading.Thread(target=self._watch, name="slurm-engine", daemon=True)
+                self._thread.start()
+
+    def _wake(self, one: Enlisted, *, cancel: bool) -> None:
+        if cancel and one.number:
+            self._send(one.key, "cancel", self._cancel)
+        self._run()
+
+    def _watch(self) -> None:
+        pause = 0.0
+        while not self._closing.wait(pause):
+            began = monotonic()
+            try:
+                self._ask()
+            except AiopsError as error:
+                self._answers(error.message)
+            pause = min(max(PAUSE, (monotonic() - began) * _SHARE), _LONGEST)
+
+    def _ask(self) -> None:
+        """One question for all attempts, and what follows from the answer.
+
+        Raises:
+            AwayError: There was none.
+        """
+        with self._lock:
+            ones = [one for one in self._ones.values() if not one.settled]
+        if not ones and not self._away:
+            return
+        known = self._bureau.jobs([one.number for one in ones if one.number])
+        for one in ones:
+            if one.number:
+                self._take(one.key, partial(course.seen, found=known.get(one.number)))
+            elif one.submitting:
+                self._send(one.key, "submit", self._submit)
+            else:
+                with suppress(GarbledError):  # words that are no job keep no other attempt waiting
+                    found = None if one.sought else self._bureau.find(one.key, one.job.owner)
+                    self._take(one.key, partial(course.seen, found=found))
+        self._answers("")
+
+    def _answers(self, reason: str) -> None:
+        """Take note of whether slurmctld answers; only the change is told."""
+        with self._lock:
+            if bool(reason) != bool(self._away):
+                at = self._now()
+                self._reports.append(Unavailable(self.name, at, reason) if reason else Available(self.name, at))
+            self._away = reason
+
+    def _take(self, key: Key, work: Callable[[Enlisted, float], Turn]) -> None:
+        """Have what was learned of an attempt change what is known, and do what follows."""
+        with self._lock:
+            one = self._ones.get(key)
+            if one is None:
+                return
+            turn = work(one, self._now())
+            self._ones[key], self._reports = turn.enlisted, [*self._reports, *turn.reports]
+        if one.own and turn.enlisted.settled and not one.settled:
+            for node in one.nodes:  # no launcher ever says its last word there
+                self._lines.kill(key, node)
+        for errand in turn.errands:
+            self._send(key, errand, self._cancel if errand == "cancel" else self._look)
+
+    # -- errands, each in a thread of its own
+
+    def _send(self, key: Key, name: str, work: Callable[[Enlisted], object]) -> None:
+        """Have `work` done with what is known of an attempt, unless it is being done."""
+
+        def errand() -> None:
+            one = self._ones.get(key)
+            if one is not None:
+                try:
+                    work(one)
+                except AiopsError as error:
+                    self._answers(error.message)
+
+        self._errands.send((name, str(key)), errand)
+
+    def _submit(self, one: Enlisted) -> None:
+        """Give an attempt to Slurm; followed before that, for its lease begins with its first launcher.
+
+        Raises:
+            AwayError: slurmctld does not answer; it is tried again.
+        """
+
+        def wanted() -> bool:
+            self._follow(one)
+            now = self._ones.get(one.key)
+            return now is not None and now.wish == "run"
+
+        enrolled = self._enrolment.enrol(one.job, one.attempt, wanted)
+        with self._lock:
+            now, at = self._ones.get(one.key), self._now()
+            if now is not None:
+                self._ones[one.key], reports = course.enrolled(now, at, enrolled)
+                self._reports += reports
+        if enrolled.submitted and (now is None or now.wish != "run"):  # it was released, or ended, meanwhile
+            self._bureau.cancel(enrolled.number)
+        if not enrolled.refused:
+            self._follow(one)
+
+    def _cancel(self, one: Enlisted) -> None:
+        if one.number and one.over_since is None:
+            self._bureau.cancel(one.number)
+
+    def _look(self, one: Enlisted) -> None:
+        """Ask nodes of which nothing was heard; what is left of a user's own command is ended there."""
+        names = one.silent if one.over_since is not None else tuple(set(one.nodes) - set(one.boots))
+        nodes = [self._inventory.node(name) for name in names]
+        if one.own and one.over_since is not None:
+            found = self._groundwork.sweep(one.key, one.job.owner, one.number, nodes)
+        else:
+            found = self._groundwork.look(one.key, one.job.owner, nodes)
+        self._take(one.key, lambda now, at: course.looked(now, found.answers, at))
+
+    def _follow(self, one: Enlisted) -> None:
+        for node in one.nodes:
+            self._lines.follow(one.key, node, one.job.owner.uid, awaited=True)
+
+
+@hookimpl
+def engine(context: EngineContext) -> Engine | None:
+    """The engine; None for a cluster without a head, where there is no slurmctld to ask."""
+    head = context.inventory.head
+    if head is None:
+        return None
+    return SlurmEngine(context, Bureau(context.fleet.transport(head), context.inventory.cluster))
