@@ -31,6 +31,8 @@ class App:
     clock: Clock = field(default_factory=SystemClock)
     plugins: Plugins = field(default_factory=Plugins)
     working_folder: Path = field(default_factory=Path.cwd)
+    words: tuple[str, ...] = field(default=(), init=False)
+    """The command line, without `aiops`."""
     _named: Path | None = field(default=None, init=False)
 
     @property

@@ -6,39 +6,26 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
 import typer
 
 from aiops.layers.core.errors import AiopsError
 from aiops.layers.core.plugin import PluginError
+from aiops.layers.l2_jobs.examination import DoctorHooks, Examination, Remark
 
 from .app import App
 from .exit import Exit
 from .options import JsonOption, QuietOption
-
-Verdict = Literal["ok", "warn", "critical"]
 
 _PRIVATE = 0o077
 _ROOM_MIB = 1024
 _MIB = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found of one thing, and what to do about it."""
-
-    subject: str
-    verdict: Verdict
-    words: str
-    action: str | None = None
-
-
 def doctor(context: typer.Context, json: JsonOption = False, quiet: QuietOption = False) -> int:
-    """Check this machine: Python, ssh, Ansible, home, database, plugins, lab. Exit 4 when something is critical."""
+    """Check this machine: Python, ssh, Ansible, home, database, plugins, jobs, Slurm, lab. Exit 4 when critical."""
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
     findings = list(examine(aiops))
@@ -57,83 +44,117 @@ def doctor(context: typer.Context, json: JsonOption = False, quiet: QuietOption 
     return Exit.CRITICAL if any(one.verdict == "critical" for one in findings) else Exit.DONE
 
 
-def examine(app: App) -> Iterator[Finding]:
+def examine(app: App) -> Iterator[Remark]:
     """Look at one thing after the other; nothing is changed."""
-    yield Finding("python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
+    yield Remark("python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
     yield _ssh()
     yield _ansible()
     yield _home(app.home)
     yield _database(app)
     yield from _plugins(app)
+    yield _jobs()
+    yield from _examinations(app)
     yield _lab()
 
 
-def _ssh() -> Finding:
+def _ssh() -> Remark:
     program = shutil.which("ssh")
     if program is None:
-        return Finding("ssh", "critical", "not found", "install it: `apt-get install openssh-client`")
+        return Remark("ssh", "critical", "not found", "install it: `apt-get install openssh-client`")
     try:
         said = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=10, check=True).stderr
     except (OSError, subprocess.SubprocessError) as error:
-        return Finding("ssh", "critical", f"{program} does not run: {error}", "reinstall openssh-client")
-    return Finding("ssh", "ok", f"{said.split(',')[0].strip()} at {program}")
+        return Remark("ssh", "critical", f"{program} does not run: {error}", "reinstall openssh-client")
+    return Remark("ssh", "ok", f"{said.split(',')[0].strip()} at {program}")
 
 
-def _ansible() -> Finding:
+def _ansible() -> Remark:
     program = Path(sys.executable).with_name("ansible-playbook")
     try:
         number = version("ansible-core")
     except PackageNotFoundError:
         number = None
     if number is None or not program.exists():
-        return Finding(
+        return Remark(
             "ansible", "critical", "ansible-core is not beside aiops", f"`{sys.executable} -m pip install ansible-core`"
         )
-    return Finding("ansible", "ok", f"ansible-core {number} at {program}")
+    return Remark("ansible", "ok", f"ansible-core {number} at {program}")
 
 
-def _home(home: Path) -> Finding:
+def _home(home: Path) -> Remark:
     elsewhere = "set AIOPS_HOME to a folder of your own"
     nearest = next(path for path in (home, *home.parents) if path.exists())
     mine = nearest != home or home.stat().st_uid == os.geteuid()
     if not nearest.is_dir() or not mine or not os.access(nearest, os.W_OK | os.X_OK):
         words = "not yours to write" if nearest.is_dir() else "not a folder"
-        return Finding("home", "critical", f"{nearest} is {words}", elsewhere)
+        return Remark("home", "critical", f"{nearest} is {words}", elsewhere)
     if nearest != home:
-        return Finding("home", "ok", f"{home} will be made when it is needed")
+        return Remark("home", "ok", f"{home} will be made when it is needed")
     if stat.S_IMODE(home.stat().st_mode) & _PRIVATE:
-        return Finding("home", "warn", f"{home} can be read by others", f"`chmod 0700 {home}`")
+        return Remark("home", "warn", f"{home} can be read by others", f"`chmod 0700 {home}`")
     free = shutil.disk_usage(home).free // _MIB
     if free < _ROOM_MIB:
-        return Finding("home", "warn", f"{home} has {free} MiB left", "make room, or set AIOPS_HOME elsewhere")
-    return Finding("home", "ok", f"{home}, {free // 1024} GiB free")
+        return Remark("home", "warn", f"{home} has {free} MiB left", "make room, or set AIOPS_HOME elsewhere")
+    return Remark("home", "ok", f"{home}, {free // 1024} GiB free")
 
 
-def _database(app: App) -> Finding:
+def _database(app: App) -> Remark:
     if not app.environment.get("AIOPS_DB") and not (app.home / "aiops.db").exists():
-        return Finding("database", "ok", "will be made when it is needed")
+        return Remark("database", "ok", "will be made when it is needed")
     try:
         with app.store() as store:
-            return Finding("database", "ok", store.place)
+            return Remark("database", "ok", store.place)
     except AiopsError as error:
-        return Finding("database", "critical", error.message, error.hints[0] if error.hints else None)
+        return Remark("database", "critical", error.message, error.hints[0] if error.hints else None)
 
 
-def _plugins(app: App) -> Iterator[Finding]:
+def _plugins(app: App) -> Iterator[Remark]:
     for one in app.plugins.names():
         name = f"{one.kind}.{one.name}"
         try:
             app.plugins.check(name)
         except PluginError as error:
-            yield Finding(name, "critical", error.message, error.hints[0])
+            yield Remark(name, "critical", error.message, error.hints[0])
         else:
-            yield Finding(name, "ok", f"from {one.distribution}")
+            yield Remark(name, "ok", f"from {one.distribution}")
 
 
-def _lab() -> Finding:
+def _jobs() -> Remark:
+    kinds = [name for name in ("podman", "apptainer", "enroot") if shutil.which(name)]
+    containers = f"containers by {' and '.join(kinds)}" if kinds else "no kind of container is installed"
+    if not Path("/run/systemd/system").is_dir() or shutil.which("systemd-run") is None:
+        words = f"systemd does not run here: it can run no jobs itself; {containers}"
+        return Remark("jobs", "warn", words, "run jobs on nodes of an inventory, or on a machine with systemd")
+    return Remark("jobs", "ok", f"units of systemd can hold them; {containers}")
+
+
+def _examinations(app: App) -> Iterator[Remark]:
+    try:
+        asked = [one for found in app.plugins.hooks("doctor", DoctorHooks).examinations() for one in found]
+    except PluginError:
+        return  # told above, with the other plugins
+    for one in asked:
+        yield from _examined(one)
+
+
+def _examined(one: Examination) -> Iterator[Remark]:
+    from aiops.layers.core.command import Completed
+
+    command = one.command
+    try:
+        done = subprocess.run(command.argv, capture_output=True, timeout=command.timeout, check=False)
+    except subprocess.TimeoutExpired:
+        yield from one.judge(Completed(command, 124, b"", b"", command.timeout, timed_out=True))
+    except OSError as error:
+        yield Remark(one.subject, "unknown", f"cannot be asked: {error}")
+    else:
+        yield from one.judge(Completed(command, done.returncode, done.stdout, done.stderr, 0.0))
+
+
+def _lab() -> Remark:
     from aiops.layers.l0_nodes.lab.machine import unfit
 
     problem = unfit(building=True)
     if problem is not None:
-        return Finding("lab", "warn", problem.message, problem.hint)
-    return Finding("lab", "ok", "this machine can carry one: `aiops lab up`")
+        return Remark("lab", "warn", problem.message, problem.hint)
+    return Remark("lab", "ok", "this machine can carry one: `aiops lab up`")

@@ -9,7 +9,7 @@ from aiops.layers.core.event import Event, EventStream
 from aiops.layers.core.identifier import run_id
 
 from .app import App
-from .lab_order import mebibytes, simulated, worker_group
+from .lab_order import bound, mebibytes, simulated, worker_group
 from .options import JsonOption, QuietOption
 from .screen import Screen
 from .step import layout
@@ -62,6 +62,10 @@ def up(
     memory: Annotated[
         str | None, typer.Option("--memory", metavar="SIZE", help="Most that the whole lab may use, e.g. `4G`.")
     ] = None,
+    bind: Annotated[
+        list[str] | None,
+        typer.Option("--bind", metavar="HERE:THERE", help="A folder that every host sees, read-only; repeatable."),
+    ] = None,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The lab's name.")] = _DEFAULT_NAME,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -86,6 +90,7 @@ def up(
         memory_mib=mebibytes(memory, "--memory") if memory else None,
         release=release,
         groups=tuple(worker_group(text) for text in group or ()),
+        binds=tuple(bound(text) for text in bind or ()),
     )
     lab = Lab.up(spec, home=aiops.home, vendors=_vendors(aiops), events=_events(aiops, screen))
     if json:

@@ -57,3 +57,17 @@ def mebibytes(text: str, option: str) -> int:
     if unit not in units or not (number.isascii() and number.isdigit()) or len(number) > 6:  # noqa: PLR2004
         raise InputError(f"`{text}` is no size", code="usage.size", hints=[f"for example `{option} 8G` or `512M`"])
     return int(number) * units[unit]
+
+
+def bound(text: str) -> tuple[str, str]:
+    """The two folders in `/srv/env:/opt/aiops/env`.
+
+    Raises:
+        InputError: It is written otherwise (`usage.bind`).
+    """
+    here, _, there = text.partition(":")
+    if not here or not there:
+        raise InputError(
+            f"`{text}` is not HERE:THERE", code="usage.bind", hints=["for example `--bind /srv/env:/opt/aiops/env`"]
+        )
+    return here, there

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from aiops import __version__
 from aiops.layers.core.errors import AiopsError, FailedError
 
-from . import cluster, config, doctor, health, lab, node, plugin, run
+from . import checkpoint, cluster, config, controller, doctor, health, job, lab, node, plugin, run, train
 from .app import App
 from .exit import Exit, exit_of
 from .screen import PipeClosedError, Screen
@@ -50,9 +50,13 @@ root.add_typer(lab.app, name="lab")
 root.add_typer(cluster.app, name="cluster")
 root.add_typer(node.app, name="node")
 root.add_typer(health.app, name="health")
+root.add_typer(checkpoint.app, name="checkpoint")
+root.add_typer(job.app, name="job")
+root.add_typer(controller.app, name="controller")
 root.add_typer(run.app, name="run")
 root.add_typer(plugin.app, name="plugin")
 root.add_typer(config.app, name="config")
+root.command("train")(train.train)
 root.command("doctor")(doctor.doctor)
 
 
@@ -88,6 +92,7 @@ def main(arguments: Sequence[str] | None = None, app: App | None = None) -> int:
         unwind_on_termination()
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a process's own are text wrappers
+    app.words = tuple(words)
     ours = words[: words.index("--")] if "--" in words else words
     screen = app.screen(json="--json" in ours, quiet="-q" in ours or "--quiet" in ours)
     try:

@@ -18,6 +18,7 @@ from typer._click.exceptions import (
 from aiops.layers.core.errors import InputError
 
 _UNKNOWN_COMMAND = re.compile(r"No such command '(.*?)'")
+_QUOTED = re.compile("`([^`]*)`")
 _EXTRA = re.compile(r"Got unexpected extra argument\(?s?\)? \((.*)\)")
 
 
@@ -46,7 +47,11 @@ def told(error: ClickException, command: Command, words: Sequence[str]) -> Input
         return InputError(f"`{path}` needs the {kind} `{name}`", code="usage.missing", hints=[help_hint])
     if isinstance(error, BadParameter):
         name = error.param.get_error_hint().split(" / ")[-1].strip("'[]") if error.param is not None else path
-        return InputError(f"`{name}`: {_sentence(error.message)}", code="usage.value", hints=[help_hint])
+        said = _sentence(error.message).removeprefix("value error, ")
+        word, *known = _QUOTED.findall(said) if " is not one of " in said else [""]
+        near = _nearest(word, known)
+        hint = f"did you mean `{name} {near}`?" if near and name.startswith("-") else help_hint
+        return InputError(f"`{name}`: {said}", code="usage.value", hints=[hint])
     if isinstance(error, BadOptionUsage):
         return InputError(f"`{path}`: {_sentence(error.message)}", code="usage.value", hints=[help_hint])
     if extra:

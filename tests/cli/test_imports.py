@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -5,6 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from aiops.layers.l2_jobs.controller.door import Door
+from aiops.layers.l2_jobs.controller.visitor import FILE
 
 HEAVY = [
     "paramiko",
@@ -49,6 +53,27 @@ def test_help_version_and_mistakes_load_nothing_heavy_and_no_plugin(words: list[
     assert int(ended) == code
     assert "aiops.cli.main" in loaded
     assert [name for name in loaded if any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY)] == []
+
+
+def test_who_asks_a_controller_loads_no_database_and_no_desk(tmp_path: Path) -> None:
+    door = Door(tmp_path / FILE, lambda _caller, _verb, _words: [])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, "job", "list"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            cwd=tmp_path,
+            env={**os.environ, "AIOPS_HOME": str(tmp_path)},
+        )
+    finally:
+        door.close()
+    ended, *loaded = done.stderr.rpartition("loaded: ")[2].split()
+    assert (int(ended), "aiops.layers.l2_jobs.controller.visitor" in loaded) == (0, True)
+    package = "aiops.layers.l2_jobs.controller"
+    unwanted = {"sqlalchemy", "alembic", "yaml", "jinja2", f"{package}.desk", f"{package}.ledger"}
+    assert unwanted & set(loaded) == set()
 
 
 def test_start_up_time(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,7 @@ def test_the_wheel_of_the_sdist_has_everything(built: tuple[Path, Path]) -> None
     with zipfile.ZipFile(built[1]) as wheel:
         names = set(wheel.namelist())
     assert {f"aiops/{name}" for name in SOURCES} - names == set()
-    assert {"aiops/__init__.py", "aiops/__main__.py", "aiops/py.typed"} <= names
+    assert {"aiops/__init__.py", "aiops/__main__.py", "aiops/checkpoint.py", "aiops/py.typed"} <= names
     assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks"))]
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 import sys
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def test_doctor_finds_a_sound_machine(shown: Shown) -> None:
     screen = shown("doctor", "--json", plugins=Plugins([SHIPPED]))
     findings = json.loads(screen.partition("--- stdout\n")[2].partition("--- stderr")[0])
     verdicts = {one["subject"]: one["verdict"] for one in findings}
-    assert list(verdicts) == ["python", "ssh", "ansible", "home", "database", "accelerator.nvidia", "lab"]
+    assert list(verdicts) == ["python", "ssh", "ansible", "home", "database", "accelerator.nvidia", "jobs", "lab"]
     assert {verdicts[subject] for subject in ("python", "ssh", "ansible", "home", "accelerator.nvidia")} == {"ok"}
     assert screen.startswith("exit: 0\n")
 
@@ -88,6 +89,19 @@ def test_doctor_says_what_is_wrong_and_what_to_do(
     assert "accelerator.gone\tcritical\t" in screen
     assert "hint: ssh: install it: `apt-get install openssh-client`\n" in screen
     assert "hint: home: `chmod 0700 [TMP]/home`\n" in screen
+
+
+def test_doctor_judges_slurm_where_its_commands_are(
+    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "scontrol"
+    program.write_text("#!/bin/sh\necho 'KillWait                = 30 sec'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    screen = shown("doctor", plugins=Plugins())
+    assert "slurm.KillWait\twarn\t30 sec: seconds from SIGTERM to SIGKILL" in screen
+    assert "slurm.MinJobAge\tunknown\tSlurm does not tell it" in screen
+    assert "hint: slurm.KillWait: set it to 60: `KillWait: 60` in `aiops_slurm_options`" in screen
 
 
 @pytest.mark.parametrize("below", ["", "/deeper/home"])
