@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 # Of the controller: what aiops itself runs. Of the lab: what booted hosts on this machine need.
 CONTROLLER := python3 python3-venv openssh-client ca-certificates
-LAB := mmdebstrap systemd-container nftables iproute2 openssh-server gnupg apt-utils dpkg-dev e2fsprogs util-linux procps
+LAB := mmdebstrap systemd-container nftables iproute2 openssh-server gnupg apt-utils dpkg-dev e2fsprogs util-linux procps strace
 
 .PHONY: help
 help:  ## Show this
@@ -38,7 +38,7 @@ lint: setup  ## All static checks
 	step $(BIN)/mypy --no-error-summary
 	step $(BIN)/lint-imports --no-logo
 	step $(BIN)/deptry .
-	step $(BIN)/vermin --quiet --no-tips --violations -t=3.6- $$(find layers plugins -path "*/remote/*.py")
+	step $(BIN)/vermin --quiet --no-tips --violations -t=3.6- src/aiops/checkpoint.py $$(find layers plugins -path "*/remote/*.py")
 	step $(BIN)/ansible-lint -q -c .ci/ansible-lint.yml $$(grep -lE '^- (name|hosts):' playbooks/*.yml playbooks/*/*.yml)
 	[ $${#failed[@]} = 0 ] || { echo "error: failed: $${failed[*]##*/}" >&2; exit 1; }
 
@@ -51,6 +51,7 @@ format: setup  ## Bring the code into shape
 docs: setup  ## Write the pages that come from the code
 	@$(BIN)/python -m aiops.cli.reference > docs/reference/cli.md
 	$(BIN)/python -c 'import aiops.layers.l0_nodes.variables_page as v; print(v.variables_page(), end="")' > docs/reference/variables.md
+	$(BIN)/python -c 'import aiops.layers.l2_jobs.job_document as j; print(j.schema_text(), end="")' > docs/reference/job.schema.json
 
 bench-%: setup  ## A benchmark, benchmarks/NAME.py; its figures are kept in benchmarks/results (root)
 	@exec $(BIN)/python -m benchmarks.$*

@@ -61,8 +61,13 @@ class Rig:
 
 
 @contextmanager
-def rig(name: str, nodes: int) -> Iterator[Rig]:
+def rig(name: str, nodes: int, devices: int = DEVICES) -> Iterator[Rig]:
     """A lab of a head and `nodes` bare workers, and a bundle; the lab is removed afterwards.
+
+    Args:
+        name: Of the lab.
+        nodes: Its workers.
+        devices: Simulated GPUs of each; 0 for none.
 
     Raises:
         BrokenError: This machine cannot carry it.
@@ -70,8 +75,9 @@ def rig(name: str, nodes: int) -> Iterator[Rig]:
     app = App(os.environ)
     aiops("lab", "down", "--name", name, "-q", expect=(0, 6))
     try:
-        aiops("lab", "up", "--name", name, "--nodes", str(nodes), "--accelerator", f"nvidia:{DEVICES}", "-q")
-        aiops("cluster", "bundle", "build", "--simulated", "nvidia", "-q")
+        accelerators = ("--accelerator", f"nvidia:{devices}") if devices else ()
+        aiops("lab", "up", "--name", name, "--nodes", str(nodes), *accelerators, "-q")
+        aiops("cluster", "bundle", "build", *(("--simulated", "nvidia") if devices else ()), "-q")
         yield Rig(Lab.open(name, home=app.home, vendors=app.vendors()))
     except OSError as error:
         raise BrokenError(str(error)) from error
