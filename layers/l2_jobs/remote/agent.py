@@ -27,6 +27,7 @@ from .errands import Errands, as_user
 from .folders import Base, clear, owner_of, remove_folder, write
 from .group import Group
 from .head import Head
+from .processes import boot_id
 from .terms import Terms
 
 SILENCE = 10.0
@@ -83,7 +84,7 @@ class Agent(object):
         """When that was sent which the head has answered last: it surely heard us then."""
         self._number = 0
         self._beaten = 0.0
-        self._boot_id = _boot_id()
+        self._boot_id = boot_id()
         self._taking = True
         self._over = False
 
@@ -447,11 +448,6 @@ def _empty(file: int) -> None:
             pass
     except BlockingIOError:
         pass
-
-
-def _boot_id() -> str:
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
 
 
 def serve(program: str, base: Optional[str] = None, term: Optional[Tuple[str, int]] = None) -> None:

@@ -295,7 +295,7 @@ class Launcher(object):
         except (OSError, ValueError) as error:
             self._refuse("`%s` cannot be started: %s" % (self._spec["argv"][0], error), "user")
             return
-        self._tell("started", pid=pid, boot_id=boot_id())
+        self._tell("started", pid=pid, boot_id=processes.boot_id())
         self._work.probe(lambda ready: self._post(lambda: self._ready(ready)))
         if self._frozen:
             self._work.freeze()
@@ -369,9 +369,3 @@ def obstacle(spec: Dict[str, Any], job: str, epoch: int) -> Any:
         wrong = isinstance(error, (FileNotFoundError, NotADirectoryError, PermissionError, ValueError))
         return "its checkpoint folder cannot be used: %s" % error, "user" if wrong else "storage"
     return None
-
-
-def boot_id() -> str:
-    """Names the time since the machine booted; in a container its own, where it has one."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()

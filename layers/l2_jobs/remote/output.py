@@ -18,8 +18,6 @@ from typing import Any, Callable, Dict, List, Optional
 _CHUNK = 65536
 _LONGEST = 65536
 """Bytes without an end of line that are kept back; then what is there is written."""
-_IDLE = 0.5
-"""Seconds after which an unfinished line is written too."""
 _SEARCHED = 4096
 """Bytes of a line in which the job's regex is searched."""
 _PIPE_BYTES = 1048576

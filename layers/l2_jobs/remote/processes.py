@@ -21,6 +21,12 @@ _PARENT = 4
 _STARTED = 22
 
 
+def boot_id() -> str:
+    """Names the time since the machine booted; in a container its own, where it has one."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
 def become_subreaper() -> None:
     """Have orphans below this process become its children."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
