@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 
 from sqlalchemy import (
-    DDL,
     JSON,
     BigInteger,
     Column,
@@ -15,11 +14,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    event,
 )
 
 from aiops.layers.core.event import Event
 
+from .append_only import append_only
 from .schema import Schema
 from .timestamp import from_text, to_text
 
@@ -51,31 +50,7 @@ EVENT_TABLE = Table(
     Index("event_run_node", "run", "node"),
 )
 
-# What happened is never rewritten: the database itself refuses, whoever asks.
-_NO_UPDATE = """
-CREATE TRIGGER event_no_update BEFORE UPDATE ON event
-BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
-"""
-_NO_DELETE = """
-CREATE TRIGGER event_no_delete BEFORE DELETE ON event
-BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
-"""
-_REFUSAL = """
-CREATE OR REPLACE FUNCTION event_append_only() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION 'events are append-only'; END $$
-"""
-_NO_CHANGE = """
-CREATE TRIGGER event_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON event
-FOR EACH STATEMENT EXECUTE FUNCTION event_append_only()
-"""
-for _dialect, _statement in (
-    ("sqlite", _NO_UPDATE),
-    ("sqlite", _NO_DELETE),
-    ("postgresql", _REFUSAL),
-    ("postgresql", _NO_CHANGE),
-):
-    _guard = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
-    event.listen(EVENT_TABLE, "after_create", _guard)
+append_only(EVENT_TABLE, "events")
 
 CORE = Schema("core", 1, _METADATA)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
-    DDL,
     JSON,
     BigInteger,
     Boolean,
@@ -23,7 +22,6 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
-    event,
     func,
     insert,
     select,
@@ -31,6 +29,7 @@ from sqlalchemy import (
 )
 
 from aiops.layers.core.store import Schema
+from aiops.layers.core.store.append_only import append_only
 
 _METADATA = MetaData()
 LONGEST_PATH = 1024
@@ -146,35 +145,7 @@ TERM = Table(
 )
 """One row: which controller this is, among those whose stores come from one; see `term.py`."""
 
-# What was decided is never rewritten: the database itself refuses, whoever asks.
-_NO_UPDATE = """
-CREATE TRIGGER job_decision_no_update BEFORE UPDATE ON job_decision
-BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END
-"""
-_NO_DELETE = """
-CREATE TRIGGER job_decision_no_delete BEFORE DELETE ON job_decision
-BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END
-"""
-_REFUSAL = """
-CREATE OR REPLACE FUNCTION job_decision_append_only() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION 'decisions are append-only'; END $$
-"""
-_NO_CHANGE = """
-CREATE TRIGGER job_decision_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON job_decision
-FOR EACH STATEMENT EXECUTE FUNCTION job_decision_append_only()
-"""
-_GUARDS = (
-    ("sqlite", _NO_UPDATE),
-    ("sqlite", _NO_DELETE),
-    ("postgresql", _REFUSAL),
-    ("postgresql", _NO_CHANGE),
-)
-for _dialect, _statement in _GUARDS:
-    event.listen(
-        DECISION,
-        "after_create",
-        DDL(_statement).execute_if(dialect=_dialect),  # type: ignore[no-untyped-call]
-    )
+append_only(DECISION, "decisions")
 
 
 def _make_term(operations: Any) -> None:
