@@ -129,20 +129,14 @@ def _read(aiops: App, file: str) -> tuple[str, str, str]:
     Raises:
         InputError: It cannot be read.
     """
+    from aiops.layers.l2_jobs.job_file import job_text
+
     if file == _STDIN:
         named = aiops.environment.get(JOB_FILE)
         folder = Path(named).parent if named else aiops.working_folder
         return Path(named).name if named else "stdin", str(folder), aiops.stdin.read()
     path = aiops.working_folder / Path(file).expanduser()
-    try:
-        return file, str(path.parent), path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text (UTF-8)"
-        raise InputError(
-            f"{file} cannot be read: {reason}",
-            code="job.unreadable",
-            hints=["a commented example is docs/reference/job.yml"],
-        ) from error
+    return file, str(path.parent), job_text(path, file)
 
 
 def _require_sense(

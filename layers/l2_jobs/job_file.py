@@ -39,18 +39,35 @@ class JobFile:
     folder: str
 
 
+def job_text(path: Path, name: str) -> str:
+    """The text of a job file.
+
+    Args:
+        path: Where it is.
+        name: What it is called in words about it.
+
+    Raises:
+        InputError: It cannot be read (`job.unreadable`).
+    """
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text (UTF-8)"
+        raise InputError(
+            f"{name} cannot be read: {reason}",
+            code="job.unreadable",
+            hints=["a commented example is docs/reference/job.yml"],
+        ) from error
+
+
 def load_job_file(path: Path, overrides: Sequence[Override] = ()) -> JobFile:
     """The job in a file.
 
     Raises:
         InputError: It cannot be read (`job.unreadable`), or says something wrong (`job.wrong`).
     """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{path} cannot be read: {reason}", code="job.unreadable") from error
-    return read_job_file(text, str(path), folder=str(path.absolute().parent), overrides=overrides)
+    name = str(path)
+    return read_job_file(job_text(path, name), name, folder=str(path.absolute().parent), overrides=overrides)
 
 
 def read_job_file(text: str, name: str, *, folder: str, overrides: Sequence[Override] = ()) -> JobFile:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .facts import MANIFEST, Contents, Flaw, Place
+from .remote.distributed import is_inside, is_number
 
 VERSION = 1
 _DEEP = 3
@@ -51,13 +52,13 @@ def parse(text: str) -> Manifest:
     for one in listed:
         row = one if isinstance(one, dict) else {}
         path, size, digest = row.get("path"), row.get("size"), row.get("sha256")
-        if not isinstance(path, str) or not _is_inside(path):
+        if not isinstance(path, str) or not is_inside(path):
             raise ManifestError("lists a file outside its own folder")
-        if not isinstance(size, int) or not _is_number(size) or not isinstance(digest, str) or path in files:
+        if not isinstance(size, int) or not is_number(size) or not isinstance(digest, str) or path in files:
             raise ManifestError(f"does not tell size and SHA-256 of {path} once")
         files[path] = (size, digest.lower())
     step, format_ = document.get("step"), document.get("format")
-    if not isinstance(step, int) or not _is_number(step) or not isinstance(format_, str):
+    if not isinstance(step, int) or not is_number(step) or not isinstance(format_, str):
         raise ManifestError("tells no step or no format")
     return Manifest(
         step,
@@ -110,17 +111,9 @@ def _is_listed(path: str) -> bool:
     return len(parts) <= _DEEP and not any(part.startswith(".") for part in parts)
 
 
-def _is_inside(path: str) -> bool:
-    return bool(path) and not path.startswith("/") and ".." not in path.split("/") and "\0" not in path
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _number_or_none(document: Mapping[str, Any], key: str) -> int | None:
     value = document.get(key)
-    if value is not None and not _is_number(value):
+    if value is not None and not is_number(value):
         raise ManifestError(f"has no whole number for `{key}`")
     return value
 

@@ -73,13 +73,13 @@ def check_pieces(wanted, pieces):
                 raise DamageError("does not tell where a part of %s is" % name)
 
 
-def is_inside(path):
+def is_inside(path: str) -> bool:
     """Whether a path stays in its folder."""
     return bool(path) and not path.startswith("/") and ".." not in path.split("/") and "\0" not in path
 
 
-def is_number(value):
-    """A whole number of bytes."""
+def is_number(value: object) -> bool:
+    """Whether it is a whole number, and none below 0."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
