@@ -53,7 +53,7 @@ FACT_ASKS = (
     Ask(
         "packages.lock",
         ("stat", "-c", "%i", "/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock"),
-        ("/proc/locks",),
+        ("/proc/locks", "/proc/self/mountinfo"),
     ),
 )
 
@@ -61,6 +61,7 @@ _CONTAINERS = ("systemd-nspawn", "lxc", "lxc-libvirt", "docker", "podman", "rkt"
 _KIB_PER_MIB = 1024
 _DF_FIELDS = 6
 _LOCK_FIELDS = 6
+_MOUNT_POINT = 4
 
 
 def fact_asks(vendors: Iterable[Vendor] = ()) -> tuple[Ask, ...]:
@@ -237,20 +238,38 @@ def _kernel_packages(record: Record) -> tuple[str, ...]:
 
 
 def _package_lock_held(record: Record) -> bool:
-    """Whether /proc/locks has the inode of one of the lock files.
+    """Whether /proc/locks has one of the lock files, locked as apt and dpkg do it (fcntl).
 
-    Devices are not compared: overlay file systems show another one there than `stat` does.
+    An inode number alone would not do: a pid file below /run may have the same one. Devices are compared as the
+    kernel names them in mountinfo, since `stat` has another for a file on an overlay.
     """
     answer = record.answer("packages.lock")
     locks = file(answer, "/proc/locks")
     if answer.timed_out or answer.exit_status is None:
         said(answer)
     inodes = {int(line) for line in answer.stdout.split()}
+    device = _device_of("/var/lib/dpkg", answer.files.get("/proc/self/mountinfo") or "")
     for line in locks.splitlines():
         fields = [word for word in line.split() if word != "->"]
-        if len(fields) >= _LOCK_FIELDS and int(fields[5].rpartition(":")[2]) in inodes:
+        if len(fields) < _LOCK_FIELDS or fields[1] != "POSIX":
+            continue
+        major, minor, inode = fields[5].split(":")
+        if int(inode) in inodes and device in {None, (int(major, 16), int(minor, 16))}:
             return True
     return False
+
+
+def _device_of(path: str, mountinfo: str) -> tuple[int, int] | None:
+    """Major and minor of what is mounted where `path` lies; None where the table does not say."""
+    best: tuple[str, tuple[int, int]] | None = None
+    for line in mountinfo.splitlines():
+        fields = line.split()
+        point = fields[4] if len(fields) > _MOUNT_POINT else ""
+        inside = f"{path}/".startswith(point.rstrip("/") + "/")
+        if point and inside and (best is None or len(point) >= len(best[0])):  # of two at one point the later is on top
+            major, _, minor = fields[2].partition(":")
+            best = (point, (int(major), int(minor)))
+    return best[1] if best else None
 
 
 _READERS: Mapping[str, Callable[[Record], Any]] = {

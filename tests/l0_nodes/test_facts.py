@@ -206,16 +206,38 @@ def test_containers() -> None:
     assert (facts.virtualization, facts.container) == ("kvm", False)
 
 
+_MOUNTS = "22 1 0:47 / / rw,relatime - overlay o rw\n23 22 0:25 / /run rw - tmpfs tmpfs rw\n"
+
+
 @pytest.mark.parametrize(
     ("line", "held"),
     [
         ("3: POSIX  ADVISORY  WRITE 711 00:2f:1235 0 EOF", True),
         ("3: -> POSIX  ADVISORY  WRITE 711 00:2f:1234 0 EOF", True),
         ("3: POSIX  ADVISORY  WRITE 711 00:2f:12345 0 EOF", False),
+        ("3: POSIX  ADVISORY  WRITE 711 00:19:1235 0 EOF", False),  # a pid file on the tmpfs of /run
+        ("3: FLOCK  ADVISORY  WRITE 711 00:2f:1235 0 EOF", False),  # neither apt nor dpkg locks so
+        ("3: OFDLCK ADVISORY  WRITE -1 00:2f:1235 0 EOF", False),
     ],
 )
 def test_package_lock(line: str, held: bool) -> None:
-    answer = Answer("packages.lock", 0, stdout="1234\n1235\n", files={"/proc/locks": line + "\n"})
+    files = {"/proc/locks": line + "\n", "/proc/self/mountinfo": _MOUNTS}
+    answer = Answer("packages.lock", 0, stdout="1234\n1235\n", files=files)
+    assert facts_of(record(packages_lock=answer)).package_lock_held is held
+
+
+@pytest.mark.parametrize(
+    ("mounts", "held"),
+    [
+        ("", True),  # where the kernel does not say what is mounted, the inode has to do
+        (_MOUNTS + "40 22 0:33 / /var rw - ext4 /dev/sdb1 rw\n", False),
+        (_MOUNTS + "41 22 0:33 / /var/library rw - ext4 /dev/sdb1 rw\n", True),
+        (_MOUNTS + "40 22 0:33 / / rw - ext4 /dev/sdb1 rw\n", False),  # mounted over the other
+    ],
+)
+def test_package_lock_of_the_file_system_that_it_lies_on(mounts: str, held: bool) -> None:
+    files = {"/proc/locks": "3: POSIX  ADVISORY  WRITE 711 00:2f:1235 0 EOF\n", "/proc/self/mountinfo": mounts}
+    answer = Answer("packages.lock", 0, stdout="1234\n1235\n", files=files)
     assert facts_of(record(packages_lock=answer)).package_lock_held is held
 
 

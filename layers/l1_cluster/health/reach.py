@@ -33,6 +33,7 @@ OWNERS: Mapping[str, Owner] = {
     "become.no_password": "controller",
     "become.password": "controller",
     "local.start": "controller",
+    "ssh.channels": "controller",
     "ssh.closed": "controller",
     "ssh.config": "controller",
     "ssh.host_key_broken": "controller",

@@ -50,6 +50,12 @@ class Follower(object):
 
     def run(self) -> None:
         """Until the agent says that the unit is gone, or goes itself."""
+        try:
+            self._follow()
+        except (BrokenPipeError, ConnectionResetError):  # the agent went in the middle of a word
+            pass
+
+    def _follow(self) -> None:
         while True:
             if self._launcher is None and not self._ending:
                 self._connect()

@@ -80,10 +80,7 @@ class Group(object):
             as_user(self.owner, gid, None)
             os.chdir(self.folder)
             if os.stat(".").st_uid == self.owner:
-                try:
-                    Follower(theirs, self._after, self._log).run()
-                except (BrokenPipeError, ConnectionResetError):
-                    pass  # the agent has ended
+                Follower(theirs, self._after, self._log).run()
             return 0
 
         self._pid = forked(follow)

@@ -171,3 +171,12 @@ def test_the_last_word_is_told_also_where_the_disk_has_no_room_for_it(tmp_path: 
             one.join(20)
         theirs.close()
     assert {"event": last} in [json.loads(line) for line in heard.splitlines()]
+
+
+def test_an_agent_that_goes_in_the_middle_of_a_word_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "control").touch()  # nobody listens: it has to say that the launcher is away
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with contextlib.chdir(tmp_path):
+        Follower(theirs, 0, 0).run()
+    theirs.close()
