@@ -154,7 +154,9 @@ def _go_on(
         status=status,
         budget=draft.world.settings.budget,
     )
-    mishap = Mishap(attempt.key.number, fault.kind, fault.causer, fault.nodes, stepped, then.counted, status)
+    mishap = Mishap(
+        attempt.key.number, fault.kind, fault.causer, fault.nodes, stepped, then.counted, status, track.pace.median
+    )
     used = dict(record.used)
     if then.charge is not None:
         used[then.charge] = used.get(then.charge, 0) + 1

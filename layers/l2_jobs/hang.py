@@ -2,8 +2,9 @@
 
 Automatic: found within `max(10 s, 8 x median step)` without a word of progress, where the program tells phases. One
 whose steps are only read from its output tells nothing of its saves and evaluations, so there a pause must be longer:
-a minute at least, and half as long again as any that it has come out of. A program that tells no steps is never taken
-for hung.
+a minute at least, and half as long again as any that it has come out of. Before enough steps were timed a minute holds
+too where an earlier attempt of the job tells how long they take, else the allowance for the start. A program that
+tells no steps is never taken for hung.
 """
 
 import math
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from .fault.fault import Evidence, Fault, usual_fault
 from .job import Job
-from .pace import Mark, Pace
+from .pace import ENOUGH, Mark, Pace
 from .report import Phase
 from .shelf import Shelf
 from .track import Track
@@ -24,9 +25,6 @@ STEPS = 8.0
 SOONER = 1.75
 """Seconds before that time has passed: a step may be told a second late, since launchers tell at most one a second, and
 all is looked at twice a second. So a hang is found within it, and not only then looked for."""
-
-ENOUGH = 3
-"""Steps that a median needs; before it has them the allowance for the start holds."""
 
 UNTOLD = 60.0
 """Seconds, where a program tells no phases."""
@@ -76,9 +74,12 @@ class Quiet:
 
 
 def quiet(  # noqa: PLR0911 - one return for each thing that cannot be said
-    job: Job, track: Track, watch: Watch, began: float, now: float
+    job: Job, track: Track, watch: Watch, began: float, now: float, *, before: float | None = None
 ) -> Quiet | None:
-    """How long an attempt is quiet; None where nothing can be said: a service, no steps, or its nodes are not heard."""
+    """How long an attempt is quiet; None where nothing can be said: a service, no steps, or its nodes are not heard.
+
+    `before` is the seconds that a step of an earlier attempt of this job took; None where there was none that told.
+    """
     if job.kind == "service" or job.limits.hang == math.inf:
         return None
     pace = track.pace
@@ -93,7 +94,7 @@ def quiet(  # noqa: PLR0911 - one return for each thing that cannot be said
     marks = {rank: mark for rank, mark in pace.marks.items() if _heard(mark, track, watch)}
     if not marks:
         return None
-    words, bound = limit(job, pace, tuple(marks.values()))
+    words, bound = limit(job, pace, tuple(marks.values()), before)
     since = max(_since(mark, watch) for mark in marks.values())
     still = min(marks.values(), key=lambda mark: (mark.step, mark.at))
     if now - since <= bound:
@@ -116,20 +117,24 @@ def _since(mark: Mark, watch: Watch) -> float:
     return max(mark.at, watch.node(mark.node).since or mark.at)
 
 
-def limit(job: Job, pace: Pace, marks: tuple[Mark, ...]) -> tuple[str, float]:
+def limit(job: Job, pace: Pace, marks: tuple[Mark, ...], before: float | None) -> tuple[str, float]:
     """From how many seconds of quiet on an attempt is hung, and what that is made of."""
     phases = {mark.phase for mark in marks}
     own = job.limits.hang
     allowances: tuple[tuple[Phase, float], ...] = (("evaluate", EVALUATE), ("save", SAVE), ("start", START))
     for phase, seconds in allowances:
         if phase in phases:
-            before = pace.longest.get(phase)
-            bound = seconds if before is None else min(seconds, max(KNOWN, STEPS * before))
+            longest = pace.longest.get(phase)
+            bound = seconds if longest is None else min(seconds, max(KNOWN, STEPS * longest))
             return f"the phase {phase} may take {bound:.0f} s", max(bound, own or 0.0)
     if own is not None:
         return f"`hang` of the job is {own:g} s", own
     step = pace.median
-    if step is None or len(pace.seconds) < ENOUGH:
+    if step is None and before is not None:
+        # Its first steps may compile, or read their data anew: they are given more than those that follow.
+        longest = f"{STEPS:g} x the median step of {before:.3g} s of an earlier attempt"
+        return f"max({UNTOLD:g} s, {longest}), before {ENOUGH} steps were timed", max(UNTOLD, STEPS * before)
+    if step is None:
         return f"fewer than {ENOUGH} steps were timed, so {START:.0f} s are allowed", START
     if pace.tells:
         return f"max({LEAST:g} s, {STEPS:g} x the median step of {step:.3g} s)", max(LEAST, STEPS * step) - SOONER

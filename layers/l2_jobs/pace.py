@@ -7,6 +7,9 @@ from statistics import median
 
 from .report import Phase, Stepped
 
+ENOUGH = 3
+"""Steps that are to be timed before their median says how long one takes."""
+
 WINDOW = 31
 """Steps that a median is taken of: odd, and a minute's worth where a step is told each two seconds."""
 
@@ -70,8 +73,8 @@ class Pace:
 
     @property
     def median(self) -> float | None:
-        """Seconds that a step takes; None before two were told."""
-        return median(self.seconds) if self.seconds else None
+        """Seconds that a step takes; None before enough of them were timed."""
+        return median(self.seconds) if len(self.seconds) >= ENOUGH else None
 
     def after(self, report: Stepped) -> "Pace":
         """What is known after `report`; one that is older than what its rank has told changes nothing."""

@@ -28,6 +28,7 @@ class Mishap:
         kind: The class of its fault.
         stepped: Whether it had made a step.
         charged: Whether it counts among attempts without progress.
+        step_seconds: What a step of it took, the median; None where too few were timed.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Mishap:
     stepped: bool
     charged: bool
     status: int | None = None
+    step_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +95,8 @@ class JobRecord:
     suspects: Mapping[str, str] = field(default_factory=dict, hash=False)
     cut: float | None = None
     told: tuple[str, ...] = ()
+
+    @property
+    def step_seconds(self) -> float | None:
+        """What a step of the last attempt that got that far took; None before one did."""
+        return next((one.step_seconds for one in reversed(self.past) if one.step_seconds is not None), None)

@@ -207,7 +207,7 @@ def _found(  # noqa: PLR0911 - one return for each way to find one
     fault = loss_fault(track.pace, now)
     if fault is not None:
         return fault
-    seen = quiet(record.job, track, watch, began, now)
+    seen = quiet(record.job, track, watch, began, now, before=record.step_seconds)
     return None if seen is None else hang(record.job, seen, world.shelves.get(record.job.id), now)
 
 
@@ -252,7 +252,7 @@ def _told(draft: Draft, record: JobRecord, attempt: Attempt, track: Track) -> Jo
         record = replace(record, fault=slow)
         return stop_it(draft, record, attempt, f"goes on without a slow node: {sentence(slow)}")
     if record.job.checkpoint is not None and record.began is not None and record.job.kind == "batch":
-        seen = quiet(record.job, track, draft.world.watch, record.began, now)
+        seen = quiet(record.job, track, draft.world.watch, record.began, now, before=record.step_seconds)
         if seen is not None and doubtful(seen):
             shelf = draft.world.shelves.get(record.job.id)
             fresh = shelf is not None and shelf.looked >= seen.since

@@ -24,9 +24,11 @@ def steps(*, each: float, count: int = 10, phases: bool = True, rank: int = 0, n
     return begun + [Stepped(KEY, node, each * number, rank, number) for number in range(1, count + 1)]
 
 
-def found(job: Job, reports: list[Report], now: float, shelf: Shelf | None = None) -> str | None:
+def found(
+    job: Job, reports: list[Report], now: float, shelf: Shelf | None = None, *, before: float | None = None
+) -> str | None:
     watch = Watch().after(reports)
-    seen = quiet(job, watch.track(KEY), watch, 0.0, now)
+    seen = quiet(job, watch.track(KEY), watch, 0.0, now, before=before)
     fault = None if seen is None else hang(job, seen, shelf, now)
     return None if fault is None else fault.kind
 
@@ -63,6 +65,22 @@ def test_a_slow_first_step_is_no_hang() -> None:
     begun: list[Report] = [Heard("a", 0.0, "b"), Started(KEY, "a", 0.0, "b"), Stepped(KEY, "a", 0.0, 0, 0, "start")]
     assert found(JOB, begun, START) is None
     assert found(JOB, begun, START + 1) == "hang"
+
+
+@pytest.mark.parametrize(("before", "limit"), [(None, START), (0.1, UNTOLD), (30.0, 240.0)])
+def test_before_its_steps_were_timed_those_of_an_earlier_attempt_say_how_long_they_take(
+    before: float | None, limit: float
+) -> None:
+    told = steps(each=1.0, count=3)
+    assert found(JOB, told, 3 + limit, before=before) is None
+    assert found(JOB, told, 3 + limit + 1, before=before) == "hang"
+
+
+def test_an_earlier_attempt_says_nothing_of_a_slow_start_or_of_steps_that_were_timed() -> None:
+    begun: list[Report] = [Heard("a", 0.0, "b"), Started(KEY, "a", 0.0, "b"), Stepped(KEY, "a", 0.0, 0, 0, "start")]
+    assert found(JOB, begun, START, before=0.1) is None
+    assert found(JOB, steps(each=30.0), 300 + 230, before=0.1) is None
+    assert found(JOB, steps(each=0.1), 1 + 10, before=30.0) == "hang"
 
 
 def test_a_program_that_tells_nothing_is_never_hung() -> None:

@@ -107,7 +107,7 @@ def test_a_record_is_read_as_it_was_written(one: Job, attempt: Attempt, state: s
         attempt=attempt,
         avoid=avoid,
         fault=FAULT,
-        past=(Mishap(1, "hang", "framework", ("n1",), stepped=True, charged=False),),
+        past=(Mishap(1, "hang", "framework", ("n1",), stepped=True, charged=False, step_seconds=0.5),),
     )
     assert value_of(JobRecord, json.loads(json.dumps(document(record)))) == record
 
