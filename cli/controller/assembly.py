@@ -215,7 +215,7 @@ def assembled(
             plan = compiler.plan(submission, account, controller.world.roster.jobs)
             return {"document": plan.document(), "lines": list(plan.lines())}
 
-        compiler = Compiler(aiops, fleet, sites, steady, settings)
+        compiler = Compiler(aiops, fleet, sites, shelves, steady, settings=settings)
         desk = Desk(
             ledger,
             logs,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aiops.layers.l2_jobs.record import JobRecord
     from aiops.layers.l2_jobs.world import Settings
 
+    from .shelves import Shelves
     from .sites import Sites
 
 
@@ -26,11 +27,19 @@ class Compiler:
     """Makes jobs for the nodes of one cluster; safe to use from several threads."""
 
     def __init__(
-        self, aiops: App, fleet: "Fleet", sites: "Sites", now: Callable[[], float], settings: "Settings"
+        self,
+        aiops: App,
+        fleet: "Fleet",
+        sites: "Sites",
+        shelves: "Shelves",
+        now: Callable[[], float],
+        *,
+        settings: "Settings",
     ) -> None:
         self._aiops = aiops
         self._fleet = fleet
         self._sites = sites
+        self._shelves = shelves
         self._now = now
         self._settings = settings
 
@@ -55,7 +64,7 @@ class Compiler:
             return footings(self._fleet, [self._sites.nodes[place.name] for place in able], need_of(job))
 
         require_permitted(account, list(self._sites.nodes.values()), some=True)
-        cluster = Cluster(tuple(self._sites.learned().values()), self._offer(), look)
+        cluster = Cluster(tuple(self._sites.learned().values()), self._offer(), look, self._shelves.lying)
         job = checked(file, account, 0, self._aiops.clock.now(), cluster)
         require_permitted(account, [self._sites.nodes[one.name] for one in candidates(job, cluster.places)])
         number = number_of(job.name)  # only what is right takes a number
@@ -68,18 +77,28 @@ class Compiler:
             InputError: As for `job`.
         """
         from aiops.layers.l2_jobs.action import Launch
+        from aiops.layers.l2_jobs.checkpoint.checkpoint import Level
         from aiops.layers.l2_jobs.container import contained_specs, containers_of
+        from aiops.layers.l2_jobs.controller.rows import folder_of, taken
         from aiops.layers.l2_jobs.decide import decide
         from aiops.layers.l2_jobs.dry_run import explain_launch
         from aiops.layers.l2_jobs.record import JobRecord
         from aiops.layers.l2_jobs.roster import Roster
+        from aiops.layers.l2_jobs.shelf import Shelf
         from aiops.layers.l2_jobs.world import World
 
         job = self.job(submission, account, lambda _name: 0)
         now = self._now()
         places = self._sites.examine(list(self._sites.nodes))
+        own = folder_of(job)
+        holder = next((one.job.id for one in alive.values() if own is not None and folder_of(one.job) == own), None)
+        if own is not None and holder is not None:
+            raise taken(own, holder)
+        shelves = {}
+        if job.checkpoint is not None and job.checkpoint.resume:
+            shelves[job.id] = Shelf(now, self._shelves.lying(job, Level.MANIFEST), answered=now)
         roster = Roster.of([*alive.values(), JobRecord(job, "queued", now)])
-        decided = decide(World(roster, places=places, began=now, settings=self._settings), now)
+        decided = decide(World(roster, places=places, shelves=shelves, began=now, settings=self._settings), now)
         attempts = (one.attempt for one in decided.actions if isinstance(one, Launch) and one.attempt.key.job == job.id)
         attempt = next(attempts, None)
         given: Mapping[str, Mapping[str, Any]] = {}

@@ -69,7 +69,7 @@ def deciding(aiops: App, screen: Screen, inventory: Path | None) -> "Iterator[Co
             thread.join(_JOIN_SECONDS)
 
 
-def planned(aiops: App, inventory: Path | None, words: dict[str, Any]) -> dict[str, Any]:
+def planned(aiops: App, screen: Screen, inventory: Path | None, words: dict[str, Any]) -> dict[str, Any]:
     """What would run of a job file, without a controller: as a desk's `plan` says it.
 
     Raises:
@@ -82,6 +82,7 @@ def planned(aiops: App, inventory: Path | None, words: dict[str, Any]) -> dict[s
     from aiops.layers.l2_jobs.steady import Steady
 
     from .compiling import Compiler
+    from .shelves import Shelves
     from .sites import Sites
 
     read = aiops.inventory(inventory)
@@ -89,7 +90,8 @@ def planned(aiops: App, inventory: Path | None, words: dict[str, Any]) -> dict[s
     with aiops.store() as store, aiops.fleet(read) as fleet:
         sites = Sites(aiops, store, fleet, read, workloads=workloads_of(aiops.plugins, read, fleet), now=now)
         sites.known()
-        compiler = Compiler(aiops, fleet, sites, now, read_site(read.settings))
+        shelves = Shelves(aiops, fleet, list(sites.nodes.values()), now, warn=screen.warn)
+        compiler = Compiler(aiops, fleet, sites, shelves, now, settings=read_site(read.settings))
         plan = compiler.plan(Submission(**words), myself().account, Ledger(store).alive())
     return {"document": plan.document(), "lines": list(plan.lines())}
 

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from aiops.layers.l0_nodes.node import Node
     from aiops.layers.l2_jobs.action import SetAside
     from aiops.layers.l2_jobs.checkpoint.background import Remembered, Wants
+    from aiops.layers.l2_jobs.checkpoint.checkpoint import Checkpoint, Level
     from aiops.layers.l2_jobs.checkpoint.reader import Reader
     from aiops.layers.l2_jobs.checkpoint.surveyor import LocalSurveyor, NodeSurveyor
+    from aiops.layers.l2_jobs.job import Job
     from aiops.layers.l2_jobs.record import JobRecord
     from aiops.layers.l2_jobs.shelf import Shelf
 
@@ -86,6 +88,35 @@ class Shelves:
             return Shelf(began, (), error.message if record.step is not None else "", self._now(), live)
         except FailedError as error:
             return Shelf(began, (), error.message, self._now(), live)
+
+    def lying(self, job: "Job", closely: "Level | None" = None) -> "tuple[Checkpoint, ...]":
+        """What lies in the folder of a job that was not submitted yet, the newest first.
+
+        Of one that is to go on from there all down to the newest good one are read; of another the names are enough.
+
+        Args:
+            job: The job.
+            closely: How closely they are read; by default without digests, which the start compares anyway.
+
+        Raises:
+            UnreachableError: No node answers that could tell.
+        """
+        from aiops.layers.l2_jobs.checkpoint.checkpoint import Level
+        from aiops.layers.l2_jobs.record import JobRecord
+
+        plan, found = job.checkpoint, list["Checkpoint"]()
+        if plan is None:
+            return ()
+        _, reader = self._reader(JobRecord(job, "queued", self._now()), live=False)
+        try:
+            listing, places = reader.places(plan.path)
+            for format_, place in places:
+                sought = plan.resume and not any(one.verified for one in found)
+                level = (closely or Level.STRUCTURE) if sought else Level.MARKER
+                found.append(reader.look(listing, format_, place, level).checkpoint)
+        except NotFoundError:
+            return ()
+        return tuple(found)
 
     def set_aside(self, record: "JobRecord", order: "SetAside") -> None:
         """Rename a checkpoint that is bad, or a good one that the order names as it is; else it stays.

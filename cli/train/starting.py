@@ -29,10 +29,13 @@ def train(
     ] = None,
     *,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a job from its newest verified checkpoint.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with a job, or begin a new one, from the newest verified checkpoint that is there."
+        ),
     ] = False,
     job: Annotated[
-        str | None, typer.Option("--job", metavar="JOB", help="With --resume: this job. [your newest]")
+        str | None, typer.Option("--job", metavar="JOB", help="With --resume and no file: this job. [your newest]")
     ] = None,
     step: Annotated[
         int | None, typer.Option("--step", metavar="N", min=0, help="With --resume: from the checkpoint of step N.")
@@ -56,8 +59,8 @@ def train(
 ) -> int:
     """Start a job and follow it; Ctrl-C detaches, and the job goes on. 1 when it fails or is held.
 
-    With `--resume` go on with one that is held, has failed or has ended. Where no controller runs, this is one
-    as long as it follows the job.
+    With `--resume` go on with one that is held, has failed or has ended; with a job file too, start a new one from what
+    lies in the folder of its checkpoints. Where no controller runs, this is one as long as it follows the job.
     """
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
@@ -71,13 +74,13 @@ def train(
     }
     said = {name: value for name, value in overrides.items() if value not in (None, [])}
     _require_sense(file, resume=resume, job=job, step=step, dry_run=dry_run, said=said)
-    if resume:
+    if file is None:
         passed = on_head(aiops, inventory)
         if passed is not None:
             return passed
         wish: tuple[str, dict[str, Any]] = ("resume", {"job": job, "step": step})
     else:
-        assert file is not None  # noqa: S101 - it makes sense, see above
+        said |= {"resume": True} if resume else {}
         name, folder, text = _read(aiops, file)
         passed = on_head(aiops, inventory, text=text, file=None if file == _STDIN else Path(file))
         if passed is not None:
@@ -94,7 +97,7 @@ def train(
             if detach:
                 _detached(screen, asked["job"])
                 return Exit.DONE
-            return follow(desk, screen, aiops.clock, asked, resumed=resume)
+            return follow(desk, screen, aiops.clock, asked, resumed=file is None)
     except KeyboardInterrupt as cut:
         if asked:
             return _left(screen, _come_back(aiops, asked["job"]), cut)
@@ -108,7 +111,7 @@ def _dry(aiops: App, screen: "Screen", inventory: Path | None, words: dict[str, 
         plan = door.ask("plan", **words)
         door.close()
     else:
-        plan = planned(aiops, inventory, words)
+        plan = planned(aiops, screen, inventory, words)
     if screen.json:
         screen.document(plan["document"])
     else:
@@ -147,19 +150,22 @@ def _require_sense(
     Raises:
         InputError: Some do not, with what would.
     """
-    if resume and file is not None:
+    if resume and file is not None and (job is not None or step is not None):
         raise InputError(
-            f"`--resume` goes on with a job as it was submitted, and {file} is named too",
+            f"`--job` and `--step` go on with a job as it was submitted, and {file} is named too",
             code="usage.resume",
-            hints=["`aiops train --resume --job JOB` for that job", f"`aiops train {file}` for a new one"],
+            hints=[
+                "`aiops train --resume --job JOB` for that job",
+                f"`aiops train --resume {file}` for a new one from the newest checkpoint that is there",
+            ],
         )
-    if resume and dry_run:
+    if resume and file is None and dry_run:
         raise InputError(
             "`--dry-run` shows what a job file would do, and `--resume` names none",
             code="usage.resume",
             hints=["what there is to go on with: `aiops job list --all`, `aiops job show JOB`"],
         )
-    if resume and said:
+    if resume and file is None and said:
         raise InputError(
             "`--resume` changes nothing of a job",
             code="usage.resume",

@@ -132,8 +132,8 @@ def limit(job: Job, pace: Pace, marks: tuple[Mark, ...], before: float | None) -
     step = pace.median
     if step is None and before is not None:
         # Its first steps may compile, or read their data anew: they are given more than those that follow.
-        longest = f"{STEPS:g} x the median step of {before:.3g} s of an earlier attempt"
-        return f"max({UNTOLD:g} s, {longest}), before {ENOUGH} steps were timed", max(UNTOLD, STEPS * before)
+        longer = f"{STEPS:g} x the median step of {before:.3g} s of an earlier attempt"
+        return f"max({UNTOLD:g} s, {longer}), before {ENOUGH} steps were timed", max(UNTOLD, STEPS * before)
     if step is None:
         return f"fewer than {ENOUGH} steps were timed, so {START:.0f} s are allowed", START
     if pace.tells:

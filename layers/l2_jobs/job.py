@@ -62,12 +62,14 @@ class CheckpointPlan:
         format: Name of a plugin of the kind `checkpoint_format`; `auto` finds out.
         every: Steps between two, where the job says it; only for words.
         keep: Good ones that pruning leaves.
+        resume: Whether its first attempt goes on from what is there already; else nothing may be there.
     """
 
     path: str
     format: str = "auto"
     every: int | None = None
     keep: int = 2
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)

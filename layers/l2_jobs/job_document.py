@@ -186,6 +186,9 @@ class CheckpointDocument(Strict):
     format: str = Field(default="auto", min_length=1, description="What writes them; `auto` finds out.")
     every: int | None = Field(default=None, ge=1, description="Steps between two; only for words.")
     keep: int = Field(default=2, ge=2, description="Good ones that `aiops checkpoint prune` leaves, at least two.")
+    resume: bool = Field(
+        default=False, description="Begin with the newest verified one that is there; else none may be there."
+    )
 
 
 class ProgressDocument(Strict):

@@ -164,7 +164,7 @@ def _devices(document: JobDocument) -> Devices:
 
 def _checkpoint(document: JobDocument) -> CheckpointPlan | None:
     plan = document.checkpoint
-    return CheckpointPlan(plan.path, plan.format, plan.every, plan.keep) if plan else None
+    return CheckpointPlan(plan.path, plan.format, plan.every, plan.keep, plan.resume) if plan else None
 
 
 def _restarts(document: JobDocument) -> Restarts:

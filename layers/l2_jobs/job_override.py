@@ -20,6 +20,7 @@ def overrides_of(
     priority: int | None = None,
     queue: str | None = None,
     max_restarts: int | None = None,
+    resume: bool = False,
 ) -> tuple[Override, ...]:
     """The options as overrides, `--set` first, so that an option of its own counts more.
 
@@ -30,6 +31,7 @@ def overrides_of(
         priority: 0 to 100.
         queue: Its name.
         max_restarts: For the faults of each causer.
+        resume: To begin with the newest checkpoint that is there.
 
     Raises:
         InputError: One of them cannot be understood (`job.option`).
@@ -52,6 +54,8 @@ def overrides_of(
     if max_restarts is not None:
         option = f"--max-restarts {max_restarts}"
         found += [Override(("restarts", causer), str(max_restarts), option) for causer in CAUSERS]
+    if resume:
+        found.append(Override(("checkpoint", "resume"), "true", "--resume"))
     return tuple(found)
 
 

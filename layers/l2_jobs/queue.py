@@ -84,7 +84,7 @@ def _spares(draft: Draft) -> dict[str, int]:
 
 def _unready(draft: Draft, record: JobRecord) -> str:
     """Why a job cannot go on yet, whatever room there is; empty where it can."""
-    if record.launched == 0 or record.job.checkpoint is None:
+    if not _goes_on(record):
         return ""
     shelf = draft.world.shelves.get(record.job.id)
     since = record.ended if record.ended is not None else record.since
@@ -158,15 +158,23 @@ def _verdict(draft: Draft, name: str) -> str:
     return f"{place.verdict}, {age:.0f} s old"
 
 
+def _goes_on(record: JobRecord) -> bool:
+    """Whether it may begin with a checkpoint: its own, or one that was there before it where it says so."""
+    plan = record.job.checkpoint
+    return plan is not None and (plan.resume or record.launched > 0)
+
+
 def _chosen(draft: Draft, record: JobRecord, allocation: Allocation) -> tuple[Checkpoint | None, str]:
     """The checkpoint to go on from; or why there is none that this job can read."""
-    if record.launched == 0 or record.job.checkpoint is None:
+    if not _goes_on(record):
         return None, ""
     shelf = draft.world.shelves[record.job.id]
     able = [one for one in shelf.checkpoints if one.proved and one.step is not None]
     able = [one for one in able if record.below is None or (one.step or 0) < record.below]
     best = newest(able)
-    if best is None:
+    if best is None and record.launched == 0:
+        return None, "it is to go on from a checkpoint that is there, and none of them verifies"
+    if best is None or record.job.checkpoint is None:
         return None, ""
     problem = fits(best, Wanted(record.job.checkpoint.format, len(allocation.slots) * record.job.processes))
     return (None, problem.message) if problem is not None else (best, "")

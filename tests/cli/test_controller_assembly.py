@@ -16,6 +16,7 @@ from tests.support.fake_transport import FakeTransport
 from aiops.cli.app import App
 from aiops.cli.controller.assembly import Running, assembled
 from aiops.cli.controller.compiling import Compiler
+from aiops.cli.controller.shelves import Shelves
 from aiops.cli.controller.sites import Sites
 from aiops.layers.core.command import Command
 from aiops.layers.core.store import Store
@@ -168,6 +169,9 @@ def test_a_dry_run_shows_the_container_that_would_run(tmp_path: Path) -> None:
             del name
 
     app = FakeApp({"AIOPS_HOME": str(tmp_path)})
-    plan = Made(app, app.fleet(), Known(), time.time, Settings()).plan(Submission("", "", ""), one.owner, {})
+    shelves = Shelves(app, app.fleet(), [], time.time, warn=print)
+    plan = Made(app, app.fleet(), Known(), shelves, time.time, settings=Settings()).plan(
+        Submission("", "", ""), one.owner, {}
+    )
     assert [group.argv[:2] for group in plan.groups] == [("podman", "run")] * 2
     assert plan.groups[0].argv[-2:] == ("sleep", "1")

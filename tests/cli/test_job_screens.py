@@ -190,7 +190,8 @@ def test_what_is_wrong_is_told_before_anything_starts(shown: Shown, house: House
     ("words", "said"),
     [
         ((), "nothing is named that could be run"),
-        (("job.yml", "--resume"), "goes on with a job as it was submitted"),
+        (("job.yml", "--resume", "--job", "sft-1"), "go on with a job as it was submitted"),
+        (("job.yml", "--resume", "--step", "4"), "go on with a job as it was submitted"),
         (("--resume", "--nodes", "4"), "`--resume` changes nothing of a job"),
         (("job.yml", "--step", "4"), "`--job` and `--step` go with `--resume`"),
         (("--resume",), "you have no job to go on with"),

@@ -192,3 +192,17 @@ def test_a_folder_that_stalls_keeps_no_other_job_waiting_and_an_answer_from_a_ru
     finally:
         stalled.set()
         hands.close()
+
+
+def test_what_lies_in_the_folder_of_a_job_that_is_not_there_yet(tmp_path: Path, read: list[str]) -> None:
+    rig, folder = Rig(tmp_path / "home"), many(tmp_path / "run")
+    fresh = record(folder).job
+    assert [one.step for one in rig.shelves.lying(fresh)] == [50, 40, 30, 20, 10]
+    assert read == []
+    spoil(max((folder / "step-50").glob("*.distcp"), key=lambda path: path.stat().st_size))
+    resumed = replace(fresh, checkpoint=CheckpointPlan(str(folder), resume=True))
+    found = rig.shelves.lying(resumed)
+    assert [(one.step, one.verified) for one in found][:3] == [(50, False), (40, True), (30, False)]
+    assert set(read) == {"step-50", "step-40"}
+    assert rig.shelves.lying(replace(fresh, checkpoint=CheckpointPlan(str(tmp_path / "none")))) == ()
+    assert rig.shelves.lying(replace(fresh, checkpoint=None)) == ()

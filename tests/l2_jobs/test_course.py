@@ -10,7 +10,7 @@ from tests.l2_jobs.simulated_stage import ANN, Stage
 from aiops.layers.l2_jobs import lease
 from aiops.layers.l2_jobs.action import Drain, Examine, Kill, Notify, Stop
 from aiops.layers.l2_jobs.decide import decide
-from aiops.layers.l2_jobs.job import Limits, Restarts, Service, Span
+from aiops.layers.l2_jobs.job import CheckpointPlan, Limits, Restarts, Service, Span
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import PeerSilent, Ready, Report, Silent, Stepped, Unavailable
 from aiops.layers.l2_jobs.request import Cancel, Hold, Resume, Submit
@@ -87,6 +87,30 @@ def test_a_job_is_resumed_from_the_step_that_is_asked_for() -> None:
     attempt = record(made).attempt
     assert attempt is not None
     assert attempt.step == 10
+
+
+def test_a_new_job_goes_on_from_what_was_there_only_where_it_says_so() -> None:
+    made = stage()
+    runs(made, 45)
+    made.controller.ask(Cancel(made.job.id, ANN))
+    until(made, lambda r: r.state == "cancelled")
+    plan = made.job.checkpoint
+    assert plan is not None
+    second = replace(made.job, id="llama-2", checkpoint=replace(plan, resume=True))
+    made.cluster.folders[second.id] = made.cluster.folders[made.job.id]
+    made.controller.ask(Submit(second))
+    made.job = second
+    until(made, lambda r: r.state == "running")
+    attempt = record(made).attempt
+    assert attempt is not None
+    assert (attempt.key.number, attempt.step) == (1, 30)
+
+
+def test_one_that_is_to_go_on_from_what_is_there_is_held_where_nothing_verifies() -> None:
+    made = stage(checkpoint=CheckpointPlan("/shared/llama", resume=True))
+    until(made, lambda r: r.state == "held")
+    assert "none of them verifies" in record(made).reason
+    assert record(made).launched == 0
 
 
 def test_a_job_whose_time_is_used_up_fails_and_says_so() -> None:

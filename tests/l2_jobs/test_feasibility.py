@@ -210,32 +210,63 @@ def test_a_submission_tells_all_of_it_at_once() -> None:
         asked.append([place.name for place in able])
         return {place.name: footing(place.name, "it is not there", same=None) for place in able}
 
-    cluster = Cluster(CLUSTER, OFFER, look)
+    cluster = Cluster(CLUSTER, OFFER, look, lambda _: ())
     with pytest.raises(InputError) as caught:
         submission(file, job.owner, 1, NOW, cluster)
     assert caught.value.code == "job.wrong"
     assert [one.where for one in caught.value.problems] == ["job.yml:4", "job.yml:4", "job.yml:7"]
     assert asked == [["gpu01", "gpu02"]]
     file, job = made("devices: 8")
-    cluster = Cluster(CLUSTER, OFFER, lambda _, able: {place.name: footing(place.name) for place in able})
+    cluster = Cluster(CLUSTER, OFFER, lambda _, able: {place.name: footing(place.name) for place in able}, lambda _: ())
     assert submission(file, job.owner, 1, NOW, cluster) == job
 
 
-def test_a_checkpoint_of_another_size_or_format() -> None:
-    def checkpoint(world: int, *, elastic: bool = False) -> Checkpoint:
-        return Checkpoint(
-            step=5,
-            path="/runs/a/step-5",
-            format="torch",
-            level=Level.STRUCTURE,
-            verified=True,
-            why=None,
-            world_size=world,
-            size=1,
-            written=NOW,
-            elastic=elastic,
-        )
+def checkpoint(world: int, *, elastic: bool = False, why: str | None = None) -> Checkpoint:
+    return Checkpoint(
+        step=5,
+        path="/runs/a/step-5",
+        format="torch",
+        level=Level.STRUCTURE,
+        verified=why is None,
+        why=why,
+        world_size=world,
+        size=1,
+        written=NOW,
+        elastic=elastic,
+    )
 
+
+@pytest.mark.parametrize(
+    ("resume", "there", "said"),
+    [
+        (False, [], None),
+        (False, [checkpoint(8)], "has a checkpoint already, the newest of step 5"),
+        (False, [checkpoint(8, why="it is cut off"), checkpoint(8)], "has 2 checkpoints already"),
+        (True, [checkpoint(8)], None),
+        (True, [checkpoint(8, why="it is cut off"), checkpoint(8)], None),
+        (True, [], "there is no checkpoint in /runs/a to go on from"),
+        (True, [checkpoint(8, why="it is cut off")], "none verifies, the newest: it is cut off"),
+        (True, [checkpoint(32)], "written by 32 processes"),
+    ],
+)
+def test_what_lies_in_the_folder_already_is_gone_on_from_only_where_the_job_says_so(
+    resume: bool, there: list[Checkpoint], said: str | None
+) -> None:
+    file, job = made(f"devices: 8\ncheckpoint:\n  path: /runs/a\n  resume: {str(resume).lower()}\n")
+    grounds = {place.name: footing(place.name) for place in CLUSTER}
+    cluster = Cluster(
+        CLUSTER, OFFER, lambda _, able: {place.name: grounds[place.name] for place in able}, lambda _: there
+    )
+    if said is None:
+        assert submission(file, job.owner, 1, NOW, cluster) == job
+        return
+    with pytest.raises(InputError) as caught:
+        submission(file, job.owner, 1, NOW, cluster)
+    (problem,) = caught.value.problems
+    assert said in problem.message
+
+
+def test_a_checkpoint_of_another_size_or_format() -> None:
     file, job = made("nodes: {min: 1, max: 2}\ndevices: 8\ncheckpoint: {path: /runs/a}")
     assert misfit(file, job, checkpoint(16)) is None
     assert misfit(file, job, checkpoint(8)) is None

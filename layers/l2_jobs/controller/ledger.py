@@ -9,7 +9,7 @@ from aiops.layers.l2_jobs.action import Action, Decided, Decision
 from aiops.layers.l2_jobs.document import action_document, action_of, document
 from aiops.layers.l2_jobs.job import Account
 from aiops.layers.l2_jobs.record import JobRecord
-from aiops.layers.l2_jobs.request import Request, Submit, request_kind, request_of
+from aiops.layers.l2_jobs.request import Request, Resume, Submit, request_kind, request_of
 from aiops.layers.l2_jobs.shelf import Shelf
 from aiops.layers.l2_jobs.term import Term
 
@@ -26,8 +26,10 @@ from .rows import (
     decision_row,
     fates,
     fixed_columns,
+    folder_of,
     record_columns,
     record_of,
+    taken,
     unknown,
 )
 
@@ -72,11 +74,21 @@ class Ledger:
             return tables.next_number(connection, name)
 
     def append(self, request: Request, by: Account, at: float) -> int:
-        """Append what a client asks; its number. It is on the disk when this returns."""
+        """Append what a client asks; its number. It is on the disk when this returns.
+
+        Raises:
+            InputError: Another job that is not over saves in the same folder (`job.checkpoint_taken`).
+        """
         from aiops.layers.l2_jobs.tables import jobs as tables
 
         job = request.job.id if isinstance(request, Submit) else request.job
         with self._store.begin() as connection:
+            folder = folder_of(request.job) if isinstance(request, Submit) else None
+            if isinstance(request, Resume) and (row := tables.select_job(connection, job)) is not None:
+                folder = row.checkpoint
+            holder = tables.select_writer(connection, folder, job) if folder is not None else None
+            if folder is not None and holder is not None:
+                raise taken(folder, holder)
             return tables.insert_request(
                 connection,
                 {
@@ -86,6 +98,7 @@ class Ledger:
                     "uid": by.uid,
                     "at": at,
                     "request": document(request),
+                    "checkpoint": folder,
                 },
             )
 

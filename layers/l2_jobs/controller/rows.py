@@ -1,10 +1,11 @@
 """Rows: what the ledger keeps, as values and as columns. Pure."""
 
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aiops.layers.core.errors import NotFoundError
+from aiops.layers.core.errors import InputError, NotFoundError
 from aiops.layers.l2_jobs.action import Decision
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.checkpoint.checkpoint import Checkpoint
@@ -118,6 +119,18 @@ def unknown(word: str, ids: Iterable[str]) -> NotFoundError:
     )
 
 
+def taken(folder: str, holder: str) -> InputError:
+    """The error for a job that would save where another does: either could go on from what the other has saved."""
+    return InputError(
+        f"{folder} is the folder of the checkpoints of {holder}, which is not over",
+        code="job.checkpoint_taken",
+        hints=[
+            f"see where it stands: `aiops job show {holder}`; end it for good: `aiops job cancel {holder}`",
+            "or let `checkpoint.path` name another folder: each run has its own",
+        ],
+    )
+
+
 def fixed_columns(job: Job) -> dict[str, Any]:
     """The columns of a job that never change."""
     return {
@@ -129,7 +142,13 @@ def fixed_columns(job: Job) -> dict[str, Any]:
         "priority": job.priority,
         "submitted": job.submitted.timestamp(),
         "job": document(job),
+        "checkpoint": folder_of(job),
     }
+
+
+def folder_of(job: Job) -> str | None:
+    """Where its checkpoints are, by one spelling."""
+    return None if job.checkpoint is None else posixpath.normpath(job.checkpoint.path)
 
 
 def record_columns(record: JobRecord) -> dict[str, Any]:

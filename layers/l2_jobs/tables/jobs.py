@@ -49,6 +49,7 @@ JOB = Table(
     Column("priority", Integer, nullable=False),
     Column("submitted", Float, nullable=False),
     Column("job", JSON, nullable=False),
+    Column("checkpoint", Text),
     Column("state", String(16), nullable=False),
     Column("over", Boolean, nullable=False),
     Column("since", Float, nullable=False),
@@ -60,8 +61,10 @@ JOB = Table(
     Index("job_over", "over", "number"),
     Index("job_user", "uid", "number"),
     Index("job_name", "name", "number"),
+    Index("job_saving", "checkpoint", "over"),
 )
-"""`job` never changes; `record` is the rest of its JobRecord. The columns beside are what lists are made of."""
+"""`job` never changes; `record` is the rest of its JobRecord. The columns beside are what lists are made of, and the
+folder of its checkpoints."""
 
 NAMING = Table(
     "job_naming", _METADATA, Column("name", String(128), primary_key=True), Column("last", Integer, nullable=False)
@@ -109,9 +112,12 @@ REQUEST = Table(
     Column("at", Float, nullable=False),
     Column("request", JSON, nullable=False),
     Column("heard", Float),
+    Column("checkpoint", Text),
     Index("job_request_open", "heard", "id"),
+    Index("job_request_saving", "checkpoint", "heard"),
 )
-"""What clients have asked; `heard`: when the controller took it up, in the transaction of what it decided."""
+"""What clients have asked; `heard`: when the controller took it up, in the transaction of what it decided;
+`checkpoint`: the folder of the checkpoints of a job that is submitted."""
 
 ACTION = Table(
     "job_action",
@@ -148,16 +154,7 @@ TERM = Table(
 append_only(DECISION, "decisions")
 
 
-def _make_term(operations: Any) -> None:
-    """From 1 to 2, by alembic's operations."""
-    operations.create_table(
-        "job_term",
-        Column("lineage", String(64), primary_key=True),
-        Column("number", BigInteger, nullable=False),
-    )
-
-
-L2_JOBS = Schema("l2_jobs", 2, _METADATA, {2: _make_term})
+L2_JOBS = Schema("l2_jobs", 1, _METADATA)
 
 _LISTED = (
     *(JOB.c.id, JOB.c.name, JOB.c.user, JOB.c.uid, JOB.c.queue, JOB.c.priority, JOB.c.submitted, JOB.c.state),
@@ -238,6 +235,15 @@ def select_alive(connection: Connection) -> Iterator[Any]:
 def select_job(connection: Connection, job: str) -> Any | None:
     """The row of one job."""
     return connection.execute(select(JOB).where(JOB.c.id == job)).first()
+
+
+def select_writer(connection: Connection, folder: str, other_than: str) -> str | None:
+    """The job that is not over and saves in `folder`, one that was only asked for included; None without one."""
+    job = select(JOB.c.id).where(JOB.c.checkpoint == folder, JOB.c.over.is_(False), JOB.c.id != other_than)
+    asked = select(REQUEST.c.job).where(
+        REQUEST.c.checkpoint == folder, REQUEST.c.heard.is_(None), REQUEST.c.job != other_than
+    )
+    return connection.scalar(job.limit(1)) or connection.scalar(asked.limit(1))
 
 
 def select_list(

@@ -20,7 +20,7 @@ from aiops.layers.l2_jobs.controller.logs import Logs
 from aiops.layers.l2_jobs.controller.rows import Entry
 from aiops.layers.l2_jobs.controller.visitor import Visitor, error_document, error_of
 from aiops.layers.l2_jobs.fault.fault import Evidence, Fault
-from aiops.layers.l2_jobs.job import Account, Job
+from aiops.layers.l2_jobs.job import Account, CheckpointPlan, Job
 from aiops.layers.l2_jobs.shelf import Shelf
 
 BEN = Account("ben", 1002, 1002)
@@ -50,7 +50,8 @@ class Office:
     def compiled(self, submission: Submission, account: Account, number_of: Callable[[str], int]) -> Job:
         if submission.text == "wrong":
             raise InputError("1 mistake in job.yml", code="job.wrong")
-        return replace(job(number_of(submission.text), submission.text), owner=account)
+        plan = CheckpointPlan(submission.folder) if submission.folder != "/" else None
+        return replace(job(number_of(submission.text), submission.text), owner=account, checkpoint=plan)
 
     def ask(self, who: Account, verb: str, **words: Any) -> Any:
         return self.desk.answer(Caller(who, admin=who.uid == 0), verb, words)
@@ -146,6 +147,26 @@ def test_what_the_state_does_not_allow_is_refused(office: Office) -> None:
     with pytest.raises(ConflictError, match="has ended already: cancelled"):
         office.ask(ANN, "cancel", job=name)
     assert office.rig.ledger.asked() == ()
+
+
+def test_no_two_jobs_save_in_one_folder(office: Office) -> None:
+    words = {"text": "sleep", "file": "job.yml", "folder": "/runs/a"}
+    first = office.ask(ANN, "submit", **words)["job"]
+    for _ in range(2):  # before the controller has heard of it, and after that
+        with pytest.raises(InputError, match=f"the checkpoints of {first}, which is not over") as caught:
+            office.ask(BEN, "submit", **{**words, "folder": "/runs/./a/"})
+        assert caught.value.code == "job.checkpoint_taken"
+        office.rig.ticks(office.controller)
+    office.ask(BEN, "submit", **{**words, "folder": "/runs/b"})
+    office.ask(ANN, "cancel", job=first)
+    office.rig.ticks(office.controller)
+    second = office.ask(ANN, "submit", **words)["job"]
+    office.rig.ticks(office.controller)
+    with pytest.raises(InputError, match=f"the checkpoints of {second}, which is not over"):
+        office.ask(ANN, "resume", job=first)
+    office.ask(ANN, "cancel", job=second)
+    office.rig.ticks(office.controller)
+    assert office.ask(ANN, "resume", job=first)["job"] == first
 
 
 def test_a_step_must_be_one_that_is_good(office: Office) -> None:

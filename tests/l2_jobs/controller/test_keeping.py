@@ -372,19 +372,6 @@ def strand_of(node: str) -> Strand:
     return Strand(Key("a-1", 1), node, 7, None, lambda _line: None)
 
 
-def test_a_store_of_before_terms_gets_one(tmp_path: Path) -> None:
-    from sqlalchemy import text
-
-    store = Store.open(tmp_path, {})
-    Ledger(store)
-    with store.begin() as connection:
-        connection.execute(text("DROP TABLE job_term"))
-        connection.execute(text("UPDATE aiops_schema SET number = 1 WHERE name = 'l2_jobs'"))
-    store.close()
-    with Store.open(tmp_path, {}) as again:
-        assert Ledger(again).term().number == 1
-
-
 def test_the_backup_of_a_lost_head_that_comes_back_is_not_the_newest() -> None:
     def name(day: int, lineage: str, term: int) -> str:
         return Backup("c", datetime(2026, 11, day, tzinfo=UTC), b"", Term(lineage, term)).name
