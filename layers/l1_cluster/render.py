@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -67,6 +68,9 @@ def _before_files(host: Mapping[str, Any]) -> bool:
 _NAME = re.compile(rf"{_PREFIX}-(\d+)-(\d+)-(\d+)-[0-9a-f]+")
 
 
+_CLEAR_SECONDS = 5.0
+
+
 class PrivateFolder:
     """A directory for this process only, on memory where the machine has such; removed at the end of the block.
 
@@ -106,6 +110,10 @@ class PrivateFolder:
         shutil.rmtree(self.path, ignore_errors=True)
         if self._guardian is not None:
             self._guardian.dismiss()
+        ends = time.monotonic() + _CLEAR_SECONDS
+        while self.path.exists() and time.monotonic() < ends:  # what was just starting has written there since
+            end_ansible(self.path)
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 def scrub_stale(place: Path) -> None:

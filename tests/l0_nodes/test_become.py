@@ -1,6 +1,6 @@
 """Becoming root: the words, the talk with sudo, and that the password goes nowhere else."""
 
-import itertools
+import contextlib
 import logging
 import os
 import stat
@@ -163,11 +163,10 @@ def test_canary_is_in_no_argv_environment_or_log(
 
     def watch() -> None:
         while not over.is_set():
-            for path in itertools.chain(Path("/proc").glob("[0-9]*/cmdline"), Path("/proc").glob("[0-9]*/environ")):
-                try:
-                    seen.append(path.read_bytes())
-                except OSError:
-                    continue
+            for process in [one for one in os.listdir("/proc") if one.isdecimal()]:
+                for name in ("cmdline", "environ"):
+                    with contextlib.suppress(OSError):  # it has ended
+                        seen.append(Path("/proc", process, name).read_bytes())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
