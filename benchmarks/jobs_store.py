@@ -113,7 +113,7 @@ def _init_of(address: str) -> str:
     Raises:
         BrokenError: It does not run.
     """
-    for status in Path("/proc").glob("[0-9]*/status"):
+    for status in [one / "status" for one in Path("/proc").glob("[0-9]*")]:
         with suppress(OSError):
             numbers = next(line for line in status.read_text().splitlines() if line.startswith("NSpid:")).split()[1:]
             if len(numbers) > 1 and numbers[-1] == "1" and f" {address}\n" in _addresses(status.parent):

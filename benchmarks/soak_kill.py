@@ -112,7 +112,7 @@ class Deploy:
         """Processes and folders that work for it, whatever group they are in."""
         mark = f"aiops-deploy-{os.getuid()}-{self.pid}-"
         found = [str(path) for path in Path("/dev/shm").glob(f"{mark}*")]  # noqa: S108 - where they are made
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
+        for path in [one / "cmdline" for one in Path("/proc").glob("[0-9]*")]:
             try:
                 words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:

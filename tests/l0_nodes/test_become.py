@@ -163,10 +163,10 @@ def test_canary_is_in_no_argv_environment_or_log(
 
     def watch() -> None:
         while not over.is_set():
-            for process in [one for one in os.listdir("/proc") if one.isdecimal()]:
+            for process in Path("/proc").glob("[0-9]*"):
                 for name in ("cmdline", "environ"):
                     with contextlib.suppress(OSError):  # it has ended
-                        seen.append(Path("/proc", process, name).read_bytes())
+                        seen.append((process / name).read_bytes())
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -52,7 +52,7 @@ def a_deploy(home: Path) -> tuple[subprocess.Popen[str], Path, int]:
 
 def guardians(folder: Path) -> list[str]:
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in [one / "cmdline" for one in Path("/proc").glob("[0-9]*")]:
         try:
             words = path.read_bytes().split(b"\0")
         except OSError:

@@ -502,7 +502,7 @@ def test_what_is_killed_while_it_puts_files_leaves_no_content_behind(playbook: P
 
 def sleeping(seconds: str = "60.25") -> list[str]:
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in [one / "cmdline" for one in Path("/proc").glob("[0-9]*")]:
         try:
             if path.read_bytes().startswith(f"sleep\0{seconds}".encode()):
                 found.append(path.parent.name)
