@@ -5,6 +5,7 @@ that is a cause and no echo; a node that health has found critical; what was see
 an exit); an echo that the logs tell.
 """
 
+import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -12,12 +13,20 @@ from .attempt import Attempt
 from .fault.fault import Evidence, Fault, usual_fault
 from .fault.fault_class import FAULT_CLASSES, HEALTHY, Causer, FaultClass
 from .node import Place
-from .report import Ended, NotStarted, Signed, ended_with
+from .report import Ended, Exited, NotStarted, Signed, ended_with
 from .track import Track
 from .watch import Watch
 
 ECHOES = frozenset({"nccl_timeout", "nccl_network", "rendezvous_failure", "hang", "process_exit", "ascend_npu"})
 """What survivors tell when something else has gone wrong first."""
+
+KILLED = ECHOES | {"host_oom"}
+"""What is told of a rank that somebody has killed, by the others and by whoever has started it: torchrun names memory
+as the usual reason. Where the kernel says whether it was, that is known better."""
+
+TOGETHER = 1.0
+"""Seconds after the first end within which that of a killed rank is its cause: the others tell of the connections that
+they lose, and words come from several nodes."""
 
 BEFORE = 60.0
 """Seconds before the first thing that was told in which a kernel's line may be its cause."""
@@ -66,6 +75,9 @@ def blame(  # noqa: PLR0911 - one return for each cause, in order
     track = watch.track(attempt.key)
     first = _first(track, seen, asked_at, now)
     diagnosis = None if diagnosis is None or diagnosis.kind == HEALTHY else diagnosis
+    killed = _killed(track, asked_at)
+    if killed is not None and diagnosis is not None and diagnosis.kind in (ECHOES if killed.oom is None else KILLED):
+        diagnosis = None
     hardware = hardware_fault(attempt, watch, first - BEFORE, now)
     if hardware is not None:
         return hardware
@@ -154,15 +166,34 @@ def _told(track: Track, asked_at: float | None, now: float) -> Fault | None:
             _SCHEDULER[track.scheduled.state], track.scheduled.at, evidence=[Evidence("scheduler", text)]
         )
     before = float("inf") if asked_at is None else asked_at
-    exits = [(one.at, one) for group in track.groups.values() for one in group.exits if one.status != 0]
-    exits = [one for one in exits if one[0] <= before]
-    if exits:
-        one = min(exits, key=lambda pair: (pair[0], pair[1].rank))[1]
+    one = _killed(track, asked_at) or _first_exit(track, before)
+    if one is not None:
         text = f"rank {one.rank} on {one.node} {ended_with(one.status)}"
-        return usual_fault("process_exit", one.at, evidence=[Evidence("exit", text, one.node, one.rank, at=one.at)])
+        if one.oom:
+            text += ": the kernel did it, for want of memory"
+        evidence = [Evidence("kernel" if one.oom else "exit", text, one.node, one.rank, at=one.at)]
+        return usual_fault("host_oom" if one.oom else "process_exit", one.at, evidence=evidence)
     ends = [group.ended for group in track.groups.values() if group.ended is not None and group.ended.at <= before]
     ends = [one for one in ends if one.end != "done"]
     return _ended(min(ends, key=lambda one: (_ORDER.index(one.end), one.at)), now) if ends else None
+
+
+def _first_exit(track: Track, before: float) -> Exited | None:
+    """The first process that has ended badly, up to then."""
+    exits = [one for group in track.groups.values() for one in group.exits if one.status != 0 and one.at <= before]
+    return min(exits, key=lambda one: (one.at, one.rank), default=None)
+
+
+def _killed(track: Track, asked_at: float | None) -> Exited | None:
+    """The rank by whose death the attempt ended, where one was killed: no process does that to itself."""
+    before = float("inf") if asked_at is None else asked_at
+    first = _first_exit(track, before)
+    if first is None:
+        return None
+    until = min(before, first.at + TOGETHER)
+    exits = [one for group in track.groups.values() for one in group.exits if one.at <= until]
+    killed = [one for one in exits if one.status == -signal.SIGKILL]
+    return min(killed, key=lambda one: (one.at, one.rank), default=None)
 
 
 _ORDER = ("superseded", "failed", "time_limit", "lost", "lease", "stopped", "done")

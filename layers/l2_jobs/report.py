@@ -116,6 +116,7 @@ class Exited:
 
     Attributes:
         status: Its exit status; -N when signal N ended it; None where its own parent was the only one to see it.
+        oom: Whether the kernel killed it for want of memory; None where that is not known.
     """
 
     key: Key
@@ -123,6 +124,7 @@ class Exited:
     at: float
     rank: int
     status: int | None
+    oom: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ def report_of(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Repor
         return _stepped(key, node, at, event)
     rank, seconds = event.get("rank"), _number(event.get("seconds"))
     if kind == "exited" and whole(rank, RANKS):
-        return Exited(key, node, at, rank, _status(event.get("status")))
+        oom = event.get("oom")
+        return Exited(key, node, at, rank, _status(event.get("status")), oom if isinstance(oom, bool) else None)
     if kind == "ended" and _end(event) is not None:
         return ended_of(key, node, at, event)
     if kind == "not_started":

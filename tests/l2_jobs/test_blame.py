@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from aiops.layers.l2_jobs.allocation import Allocation, Slot
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.blame import blame, node_lost
@@ -49,6 +51,25 @@ def test_an_attempt_that_came_too_late_blames_no_node() -> None:
 def test_a_signal_has_a_name() -> None:
     assert "rank 0 on a was killed by SIGKILL" in told(Exited(KEY, "a", 100.0, 0, -9)).evidence[0].text
     assert "rank 0 on a was killed by signal 99" in told(Exited(KEY, "a", 100.0, 0, -99)).evidence[0].text
+
+
+@pytest.mark.parametrize("oom", [None, False])
+@pytest.mark.parametrize("said", ["nccl_network", "nccl_timeout", "rendezvous_failure", "process_exit"])
+def test_a_rank_that_was_killed_is_the_cause_of_the_connections_that_others_lose(oom: bool | None, said: str) -> None:
+    killed = Exited(KEY, "b", 100.4, 1, -9, oom)  # heard after the other, for it comes from another node
+    fault = told(EXIT, killed, diagnosis=log(said))
+    assert fault.kind == "process_exit"
+    assert "rank 1 on b was killed by SIGKILL" in fault.evidence[0].text
+    assert told(EXIT, replace(killed, at=102.0), diagnosis=log(said)).kind == said, "it was killed afterwards"
+
+
+def test_whether_a_killed_rank_had_no_memory_is_said_by_the_kernel_and_not_by_torchrun() -> None:
+    killed = Exited(KEY, "a", 100.0, 0, -9)
+    assert told(killed, diagnosis=log("host_oom")).kind == "host_oom", "nobody knows better"
+    assert told(replace(killed, oom=False), diagnosis=log("host_oom")).kind == "process_exit"
+    fault = told(replace(killed, oom=True), diagnosis=log("nccl_network"))
+    assert (fault.kind, fault.evidence[0].source) == ("host_oom", "kernel")
+    assert told(replace(killed, oom=False), diagnosis=log("user_code")).kind == "user_code"
 
 
 def test_the_first_of_two_lines_is_the_cause() -> None:

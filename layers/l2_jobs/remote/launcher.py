@@ -339,8 +339,8 @@ class Launcher(object):
         if not self._ended and self._over is None:
             self._tell("ready", ready=ready)
 
-    def _exited(self, rank: int, status: Optional[int]) -> None:
-        self._tell("exited", rank=rank, status=status)
+    def _exited(self, rank: int, status: Optional[int], oom: Optional[bool]) -> None:
+        self._tell("exited", rank=rank, status=status, oom=oom)
 
     def _stepped(self, rank: Optional[int], step: int, loss: Optional[float]) -> None:
         """Called by the thread that reads output."""

@@ -142,11 +142,47 @@ def control_group(unit: Optional[str]) -> Optional[str]:
     return None
 
 
+def out_of_memory(unit: Optional[str]) -> Optional[int]:
+    """How many processes of our unit's control group the kernel has killed for want of memory, in it or on the host.
+
+    None where the kernel does not count them for this group (version 1 does where the unit has a limit of memory).
+    """
+    try:
+        with open("/proc/self/cgroup") as file:
+            lines = [line.rstrip("\n").split(":", 2) for line in file]
+    except (OSError, IOError):
+        return None
+    for _, controllers, path in lines:
+        if not unit or os.path.basename(path) != unit:
+            continue
+        if controllers == "":
+            places = ["/sys/fs/cgroup%s/memory.events" % path, "/sys/fs/cgroup/unified%s/memory.events" % path]
+        elif "memory" in controllers.split(","):
+            places = ["/sys/fs/cgroup/memory%s/memory.oom_control" % path]
+        else:
+            continue
+        for place in places:
+            try:
+                with open(place) as file:
+                    counts = dict(line.split(None, 1) for line in file)
+                return int(counts["oom_kill"])
+            except (OSError, IOError, KeyError, ValueError):
+                continue
+    return None
+
+
 class Herd(object):
     """All processes of a rank group but its launcher."""
 
     def __init__(self, unit: Optional[str]) -> None:
+        self._unit = unit
         self._listing = control_group(unit)
+        self._out_of_memory = out_of_memory(unit)
+
+    def ran_out_of_memory(self) -> Optional[bool]:
+        """Whether the kernel has killed one of them for want of memory; None where it does not tell."""
+        before, now = self._out_of_memory, out_of_memory(self._unit)
+        return None if before is None or now is None else now > before
 
     def living(self) -> Set[int]:
         """Those that have not ended."""

@@ -64,7 +64,7 @@ class Work(object):
         selector: selectors.BaseSelector,
         write: Callable[[bytes], None],
         stepped: Any,
-        exited: Callable[[int, Optional[int]], None],
+        exited: Callable[[int, Optional[int], Optional[bool]], None],
     ) -> int:
         """Start the processes; the pid of the first.
 
@@ -72,7 +72,7 @@ class Work(object):
             selector: Calls `data(file, now)` of what is ready.
             write: Keeps output.
             stepped: Told of rank, step and loss that the job's regex finds, by another thread.
-            exited: Told of a rank that has ended, and its status.
+            exited: Told of a rank that has ended, its status, and whether it was killed for want of memory.
 
         Raises:
             OSError: The program cannot be started.
@@ -173,7 +173,8 @@ class Work(object):
         worker.ended = True
         if status and self.first_bad is None:
             self.first_bad = status
-        self._exited(worker.rank, status)
+        oom = self._herd.ran_out_of_memory() if status == -signal.SIGKILL else None
+        self._exited(worker.rank, status, oom)
 
     def reaped(self) -> Optional[int]:
         """Take note of children that have ended; the status of the first process once it is among them."""
