@@ -23,6 +23,7 @@ from aiops.layers.l2_jobs.controller.hands import Deeds, ThreadedHands
 from aiops.layers.l2_jobs.document import action_document, action_of
 from aiops.layers.l2_jobs.job import Account, CheckpointPlan
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.pair_test import Paired
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.shelf import Shelf
 
@@ -173,6 +174,7 @@ def test_a_folder_that_stalls_keeps_no_other_job_waiting_and_an_answer_from_a_ru
         examine=lambda _names: dict[str, Place](),
         diagnose=lambda _key: None,
         verify=verify,
+        pair=lambda _record, order: Paired(order.key.number, order.number, ()),
         warn=lambda _words: None,
     )
     hands = ThreadedHands(deeds)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiops.layers.core.errors import AiopsError
-from aiops.layers.l2_jobs.action import Action, Diagnose, Drain, Examine, Notify, SetAside, Verify
+from aiops.layers.l2_jobs.action import Action, Diagnose, Drain, Examine, Notify, SetAside, TryPairs, Verify
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.fault.fault import Fault
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.pair_test import Paired
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.shelf import Shelf
 
@@ -25,6 +26,11 @@ RETRY_SECONDS = 10.0
 
 LOOKS = 8
 """Folders of checkpoints that are looked at at once: one whose storage stalls must not hold up the others."""
+
+TRIALS = 4
+"""Jobs whose nodes are tested in pairs at once: each is waited for, and no longer than a minute."""
+
+_AT_ONCE: Mapping[type, int] = {Verify: LOOKS, TryPairs: TRIALS}
 
 TRIES = 30
 """So often, that is for nearly 5 minutes: then it is given up, and told as a warning."""
@@ -41,6 +47,7 @@ class Deeds:
         examine: Looks at nodes; what they are now.
         diagnose: Reads the logs of an attempt.
         verify: Looks at a job's folder of checkpoints; whether it may still be writing there.
+        pair: Tests pairs of nodes of a job; what came of each.
         warn: Is told what could not be done at all.
     """
 
@@ -50,6 +57,7 @@ class Deeds:
     examine: Callable[[Sequence[str]], Mapping[str, Place]]
     diagnose: Callable[[Key], Fault | None]
     verify: Callable[[JobRecord, bool], Shelf]
+    pair: Callable[[JobRecord, TryPairs], Paired]
     warn: Callable[[str], None]
 
 
@@ -79,6 +87,7 @@ class ThreadedHands:
         self._places: dict[str, Place] = {}
         self._shelves: dict[str, Shelf] = {}
         self._diagnoses: dict[Key, Fault | None] = {}
+        self._paired: dict[str, Paired] = {}
 
     def take(self, number: int, action: Action, record: JobRecord | None) -> None:
         """Do it in its turn."""
@@ -86,7 +95,7 @@ class ThreadedHands:
         with self._changed:
             if kind not in self._waiting:
                 self._waiting[kind], self._busy[kind] = deque(), []
-                for _ in range(LOOKS if kind is Verify else 1):
+                for _ in range(_AT_ONCE.get(kind, 1)):
                     name = f"{kind.__name__.lower()}"
                     threading.Thread(target=self._work, args=(kind,), name=name, daemon=True).start()
             task = self._same(kind, action)
@@ -100,8 +109,8 @@ class ThreadedHands:
     def answers(self) -> Answers:
         """What has come since the last call."""
         with self._changed:
-            answers = Answers(tuple(self._done), self._places, self._shelves, self._diagnoses)
-            self._done, self._places, self._shelves, self._diagnoses = [], {}, {}, {}
+            answers = Answers(tuple(self._done), self._places, self._shelves, self._diagnoses, self._paired)
+            self._done, self._places, self._shelves, self._diagnoses, self._paired = [], {}, {}, {}, {}
         return answers
 
     def offer(self, places: Mapping[str, Place]) -> None:
@@ -206,8 +215,17 @@ class ThreadedHands:
                     waits = self._shelves.get(job)
                     if waits is None or waits.live or not live:
                         self._shelves[job] = shelf
-            case _:  # its job is over: nobody waits for it
+            case TryPairs(key) as order if record is not None and _waits_for(record, order):
+                paired = deeds.pair(record, order)
+                with self._changed:
+                    self._paired[key.job] = paired
+            case _:  # its job is over, or goes on by now: nobody waits for it
                 return
+
+
+def _waits_for(record: JobRecord, order: TryPairs) -> bool:
+    """Whether a job still waits for that round: its nodes may be another's by now."""
+    return record.trial is not None and record.launched == order.key.number and record.trial.number == order.number
 
 
 def _subject(action: Action) -> Hashable:
@@ -235,6 +253,8 @@ def _words(action: Action) -> str:
             words = f"{', '.join(nodes)} could not be looked at"
         case Diagnose(key):
             words = f"the logs of {key} could not be read"
+        case TryPairs(key):
+            words = f"the nodes of {key} could not be tested in pairs"
         case Verify(job):
             words = f"the checkpoints of {job} could not be looked at"
         case _:

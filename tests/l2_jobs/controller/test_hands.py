@@ -35,7 +35,9 @@ def deeds(verify: Callable[[JobRecord], Shelf], warned: list[str]) -> Deeds:
     def nothing(*_: object) -> Any:
         return None
 
-    return Deeds(nothing, nothing, nothing, nothing, nothing, lambda record, _live: verify(record), warned.append)
+    return Deeds(
+        nothing, nothing, nothing, nothing, nothing, lambda record, _live: verify(record), nothing, warned.append
+    )
 
 
 def until(condition: Callable[[], bool]) -> None:
