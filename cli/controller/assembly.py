@@ -12,7 +12,7 @@ from aiops.cli.screen import Screen
 from aiops.layers.core.errors import AiopsError, FailedError
 
 from .compiling import Compiler
-from .deeds import drain, notify
+from .deeds import drain, notify, try_pairs
 from .shelves import Shelves
 from .sites import Sites
 
@@ -179,6 +179,7 @@ def assembled(
                 examine=sites.examine,
                 diagnose=read,
                 verify=shelves.look,
+                pair=lambda record, order: try_pairs(fleet, sites, record, order),
                 warn=screen.warn,
             )
         )

@@ -1,4 +1,4 @@
-"""What the controller has done by L1: drains and messages."""
+"""What the controller has done beside asking engines: drains and messages, by L1, and tests of nodes in pairs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from aiops.layers.l0_nodes.fleet import Fleet
     from aiops.layers.l0_nodes.inventory import Inventory
     from aiops.layers.l1_cluster.health.notifier import Notifier
+    from aiops.layers.l2_jobs.action import TryPairs
+    from aiops.layers.l2_jobs.pair_test import Paired
+    from aiops.layers.l2_jobs.record import JobRecord
+
+    from .sites import Sites
 
 CHECK = "jobs.fault"
 """The check by whose name L1 keeps a node that a job's fault was on."""
@@ -50,6 +55,18 @@ def drain(
         raise ConflictError(acted.waiting[LOCK], code="lock.held")
     for line in (*acted.done, *acted.waiting.values()):
         screen.note(line)
+
+
+def try_pairs(fleet: "Fleet", sites: "Sites", record: "JobRecord", order: "TryPairs") -> "Paired":
+    """Have the nodes of a job test each other, over the addresses and ports that its ranks have; never fails."""
+    from aiops.layers.l2_jobs.pair_probe import End, probe_pairs
+    from aiops.layers.l2_jobs.pair_test import Paired
+    from aiops.layers.l2_jobs.spec import PORTS
+
+    names = {name for pair in order.pairs for name in pair.nodes if name in sites.nodes}
+    ends = {name: End(sites.nodes[name], sites.seat(record.job, name).address) for name in names}
+    results = probe_pairs(fleet, ends, order.pairs, range(order.port, order.port + PORTS))
+    return Paired(order.key.number, order.number, results)
 
 
 def notify(aiops: App, inventory: "Inventory", notifiers: "Sequence[Notifier]", job: str, message: str) -> None:
