@@ -179,7 +179,7 @@ def assembled(
                 examine=sites.examine,
                 diagnose=read,
                 verify=shelves.look,
-                pair=lambda record, order: try_pairs(fleet, sites, record, order),
+                pair=lambda record, order: try_pairs(fleet, sites, record, order, settings.pair_test),
                 warn=screen.warn,
             )
         )

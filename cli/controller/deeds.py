@@ -57,15 +57,32 @@ def drain(
         screen.note(line)
 
 
-def try_pairs(fleet: "Fleet", sites: "Sites", record: "JobRecord", order: "TryPairs") -> "Paired":
-    """Have the nodes of a job test each other, over the addresses and ports that its ranks have; never fails."""
+def try_pairs(
+    fleet: "Fleet", sites: "Sites", record: "JobRecord", order: "TryPairs", own: tuple[str, ...] = ()
+) -> "Paired":
+    """Have the nodes of a job test each other, over the addresses and ports that its ranks have.
+
+    Args:
+        fleet: The way to the nodes.
+        sites: The nodes.
+        record: Of the job.
+        order: Whom to test with whom.
+        own: The site's own test, for the pairs that have passed ours.
+    """
+    from aiops.layers.l2_jobs.pair_own import OwnTest, own_pairs
     from aiops.layers.l2_jobs.pair_probe import End, probe_pairs
     from aiops.layers.l2_jobs.pair_test import Paired
     from aiops.layers.l2_jobs.spec import PORTS
 
     names = {name for pair in order.pairs for name in pair.nodes if name in sites.nodes}
-    ends = {name: End(sites.nodes[name], sites.seat(record.job, name).address) for name in names}
-    results = probe_pairs(fleet, ends, order.pairs, range(order.port, order.port + PORTS))
+    seats = {name: sites.seat(record.job, name) for name in names}
+    ends = {name: End(sites.nodes[name], seat.address) for name, seat in seats.items()}
+    results = probe_pairs(fleet, ends, order.pairs, range(order.port + 1, order.port + PORTS))
+    if own:
+        slots = record.trial.slots if record.trial is not None else ()
+        most = record.job.devices.count  # a spare is kept whole, and lends as many as the job has of a node
+        devices = {slot.node: (seats[slot.node].vendor, slot.devices[:most]) for slot in slots if slot.node in seats}
+        results = own_pairs(fleet, ends, results, OwnTest(own, record.job, order.port, devices))
     return Paired(order.key.number, order.number, results)
 
 

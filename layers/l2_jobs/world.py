@@ -23,6 +23,7 @@ class Settings:
         budget: Restarts of a job by causer, where its own `restarts.budget` does not say.
         ports: The ports of rendezvous, from the first to the one after the last.
         spares: Well nodes that are kept free for restarts, of each engine.
+        pair_test: The site's own test of two nodes, beside ours; empty for none.
     """
 
     verdict_age: float = 60.0
@@ -31,6 +32,7 @@ class Settings:
     )
     ports: tuple[int, int] = (20000, 32000)
     spares: int = 0
+    pair_test: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ def test_nodes_are_kept_while_they_are_tested_and_given_to_nobody() -> None:
         made.stage.tick()
     written = made.stage.controller.written
     assert {written[job.id].state for job in (other, third)} == {"queued"}, "its nodes and the spares are kept"
-    while made.record.trial is not None:
+    while not made.tested():
         made.answer(gpu01=False)
     made.until(lambda: written[other.id].state == "running", 10)
 
