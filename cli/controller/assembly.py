@@ -179,7 +179,7 @@ def assembled(
                 examine=sites.examine,
                 diagnose=read,
                 verify=shelves.look,
-                pair=lambda record, order: try_pairs(fleet, sites, record, order, settings.pair_test),
+                pair=lambda record, order: try_pairs(fleet, sites, record, order, now=steady, own=settings.pair_test),
                 warn=screen.warn,
             )
         )

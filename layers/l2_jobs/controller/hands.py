@@ -187,7 +187,8 @@ class ThreadedHands:
                 self._deeds.warn(f"{_words(task.action)}, and is tried again: {why}")
         else:
             return False
-        if task.tries < TRIES:
+        # A round of pairs is asked for again by whoever waits for it: later its nodes may be another's.
+        if task.tries < (1 if isinstance(task.action, TryPairs) else TRIES):
             return True
         self._deeds.warn(f"{_words(task.action)}: {why}")
         return False
