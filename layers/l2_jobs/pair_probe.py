@@ -123,6 +123,8 @@ def _called(transport: Transport, to: Mapping[str, Any]) -> Mapping[str, Any]:
 def _compared(pair: Pair, first: Mapping[str, Any], second: Mapping[str, Any], size: int, seconds: float) -> PairResult:
     """What both ends together say; who came knows better than who has listened why nobody did."""
     seconds = round(seconds, 3)
+    if "none" in first:
+        return PairResult(pair, None, f"{pair.first}: {plain(str(first['none']))}", (pair.first,), seconds)
     why = [
         f"{name}: {plain(str(one['why']))}"
         for name, one in zip(pair.nodes[::-1], (second, first), strict=True)

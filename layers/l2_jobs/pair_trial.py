@@ -175,15 +175,16 @@ def _evidence(trial: Trial, verdict: PairVerdict, now: float) -> dict[str, objec
 
 
 def _pair(one: PairResult) -> dict[str, object]:
+    how = {True: "passes", False: "fails", None: "could not be tested"}[one.passed]
     return {
+        "text": f"{one.pair.first} with {one.pair.second} {how}{f': {one.why}' if one.why else ''}",
         "nodes": list(one.pair.nodes),
         "passed": one.passed,
-        "why": one.why,
-        "silent": list(one.silent),
+        "silent": list(one.silent) or None,
         "seconds": one.seconds,
         "mb_s": one.rate,
         "latency": one.latency,
-        "own_test": one.own,
+        "own_test": one.own or None,
     }
 
 

@@ -155,11 +155,11 @@ def test_nobody_answers_at_the_address() -> None:
 
 
 def test_a_stranger_is_sent_away_and_does_no_harm() -> None:
-    """Whoever connects first and says something else, or nothing."""
+    """Many who connect first and say something else, or nothing."""
 
     def first(source: bytes) -> bytes:
         port = int(source.rpartition(b"'port': ")[2].partition(b",")[0])
-        for words in (b"x" * 48, b""):
+        for words in (b"x" * 48, b"") * 20:
             stranger = socket.create_connection(("127.0.0.1", port))
             stranger.sendall(words)
             strangers.append(stranger)
@@ -172,14 +172,16 @@ def test_a_stranger_is_sent_away_and_does_no_harm() -> None:
     assert found.passed
 
 
-def test_an_end_with_another_token_is_none() -> None:
+def test_where_others_keep_an_end_from_being_reached_nothing_is_said_of_it() -> None:
+    """Here by another token: whoever can reach the port could have a node that is well taken for a bad one."""
+
     def other(source: bytes) -> bytes:
         head, _, rest = source.rpartition(b"'token': '")
         return b"%s'token': '%s%s" % (head, b"0" * 32, rest[32:])
 
     found = probe(fleet(other))
-    assert found.passed is False
-    assert "gpu02: the other end has closed the connection" in found.why
+    assert (found.passed, found.silent) == (None, ("gpu01",))
+    assert "gpu01: others connect to it" in found.why
 
 
 @pytest.mark.parametrize("away", ["gpu01", "gpu02"])

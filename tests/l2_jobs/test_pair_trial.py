@@ -132,14 +132,14 @@ def test_the_bad_one_is_avoided_and_drained_and_the_others_are_suspect_no_more()
     assert isinstance(evidence, dict)
     assert evidence["proved"] == ["gpu02"]
     assert evidence["pairs"][0] == {
+        "text": "gpu01 with gpu02 fails: it broke",
         "nodes": ["gpu01", "gpu02"],
         "passed": False,
-        "why": "it broke",
-        "silent": [],
+        "silent": None,
         "seconds": None,
         "mb_s": None,
         "latency": None,
-        "own_test": False,
+        "own_test": None,
     }
 
 

@@ -39,6 +39,9 @@ STRANGER = 1.0
 TURNS = 100
 """Small messages, there and back, of which the middle one counts."""
 
+_STRANGERS = 256
+"""Of them at once."""
+
 _NONCE = 16
 _PROOF = 32
 _PIECE = 1048576
@@ -89,7 +92,8 @@ def bound(ports):
                 if family == socket.AF_INET6:
                     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
                 sock.bind(("", port))
-                sock.listen(8)
+                sock.listen(_STRANGERS)
+                sock.setblocking(False)
                 return sock, sock.getsockname()[1]
             except OSError as error:
                 problem = error
@@ -182,43 +186,94 @@ def listen(spec):
         say({"none": "it cannot listen: %s" % _words(error)})
         return
     say({"port": port})
+    door = Door(sock, spec["token"])
     found = {}
     try:
-        wire = _come(sock, spec["token"])
+        wire = door.come()
         if wire is None:
-            say({"left": True})
-            return
-        for _ in range(TURNS):
-            wire.send(wire.take(8))
-        found["got"] = inwards(wire, spec["bytes"])
-        found["seconds"] = outwards(wire, data)
-        found["got"], found["sent"] = digest(found["got"]), digest(data)
-        say(found)
+            found = {"left": True}
+        else:
+            for _ in range(TURNS):
+                wire.send(wire.take(8))
+            found["got"] = inwards(wire, spec["bytes"])
+            found["seconds"] = outwards(wire, data)
+            found["got"], found["sent"] = digest(found["got"]), digest(data)
     except WireError as error:
-        say({"why": str(error)})
+        found = {"why": str(error)}
+    if door.wire is None and door.strangers:
+        found = {"none": "others connect to it, so that it says nothing that the one it waits for did not come"}
+    say(found)
 
 
-def _come(sock, token):
-    """The connection of the other end; None where it is told to wait no longer. Strangers are sent away."""
-    until = time.monotonic() + COME
-    while True:
-        ready, _, _ = select.select([sock, 0], [], [], max(0.0, until - time.monotonic()))
-        if 0 in ready:  # whoever has asked knows already that the other will not come, or is gone
-            return None
-        if not ready:
-            raise WireError("no connection came within %g s" % COME)
-        one, _ = sock.accept()
-        mine = os.urandom(_NONCE)
-        wire = Wire(one, time.monotonic() + MOST)
+class Door(object):
+    """Where the other end is awaited. Whoever else comes is let go, and keeps nobody waiting."""
+
+    def __init__(self, sock, token):
+        self.wire = None
+        self.strangers = 0
+        self._socket = sock
+        self._token = token
+        self._said = {}
+
+    def come(self):
+        """The connection of the other end; None where whoever has asked wants it to wait no longer, or is gone."""
+        until = time.monotonic() + COME
         try:
-            wire.send(mine, STRANGER)
-            said = bytes(wire.take(_NONCE + _PROOF, STRANGER))
-            nonces = mine + said[:_NONCE]
-            if hmac.compare_digest(said[_NONCE:], proof(token, b"second", nonces)):
-                wire.send(proof(token, b"first", nonces))
-                return wire
-        except WireError:
-            pass
+            while self.wire is None:
+                now = time.monotonic()
+                if now >= until:
+                    raise WireError("no connection came within %g s" % COME)
+                for one, (_, _, late) in list(self._said.items()):
+                    if now >= late:
+                        self._refuse(one)
+                room = [self._socket] if len(self._said) < _STRANGERS else []
+                ready, _, _ = select.select([0, *room, *list(self._said)], [], [], min(0.2, until - now))
+                if 0 in ready:
+                    return None
+                for one in ready:
+                    if one is self._socket:
+                        self._accept(now)
+                    elif self.wire is None:
+                        self._hear(one)
+            return self.wire
+        finally:
+            for one in self._said:
+                one.close()
+
+    def _accept(self, now):
+        try:
+            one, _ = self._socket.accept()
+        except OSError:
+            return  # it is gone again
+        mine = os.urandom(_NONCE)
+        one.setblocking(False)
+        self._said[one] = (mine, b"", now + STRANGER)
+        try:
+            one.send(mine)
+        except OSError:
+            self._refuse(one)
+
+    def _hear(self, one):
+        mine, said, late = self._said[one]
+        try:
+            came = one.recv(_NONCE + _PROOF - len(said))
+        except OSError:
+            came = b""
+        said += came
+        if not came:
+            self._refuse(one)
+        elif len(said) < _NONCE + _PROOF:
+            self._said[one] = (mine, said, late)
+        elif hmac.compare_digest(said[_NONCE:], proof(self._token, b"second", mine + said[:_NONCE])):
+            del self._said[one]
+            self.wire = Wire(one, time.monotonic() + MOST)
+            self.wire.send(proof(self._token, b"first", mine + said[:_NONCE]))
+        else:
+            self._refuse(one)
+
+    def _refuse(self, one):
+        self.strangers += 1
+        del self._said[one]
         one.close()
 
 
