@@ -105,6 +105,7 @@ def _stepped(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Steppe
     if not whole(step) or not whole(rank, RANKS) or not isinstance(phase, str) or phase not in _PHASES:
         return None
     total, tokens = event.get("total"), _number(event.get("tokens"))
+    seconds = _number(event.get("seconds"))
     return Stepped(
         key,
         node,
@@ -116,6 +117,7 @@ def _stepped(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Steppe
         total=total if whole(total) else None,
         tokens=tokens if tokens is not None and math.isfinite(tokens) else None,
         printed=event.get("printed") is True,
+        seconds=seconds if seconds is not None and 0 < seconds < WHOLE else None,
     )
 
 

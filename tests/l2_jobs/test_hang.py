@@ -67,6 +67,13 @@ def test_a_slow_first_step_is_no_hang() -> None:
     assert found(JOB, begun, START + 1) == "hang"
 
 
+def test_three_words_are_enough_where_a_node_has_timed_its_steps() -> None:
+    told = [replace(one, seconds=0.1) if isinstance(one, Stepped) else one for one in steps(each=1.0, count=3)]
+    saved = [told[0], told[1], told[2], Stepped(KEY, "a", 0.5, 0, 0, "save"), *told[3:]]
+    assert found(JOB, saved, 3 + 10 - SOONER) is None
+    assert found(JOB, saved, 3 + 10 - SOONER + 0.1) == "hang"
+
+
 @pytest.mark.parametrize(("before", "limit"), [(None, START), (0.1, UNTOLD), (30.0, 240.0)])
 def test_before_its_steps_were_timed_those_of_an_earlier_attempt_say_how_long_they_take(
     before: float | None, limit: float

@@ -228,7 +228,6 @@ class Launcher(object):
             self._end(end, first if first is not None else status, "")
 
     def _read_progress(self, sock: Any, now: float) -> None:
-        del now
         for _ in range(_DATAGRAMS):
             try:
                 data = sock.recv(_DATAGRAM)
@@ -236,7 +235,7 @@ class Launcher(object):
                 return
             event = steps.read(data, self._spec["first_rank"])
             if event is not None:
-                self._steps.note(event)
+                self._steps.note(event, now)
 
     def _post(self, call: Any) -> None:
         """Have this thread do something."""
