@@ -233,6 +233,17 @@ class Ready:
     ready: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A rank stands still by a signal (SIGSTOP) that is not its launcher's, or does no longer."""
+
+    key: Key
+    node: str
+    at: float
+    rank: int
+    halted: bool = True
+
+
 Report = (
     Heard
     | Silent
@@ -250,4 +261,5 @@ Report = (
     | Unavailable
     | Available
     | Ready
+    | Halted
 )
