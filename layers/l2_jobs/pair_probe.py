@@ -20,7 +20,7 @@ from aiops.layers.l0_nodes.transport import Channel, Transport
 from aiops.layers.l1_cluster.script import command, program
 
 from .pair_test import Pair, PairResult
-from .programs import listener_command
+from .programs import PAIR, listener_command
 from .text import plain
 
 BYTES = 64 * 1024 * 1024
@@ -113,7 +113,7 @@ def _probe(
 
 def _called(transport: Transport, to: Mapping[str, Any]) -> Mapping[str, Any]:
     node = transport.node
-    done = transport.run(command(node, program(("pair",), f"call({dict(to)!r})", _PACKAGE), timeout=_SECONDS))
+    done = transport.run(command(node, program(PAIR, f"call({dict(to)!r})", _PACKAGE), timeout=_SECONDS))
     if not done.ok:
         said = "it did not answer in time" if done.timed_out else (done.error_text.splitlines() or ["no reason"])[-1]
         raise _SilentError(node.name, plain(said))

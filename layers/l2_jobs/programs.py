@@ -36,6 +36,7 @@ _AGENT = (
     *("lease", "processes", "spool", "errands", "units", "kernel", "folders", "terms", "follower", "group", "head"),
     "agent",
 )
+PAIR = ("pair_wire", "pair")
 _BOOT = """
 import os, zlib
 def take(count):
@@ -82,7 +83,7 @@ def agent_command(node: Node, *, root: bool = True, base: str | None = None, ter
 
 def listener_command(node: Node, spec: Mapping[str, Any]) -> Command:
     """The command that listens on `node` for the other one of a pair, and says where as soon as it does."""
-    return _talking(node, _packed(program(("pair",), f"listen({dict(spec)!r})", _PACKAGE)), root=True)
+    return _talking(node, _packed(program(PAIR, f"listen({dict(spec)!r})", _PACKAGE)), root=True)
 
 
 def _talking(node: Node, packed: bytes, *, root: bool) -> Command:

@@ -4,12 +4,10 @@ It runs as nobody, in two ends that know each other by a token which came to the
 and it is never said on the network. Whoever else connects is sent away. An end by itself says nothing of success: what
 one has sent and what the other got is compared by whoever has asked both.
 
-Standard library only, Python 3.6, imports nothing of ours.
+Standard library only, Python 3.6, imports nothing of ours but its sister.
 """
 
-import binascii
 import encodings.idna  # noqa: F401 - names of nodes need it, and nobody may perhaps not read where Python lies
-import hashlib
 import hmac
 import json
 import os
@@ -21,17 +19,13 @@ import statistics
 import sys
 import time
 
+from .pair_wire import MOST, STALL, Wire, WireError, digest, inwards, outwards, proof, words_of
+
 COME = 10.0
 """Seconds that the one who listens waits for the other: he is started over SSH after it."""
 
 CONNECT = 5.0
 """Seconds in which a connection must be there."""
-
-STALL = 5.0
-"""Seconds without a byte after which a connection is broken."""
-
-MOST = 15.0
-"""Seconds of all that is sent, both ways."""
 
 STRANGER = 1.0
 """Seconds in which whoever connects must say who he is."""
@@ -44,12 +38,6 @@ _STRANGERS = 256
 
 _NONCE = 16
 _PROOF = 32
-_PIECE = 1048576
-_SMALL = 65536
-
-
-class WireError(Exception):
-    """What went wrong between both, in words."""
 
 
 def leave_root():
@@ -70,11 +58,6 @@ def say(words):
     """A line for whoever has asked."""
     sys.stdout.write(json.dumps(words) + "\n")
     sys.stdout.flush()
-
-
-def proof(token, role, nonces):
-    """What only an end with the token can say."""
-    return hmac.new(binascii.unhexlify(token), role + nonces, hashlib.sha256).digest()
 
 
 def bound(ports):
@@ -101,80 +84,6 @@ def bound(ports):
     raise problem
 
 
-class Wire(object):
-    """A connection on which both ends wait for each other, and never for long."""
-
-    def __init__(self, sock, until):
-        self.socket = sock
-        self.until = until
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def _wait(self, most):
-        left = self.until - time.monotonic()
-        if left <= 0:
-            raise WireError("it took longer than %g s" % MOST)
-        self.socket.settimeout(min(most, left))
-
-    def send(self, data, most=STALL):
-        """All of `data`."""
-        view, done = memoryview(data), 0
-        while done < len(view):
-            self._wait(most)
-            try:
-                done += self.socket.send(view[done : done + _PIECE])
-            except socket.timeout:
-                raise WireError("nothing was taken for %g s after %s" % (most, _amount(done))) from None
-            except OSError as error:
-                raise WireError(
-                    "the connection broke after %s were sent: %s" % (_amount(done), _words(error))
-                ) from error
-
-    def take(self, count, most=STALL):
-        """So many bytes."""
-        data = bytearray(count)
-        view, done = memoryview(data), 0
-        while done < count:
-            self._wait(most)
-            try:
-                came = self.socket.recv_into(view[done:], min(_PIECE, count - done))
-            except socket.timeout:
-                raise WireError("nothing came for %g s after %s" % (most, _amount(done))) from None
-            except OSError as error:
-                raise WireError("the connection broke after %s came: %s" % (_amount(done), _words(error))) from error
-            if not came:
-                raise WireError("the other end has closed the connection after %s came" % _amount(done))
-            done += came
-        return data
-
-
-def _amount(count):
-    return "%.1f MiB" % (count / float(_PIECE)) if count >= _SMALL else "%d bytes" % count
-
-
-def _words(error):
-    return error.strerror or str(error) or type(error).__name__
-
-
-def outwards(wire, data):
-    """Send all of it; the seconds until the other had it."""
-    begun = time.monotonic()
-    wire.send(data)
-    wire.take(1)
-    return time.monotonic() - begun
-
-
-def inwards(wire, count):
-    """Take all of it."""
-    data = wire.take(count)
-    wire.send(b"k")
-    return data
-
-
-def digest(data):
-    """Names what was sent or came."""
-    return hashlib.sha256(data).hexdigest()
-
-
 def listen(spec):
     """The end that listens: says its port, then what became of it."""
     leave_root()
@@ -183,7 +92,7 @@ def listen(spec):
     try:
         sock, port = bound(spec["ports"])
     except OSError as error:
-        say({"none": "it cannot listen: %s" % _words(error)})
+        say({"none": "it cannot listen: %s" % words_of(error)})
         return
     say({"port": port})
     door = Door(sock, spec["token"])
@@ -307,7 +216,7 @@ def _reach(address, port, token):
     except socket.timeout:
         raise WireError("no connection to %s within %g s" % (address, CONNECT)) from None
     except OSError as error:
-        raise WireError("no connection to %s: %s" % (address, _words(error))) from error
+        raise WireError("no connection to %s: %s" % (address, words_of(error))) from error
     wire = Wire(sock, time.monotonic() + MOST)
     theirs = bytes(wire.take(_NONCE))
     nonces = theirs + os.urandom(_NONCE)
