@@ -12,6 +12,7 @@ from .action import Drain, Examine, Notify, TryPairs
 from .allocation import Slot
 from .attempt import Attempt, Key
 from .blame import AMBIGUOUS
+from .cascade import limit
 from .draft import Draft
 from .node import Place
 from .pair_test import PairResult, PairVerdict, Trial, judge, next_round
@@ -131,12 +132,16 @@ def _conclude(draft: Draft, record: JobRecord, trial: Trial, *, late: bool) -> J
     why = "a pair test could not tell whether it is well"
     unsure = {} if verdict.network else {node: record.suspects.get(node, why) for node in verdict.unknown}
     kept = {node: words for node, words in record.suspects.items() if node not in verdict.well}
+    out = sorted(verdict.proved - draft.cascade)
     message = _sentence(trial, verdict, late=late)
+    if len(out) > 1 and len(out) >= limit(len(draft.world.places)):  # `decide` would let none of these drains through
+        message += f"; {_few(out)} are left in service, and this job off them: that many at once have one cause"
+        out = []
     record = draft.put(
         replace(record, trial=None, avoid={**record.avoid, **bad}, suspects={**kept, **unsure}, asked_at=None)
     )
     draft.say(record, "pairs_tested", message, _evidence(trial, verdict, draft.now))
-    for node in sorted(verdict.proved - draft.cascade):
+    for node in out:
         draft.do(Drain(node, bad[node]))
         draft.say(record, "node_drained", f"{node} is to be taken out of service: {bad[node]}", {"node": node})
     if bad or verdict.network:

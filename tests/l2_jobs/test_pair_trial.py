@@ -155,6 +155,19 @@ def test_whom_only_the_sites_own_test_names_is_avoided_and_not_drained() -> None
     assert not made.stage.controller.drained
 
 
+def test_of_many_at_once_none_is_drained_and_the_job_keeps_off_them() -> None:
+    made = Trying(gang=5, nodes=8)
+    made.fails()
+    made.fails()
+    while not made.tested():
+        made.answer(gpu01=False, gpu04=False)
+    assert set(made.record.avoid) == {"gpu01", "gpu04"}
+    assert not made.stage.controller.drained
+    assert "node_drained" not in {one.kind for one in made.stage.controller.decisions}
+    assert "gpu01 and gpu04 are left in service" in made.tested()[0][0]
+    made.until(lambda: made.record.launched == 3, 5)
+
+
 def test_where_nothing_passes_it_is_the_network_and_no_node_is_touched() -> None:
     made = Trying(nodes=5)
     made.fails()
