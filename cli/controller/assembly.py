@@ -197,6 +197,7 @@ def assembled(
             failpoint=failpoint or nothing,
         )
         controller.begin(sites.known())
+        shelves.silent = lambda name: controller.world.watch.node(name).silent is not None
         keeper = _keeper(aiops, screen, store, inventory, fleet)
         if keeper is not None:
             stack.callback(keeper.close)

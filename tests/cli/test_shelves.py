@@ -208,3 +208,12 @@ def test_what_lies_in_the_folder_of_a_job_that_is_not_there_yet(tmp_path: Path, 
     assert set(read) == {"step-50", "step-40"}
     assert rig.shelves.lying(replace(fresh, checkpoint=CheckpointPlan(str(tmp_path / "none")))) == ()
     assert rig.shelves.lying(replace(fresh, checkpoint=None)) == ()
+
+
+def test_a_node_that_is_known_not_to_answer_is_asked_last(tmp_path: Path) -> None:
+    rig, folder = Rig(tmp_path / "home"), lay("dcp", tmp_path / "run")
+    nodes = [Node("n0", connection=Connection("ssh", "192.0.2.1")), Node("n1", connection=Connection("local"))]
+    app = App({"AIOPS_HOME": str(tmp_path / "home")}, plugins=Plugins())
+    rig.shelves = Shelves(app, Fleet(lambda _node: pytest.fail("n0 was asked")), nodes, rig.clock, warn=print)
+    rig.shelves.silent = lambda name: name == "n0"
+    assert [one.step for one in rig.shelves.look(record(folder, "queued"), live=False).checkpoints] == [20, 10]
