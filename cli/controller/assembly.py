@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from aiops.layers.l2_jobs.controller.keeper import Keeper
     from aiops.layers.l2_jobs.controller.ledger import Failpoint, Ledger
     from aiops.layers.l2_jobs.controller.logs import Logs
+    from aiops.layers.l2_jobs.defects import Defects
     from aiops.layers.l2_jobs.engine import EngineContext
     from aiops.layers.l2_jobs.fault.fault import Fault
     from aiops.layers.l2_jobs.job import Account
     from aiops.layers.l2_jobs.line import Lines
     from aiops.layers.l2_jobs.open_lines import OpenLines
     from aiops.layers.l2_jobs.steady import Steady
+    from aiops.layers.l2_jobs.term import Term
 
 TIDY_SECONDS = 3600.0
 """So often what is old is let go."""
@@ -142,6 +144,7 @@ def assembled(
     from aiops.layers.l2_jobs.controller.vigil import vigil
     from aiops.layers.l2_jobs.controller.writer import sole_writer
     from aiops.layers.l2_jobs.decide import decide
+    from aiops.layers.l2_jobs.defects import Defects
     from aiops.layers.l2_jobs.site import read_site
     from aiops.layers.l2_jobs.steady import Steady
 
@@ -153,14 +156,16 @@ def assembled(
         fleet = stack.enter_context(aiops.fleet(inventory))
         steady = Steady(aiops.clock)
         settings = read_site(inventory.settings)
-        ledger, logs = Ledger(store, failpoint or nothing), Logs(aiops.home)
+        ledger, logs, defects = Ledger(store, failpoint or nothing), Logs(aiops.home), Defects(screen.warn)
         stack.callback(logs.close)
-        lines = _lines(aiops, fleet, inventory, steady, keeps=(ledger, logs))
+        lines = _lines(aiops, fleet, inventory, steady, keeps=(ledger, logs), defects=defects)
         stack.callback(lines.close)
         sites = Sites(
             aiops, store, fleet, inventory, workloads=workloads_of(aiops.plugins, inventory, fleet), now=steady
         )
-        engines = engines_of(aiops, _context(aiops, inventory, fleet, lines, sites))
+        engines = engines_of(
+            aiops, _context(aiops, inventory, fleet, lines, sites=sites, term=ledger.term(), defects=defects)
+        )
         for engine in engines.values():
             stack.callback(engine.close)
         shelves = Shelves(aiops, fleet, list(sites.nodes.values()), steady, warn=screen.warn)
@@ -194,6 +199,7 @@ def assembled(
             others=lines.reports,
             settings=settings,
             failpoint=failpoint or nothing,
+            defects=defects,
         )
         controller.begin(sites.known())
         keeper = _keeper(aiops, screen, store, inventory, fleet)
@@ -235,7 +241,13 @@ def assembled(
 
 
 def _lines(
-    aiops: App, fleet: "Fleet", inventory: "Inventory", steady: "Steady", *, keeps: "tuple[Ledger, Logs]"
+    aiops: App,
+    fleet: "Fleet",
+    inventory: "Inventory",
+    steady: "Steady",
+    *,
+    keeps: "tuple[Ledger, Logs]",
+    defects: "Defects",
 ) -> "OpenLines":
     """The lines to all nodes; what comes on them is kept, and read for signs of faults as it comes."""
     ledger, logs = keeps
@@ -251,16 +263,33 @@ def _lines(
         kept=logs.size,
         term=ledger.term(),
         reader=signs_of(aiops.plugins),
+        defects=defects,
     )
 
 
-def _context(aiops: App, inventory: "Inventory", fleet: "Fleet", lines: "OpenLines", sites: Sites) -> "EngineContext":
+def _context(
+    aiops: App,
+    inventory: "Inventory",
+    fleet: "Fleet",
+    lines: "OpenLines",
+    *,
+    sites: Sites,
+    term: "Term",
+    defects: "Defects",
+) -> "EngineContext":
     """What engines are given."""
     from aiops.layers.l2_jobs.container import containers_of
     from aiops.layers.l2_jobs.engine import EngineContext
 
     return EngineContext(
-        inventory, fleet, aiops.clock, lines, sites.vendor, containers=lambda: containers_of(aiops.plugins)
+        inventory,
+        fleet,
+        aiops.clock,
+        lines,
+        sites.vendor,
+        containers=lambda: containers_of(aiops.plugins),
+        term=term,
+        defects=defects,
     )
 
 

@@ -46,11 +46,14 @@ class Shelves:
         *,
         warn: Callable[[str], None],
     ) -> None:
+        from aiops.layers.l2_jobs.defects import Defects
+
         self._aiops = aiops
         self._fleet = fleet
         self._nodes = tuple(nodes)
         self._now = now
         self._warn = warn
+        self._defects = Defects(warn)
         self._lock = threading.Lock()
         self._remembered: dict[str, Remembered] = {}
         self._looked: dict[str, float] = {}
@@ -184,6 +187,8 @@ class Shelves:
                 offer(job, Shelf(began, found.checkpoints, live=True))
         except AiopsError:
             return  # whoever asks whether the storage answers finds it out; the next look is soon
+        except Exception as defect:  # noqa: BLE001 - its user may have put anything there: other jobs' are read
+            self._defects.met(job, defect, "what is new in its checkpoint folder is not read yet")
         finally:
             with self._lock:
                 self._looking.discard(job)

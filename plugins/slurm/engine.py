@@ -53,6 +53,7 @@ class SlurmEngine:
         """Connect to nobody yet; `bureau` asks slurmctld."""
         self._inventory = context.inventory
         self._lines = context.lines
+        self._defects = context.defects
         self._now = Steady(context.clock)
         self._bureau = bureau
         self._groundwork = Groundwork(context.fleet)
@@ -152,8 +153,12 @@ class SlurmEngine:
                 if one is None:
                     found.append(report)
                     continue
-                self._ones[one.key], passed = course.told(one, report)
-                found += [passed] if passed is not None else []
+                try:
+                    self._ones[one.key], passed = course.told(one, report)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the others' words are told
+                    self._defects.met(str(one.key), error, "a word of it is left out")
+                else:
+                    found += [passed] if passed is not None else []
         return found
 
     def close(self) -> None:
@@ -222,7 +227,11 @@ class SlurmEngine:
             one = self._ones.get(key)
             if one is None:
                 return
-            turn = work(one, self._now())
+            try:
+                turn = work(one, self._now())
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this attempt's alone
+                self._defects.met(str(key), error, "what was found of it is left out")
+                return
             self._ones[key], self._reports = turn.enlisted, [*self._reports, *turn.reports]
         if one.own and turn.enlisted.settled and not one.settled:
             for node in one.nodes:  # no launcher ever says its last word there
@@ -242,6 +251,8 @@ class SlurmEngine:
                     work(one)
                 except AiopsError as error:
                     self._answers(error.message)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is this attempt's alone
+                    self._defects.met(str(key), error, "what was to be done for it in Slurm is tried again")
 
         self._errands.send((name, str(key)), errand)
 

@@ -31,8 +31,10 @@ from aiops.layers.l2_jobs.report import (
     Stepped,
     Unavailable,
 )
+from aiops.plugins.slurm import course
 from aiops.plugins.slurm import engine as module
 from aiops.plugins.slurm.engine import SlurmEngine
+from aiops.plugins.slurm.groundwork import Groundwork
 
 ANN = Account("ann", 2001, 2001)
 NODES = ("n1", "n2")
@@ -384,6 +386,47 @@ def test_the_users_own_command_is_told_by_slurm_and_by_the_record_of_its_end(des
     desk.until(lambda: ends(desk) == dict.fromkeys(NODES, "failed"))
     assert {one.status for one in desk.of(Ended)} == {3}
     assert sorted(desk.queue.swept) == [("n1", "41"), ("n2", "41")]
+
+
+def test_a_record_of_the_end_that_its_user_has_made_up_gives_what_can_be_kept(desk: Desk) -> None:
+    desk.run(launch="srun")
+    desk.until(lambda: len(desk.of(Started)) == 2)
+    desk.queue.finish(KEY, "FAILED")
+    odd = {"epoch": 3, "status": 10**30, "reason": "\ud800\x00" + "x" * 9000}
+    desk.queue.place("n1", KEY).end = odd
+    desk.queue.place("n1", KEY).begun = {"epoch": 3, "job": "9" * 40}
+    desk.until(lambda: len(desk.of(NotStarted, Ended)) == 2)
+    for one in desk.of(NotStarted, Ended):
+        assert getattr(one, "status", None) is None
+        assert one.reason.startswith("\ufffd\ufffdxxx")
+        assert len(one.reason) == 2000
+
+
+@pytest.mark.parametrize("where", ["seen", "looked", "told", "place"])
+def test_a_defect_that_one_attempt_meets_is_its_own(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    owner, name = (Groundwork, "place") if where == "place" else (course, where)
+    real, other = getattr(owner, name), Key("llama-1", 4)
+
+    def odd(*words: Any, **more: Any) -> Any:
+        mine = [getattr(one, "key", one) for one in words]
+        if KEY in mine:
+            raise KeyError(name)
+        return real(*words, **more)
+
+    fallen: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", fallen.append)
+    monkeypatch.setattr(owner, name, odd)
+    desk.engine.start(job(), attempt())
+    desk.engine.start(job(), replace(attempt(), key=other))
+    desk.until(lambda: desk.queue.of(other))
+    desk.queue.run(other)
+    desk.lines.waiting = [Started(one, "n1", 1.0, "b") for one in (KEY, other)]
+    desk.until(lambda: [one for one in desk.of(Started) if one.key == other])
+    desk.until(lambda: [one for one in desk.of(Scheduled) if one.key == other][-1].state == "RUNNING")
+    assert fallen == []
+    assert "KeyError" in capsys.readouterr().err
 
 
 def test_what_may_run_on_where_nobody_answers_has_not_ended(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from aiops.layers.core.errors import ConflictError
+from aiops.layers.core.errors import AiopsError, ConflictError
 from aiops.layers.l2_jobs.action import (
     Action,
     Decided,
@@ -25,6 +25,7 @@ from aiops.layers.l2_jobs.action import (
     Stop,
 )
 from aiops.layers.l2_jobs.attempt import Key
+from aiops.layers.l2_jobs.defects import Defects
 from aiops.layers.l2_jobs.engine import Engine
 from aiops.layers.l2_jobs.fault.fault import Fault
 from aiops.layers.l2_jobs.lease import EXPIRED
@@ -33,10 +34,10 @@ from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Deposed, Report
 from aiops.layers.l2_jobs.roster import HOLDING, Roster
 from aiops.layers.l2_jobs.shelf import Shelf
-from aiops.layers.l2_jobs.watch import touched
+from aiops.layers.l2_jobs.watch import Watch, touched
 from aiops.layers.l2_jobs.world import Settings, World
 
-from .credence import credible
+from .intake import take_in
 from .ledger import Failpoint, Ledger, nothing
 from .progress import Progress
 from .rows import Asked, Entry
@@ -104,6 +105,7 @@ class Controller:
         others: Callable[[], Sequence[Report]] = list,
         settings: Settings | None = None,
         failpoint: Failpoint = nothing,
+        defects: Defects | None = None,
     ) -> None:
         """Nothing is done yet; `begin` comes first.
 
@@ -117,6 +119,7 @@ class Controller:
             others: What nodes have told that is no attempt's of an engine.
             settings: Of the site.
             failpoint: See `Failpoint`.
+            defects: Is told of ours that a node's or a job's words have met.
         """
         self._ledger = ledger
         self._decide = decide
@@ -125,7 +128,8 @@ class Controller:
         self._dump = dump
         self._others = others
         self._failpoint = failpoint
-        self._underway = Underway(engines, now)
+        self._defects = defects or Defects()
+        self._underway = Underway(engines, now, self._defects)
         self._engines = engines
         self._settings = settings or Settings()
         self._world = World(Roster())
@@ -200,11 +204,11 @@ class Controller:
         told = [one for engine in self._engines.values() for one in engine.reports()]
         told += [*self._others(), *self._underway.refused()]
         _require_latest(told)
-        reports = credible(told, self._world.roster.jobs)
+        reports, watch = take_in(told, self._world.roster.jobs, self._world.watch, self._defects)
         answers = self._hands.answers()
         asked = self._ledger.asked()
         self._failpoint("observed")
-        entry = self._observe(reports, answers, asked, now)
+        entry = self._observe(reports, watch, answers, asked, now)
         decided = self._decided(reports, answers, asked, now)
         self._failpoint("decided")
         written = decided != Decided() or entry != Entry(now)
@@ -229,13 +233,15 @@ class Controller:
 
     # Observing
 
-    def _observe(self, reports: Sequence[Report], answers: Answers, asked: Sequence[Asked], now: float) -> Entry:
+    def _observe(
+        self, reports: Sequence[Report], watch: Watch, answers: Answers, asked: Sequence[Asked], now: float
+    ) -> Entry:
         """Take in what has come; what there is to write of it."""
         heard = self._underway.hear(reports, self._world.roster.jobs, self._progress)
         done = (*self._owed, *heard.done, *answers.done)
         self._owed = []
         self._handed -= set(answers.done)
-        world = replace(self._world, watch=self._world.watch.after(reports))
+        world = replace(self._world, watch=watch)
         if answers.places:
             world = replace(world, places={**world.places, **answers.places})
         for number in answers.done:
@@ -247,13 +253,26 @@ class Controller:
             asked_for = {job: shelf for job, shelf in alive.items() if not shelf.aside}
             world = replace(world, shelves={**world.shelves, **asked_for})
             for job, shelf in alive.items():
-                self._ledger.keep_shelf(job, shelf)
+                self._keep(job, shelf)
         if answers.diagnoses:
             world = replace(world, diagnoses={**world.diagnoses, **answers.diagnoses})
         if not world.settled:
             world = replace(world, settled=self._knows(world, now))
         self._before, self._world = self._world.watch, world
         return Entry(now, tuple(one.number for one in asked), heard.running, heard.failed, done)
+
+    def _keep(self, job: str, shelf: Shelf) -> None:
+        """Write down what lies in a job's folder; its user may have put anything there.
+
+        Raises:
+            AiopsError: The store cannot be written.
+        """
+        try:
+            self._ledger.keep_shelf(job, shelf)
+        except AiopsError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what lies in one job's folder keeps no other job from going on
+            self._defects.met(job, error, "what lies in its checkpoint folder is not shown")
 
     def _looked_at(self, places: Mapping[str, Place]) -> Mapping[str, Place]:
         """Places with what is being looked at now, so that nobody asks for that again."""
