@@ -325,7 +325,7 @@ def _take_over_survivors(aiops: App, screen: Screen, ledger: "Ledger", fleet: "F
     if not mark.exists():
         return
     now = aiops.clock.now().timestamp()
-    found = survey(fleet, list(sites.nodes.values()))
+    found = survey(fleet, list(sites.nodes.values()), ledger.term())
     for name, why in found.silent.items():
         screen.warn(f"{name} does not say what runs there, and gets no work until it is heard: {why}")
     named = {str(one.get("key", "")).rpartition(".")[0] for one in found.specs}

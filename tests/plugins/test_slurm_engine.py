@@ -23,6 +23,7 @@ from aiops.layers.l2_jobs.engine import EngineContext, EngineHooks
 from aiops.layers.l2_jobs.job import Account, Devices, Job, Span
 from aiops.layers.l2_jobs.report import (
     Available,
+    Deposed,
     Ended,
     NotStarted,
     Report,
@@ -31,6 +32,7 @@ from aiops.layers.l2_jobs.report import (
     Stepped,
     Unavailable,
 )
+from aiops.layers.l2_jobs.term import Term
 from aiops.plugins.slurm import course
 from aiops.plugins.slurm import engine as module
 from aiops.plugins.slurm.engine import SlurmEngine
@@ -40,6 +42,7 @@ ANN = Account("ann", 2001, 2001)
 NODES = ("n1", "n2")
 KEY = Key("llama-1", 3)
 SECONDS = 10.0
+TERM = Term("a1", 3)
 
 
 def job(**changes: Any) -> Job:
@@ -70,9 +73,9 @@ class Desk:
         self.told: list[Report] = []
         self.engine = self.another()
 
-    def another(self) -> SlurmEngine:
+    def another(self, term: Term | None = TERM) -> SlurmEngine:
         """The engine of a controller that knows nothing yet."""
-        context = EngineContext(self.inventory, Fleet(self.queue.transport), SystemClock(), self.lines)
+        context = EngineContext(self.inventory, Fleet(self.queue.transport), SystemClock(), self.lines, term=term)
         (found,) = [
             one for one in Plugins().hooks("engine", EngineHooks).engine(context=context) if one.name == "slurm"
         ]
@@ -509,3 +512,76 @@ def test_all_attempts_are_asked_about_together(desk: Desk) -> None:
     questions = [argv for argv in desk.queue.asked[before:] if argv[0] == "squeue"]
     lists = [word.partition("=")[2].split(",") for argv in questions for word in argv if word.startswith("--jobs")]
     assert [sorted(numbers) for numbers in lists] == [["41", "42", "43", "44", "45"]] * len(questions)
+
+
+# -- a head that was lost and comes back
+
+
+def test_a_deposed_head_submits_nothing_and_is_told_who_says_so(desk: Desk) -> None:
+    desk.queue.terms["n2"] = 9
+    desk.engine.start(job(), attempt())
+    desk.until(lambda: desk.of(Deposed))
+    assert [(one.node, one.term) for one in desk.of(Deposed)] == [("n2", 9)]
+    asked = len(desk.queue.asked)
+    desk.until(lambda: len(desk.queue.asked) > asked + 5)
+    assert desk.queue.of(KEY) == []
+    assert desk.of(Scheduled, NotStarted, Unavailable) == []
+    assert len(desk.of(Deposed)) == 1
+    assert ("n2", str(KEY)) not in desk.queue.places
+
+
+@pytest.mark.parametrize("launch", ["command", "srun"])
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_a_deposed_head_ends_and_signals_nothing(desk: Desk, launch: str, how: str) -> None:
+    """The later one has taken its attempt over: it is the same job of Slurm's."""
+    desk.run(launch=launch)
+    found = desk.queue.job(KEY)
+    desk.queue.terms = dict.fromkeys(desk.queue.names, 9)
+    if how == "kill":
+        desk.engine.kill(KEY, NODES)
+    else:
+        desk.engine.stop(KEY, seconds=0.0)
+        if launch == "command":  # it is asked over the lines, which the agent fences; Slurm's turn comes later
+            desk.engine.kill(KEY, NODES)
+    desk.until(lambda: desk.of(Deposed))
+    asked = len(desk.queue.asked)
+    desk.until(lambda: len(desk.queue.asked) > asked + 5)
+    assert (found.state, found.signals) == ("RUNNING", [])
+
+
+def test_a_deposed_head_sweeps_no_node(desk: Desk) -> None:
+    desk.run(launch="srun")
+    desk.until(lambda: len(desk.of(Started)) == 2)
+    desk.queue.terms = dict.fromkeys(desk.queue.names, 9)
+    desk.queue.finish(KEY, "FAILED", 3)
+    desk.until(lambda: desk.of(Deposed))
+    assert desk.queue.swept == []
+    assert ends(desk) == {}
+
+
+def test_the_latest_head_ends_a_job_though_a_node_of_it_does_not_answer(desk: Desk) -> None:
+    desk.run()
+    desk.queue.dead.add("n1")
+    desk.engine.kill(KEY, NODES)
+    desk.until(lambda: desk.queue.job(KEY).state == "CANCELLED")
+    desk.queue.dead.clear()
+    again = Key("llama-1", 4)
+    desk.engine.start(job(), replace(attempt(), key=again))
+    desk.until(lambda: desk.queue.of(again))
+    desk.queue.dead.update(NODES)  # nobody can tell: it may be ended
+    desk.until(lambda: [one for one in desk.of(Scheduled) if one.key == again])
+    desk.engine.kill(again, NODES)
+    desk.until(lambda: desk.queue.job(again).state == "CANCELLED")
+    assert desk.of(Deposed) == []
+
+
+@pytest.mark.parametrize("launch", ["command", "srun"])
+def test_a_job_whose_script_has_seen_a_later_controller_was_superseded(desk: Desk, launch: str) -> None:
+    desk.submitted(launch=launch)
+    assert "term=('a1', 3)" in desk.queue.job(KEY).script
+    place = desk.queue.place("n1", KEY)
+    place.begun = {"epoch": 3, "job": "41"}
+    place.end = {"epoch": 3, "status": None, "end": "superseded", "reason": "a later controller\x00"}
+    desk.queue.job(KEY).state = "FAILED"
+    desk.until(lambda: ends(desk) == dict.fromkeys(NODES, "superseded"))
+    assert {one.reason for one in desk.of(Ended)} == {"a later controller\ufffd"}
