@@ -235,7 +235,9 @@ def assembled(
         _open_doors(stack, aiops, desk, system=system)
         ended = threading.Event()
         running = Running(controller, desk, ledger, sites, lines, hands, shelves, keeper, steady, ended)
-        running.tidy = lambda: _tidy(screen, ledger, logs, controller.world.roster.jobs, steady())
+        running.tidy = lambda: _tidy(
+            screen, ledger, logs, controller.world.roster.jobs, days=settings.logs_days, now=steady()
+        )
         stack.enter_context(vigil(running.fall))
         yield running
 
@@ -293,11 +295,11 @@ def _context(
     )
 
 
-def _tidy(screen: Screen, ledger: "Ledger", logs: "Logs", alive: "Collection[str]", now: float) -> None:
+def _tidy(screen: Screen, ledger: "Ledger", logs: "Logs", alive: "Collection[str]", *, days: float, now: float) -> None:
     """Let go of what is old; where that fails it is told, and tried again an hour later."""
     try:
         ledger.prune(now - KEPT_SECONDS)
-        logs.prune(alive)
+        logs.prune(alive, days)
     except (AiopsError, OSError) as error:
         screen.warn(f"what is old could not be let go of: {error}")
 

@@ -22,6 +22,7 @@ class Settings:
         budget: Restarts of a job by causer, where its own `restarts.budget` does not say.
         ports: The ports of rendezvous, from the first to the one after the last.
         spares: Well nodes that are kept free for restarts, of each engine.
+        logs_days: So long the logs of a job that is over are kept, from the last that was written of them.
     """
 
     verdict_age: float = 60.0
@@ -30,6 +31,7 @@ class Settings:
     )
     ports: tuple[int, int] = (20000, 32000)
     spares: int = 0
+    logs_days: float = 90.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,9 +211,13 @@ def test_what_lies_in_the_folder_of_a_job_that_is_not_there_yet(tmp_path: Path, 
 def test_a_defect_in_one_folder_is_told_and_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rig, job_ = Rig(tmp_path / "home"), record(lay("dcp", tmp_path / "run"))
     fallen: list[threading.ExceptHookArgs] = []
+
+    def odd(*_: object) -> None:
+        raise KeyError("odd")
+
     monkeypatch.setattr(threading, "excepthook", fallen.append)
     with monkeypatch.context() as broken:
-        broken.setattr(LocalSurveyor, "contents", lambda *_: {}["odd"])
+        broken.setattr(LocalSurveyor, "contents", odd)
         assert [rig.caught_up(job_), rig.caught_up(job_)] == [[], []]
     assert [words.partition(": ")[0] for words in rig.warned] == ["sleep-1"]
     assert len(rig.caught_up(job_)) == 1
