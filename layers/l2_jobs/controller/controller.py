@@ -38,12 +38,11 @@ from aiops.layers.l2_jobs.watch import Watch, touched
 from aiops.layers.l2_jobs.world import Settings, World
 
 from .intake import take_in
+from .judging import Decide, Judge
 from .ledger import Failpoint, Ledger, nothing
 from .progress import Progress
 from .rows import Asked, Entry
 from .underway import Underway
-
-Decide = Callable[[World, float], Decided]
 
 WHOLE_SECONDS = 0.5
 """So often all jobs are looked at, told of or not: time passes for all. `World.touched` asks for once a second."""
@@ -122,13 +121,13 @@ class Controller:
             defects: Is told of ours that a node's or a job's words have met.
         """
         self._ledger = ledger
-        self._decide = decide
         self._hands = hands
         self._now = now
         self._dump = dump
         self._others = others
         self._failpoint = failpoint
         self._defects = defects or Defects()
+        self._judge = Judge(decide, self._defects)
         self._underway = Underway(engines, now, self._defects)
         self._engines = engines
         self._settings = settings or Settings()
@@ -206,10 +205,13 @@ class Controller:
         _require_latest(told)
         reports, watch = take_in(told, self._world.roster.jobs, self._world.watch, self._defects)
         answers = self._hands.answers()
-        asked = self._ledger.asked()
+        asked = [one for one in self._ledger.asked() if self._judge.hears(one.request, now)]
         self._failpoint("observed")
         entry = self._observe(reports, watch, answers, asked, now)
         decided = self._decided(reports, answers, asked, now)
+        if decided is None:  # the next tick looks at all again, and hears what was asked now
+            self._whole = float("-inf")
+            entry, decided = replace(entry, heard=()), Decided()
         self._failpoint("decided")
         written = decided != Decided() or entry != Entry(now)
         if written:
@@ -281,8 +283,10 @@ class Controller:
         changed = {name: replace(place, looking=not place.looking) for name, place in other.items()}
         return {**places, **changed} if changed else places
 
-    def _decided(self, reports: Sequence[Report], answers: Answers, asked: Sequence[Asked], now: float) -> Decided:
-        """What is decided; nothing where nothing was told and all were looked at a moment ago."""
+    def _decided(
+        self, reports: Sequence[Report], answers: Answers, asked: Sequence[Asked], now: float
+    ) -> Decided | None:
+        """What is decided; nothing where nothing was told and all were looked at a moment ago. None: see `Judge`."""
         jobs = touched(reports, self._before)
         whole = jobs is None or bool(answers.places) or now - self._whole >= WHOLE_SECONDS
         named = frozenset(jobs or ()) | frozenset(answers.shelves or ()) | {key.job for key in answers.diagnoses or ()}
@@ -298,7 +302,7 @@ class Controller:
             ports=self._given(now),
             touched=None if whole else named,
         )
-        return self._decide(world, now)
+        return self._judge.decided(world, now)
 
     def _named_over(self, asked: Iterable[Asked]) -> dict[str, JobRecord]:
         """The jobs that are over and that somebody wants something of."""
