@@ -39,6 +39,7 @@ from aiops.layers.l2_jobs.job import Job
 from aiops.layers.l2_jobs.node import Place
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Signed
+from aiops.layers.l2_jobs.wire import document_of
 from aiops.layers.l2_jobs.world import Settings
 
 KEY = Key("sleep-1", 1)
@@ -161,13 +162,13 @@ def test_a_line_that_is_no_fault_by_itself_ends_nothing(tmp_path: Path) -> None:
 def test_a_node_whose_words_meet_a_defect_ends_no_controller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real, met = node_line.document_of, list[bytes]()
+    met = list[bytes]()
 
     def odd(line: bytes) -> dict[str, Any] | None:
         if b"poison" in line and not met:
             met.append(line)
             raise KeyError("odd")
-        return real(line)
+        return document_of(line)
 
     monkeypatch.setattr(node_line, "document_of", odd)
     with controller(tmp_path, {"n2": {"kernel": "poison"}}) as running:

@@ -51,8 +51,8 @@ class Judge:
         found = self._sought(world, now)
         if not found:
             raise first
-        for job, error in found.items():
-            self._defects.met(job, error, _LEFT)
+        for job, defect in found.items():
+            self._defects.met(job, defect, _LEFT)
             self._setbacks[job] = self._setbacks.get(job, Setback()).again(now)
         return None
 
