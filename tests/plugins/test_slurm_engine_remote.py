@@ -292,6 +292,32 @@ def test_whatever_stands_in_a_record_a_look_answers(tmp_path_factory: pytest.Tem
     assert found["launched"] is bool(data)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{"a":' * 900 + "1" + "}" * 900,
+        "[" * 30_000,
+        "9" * 60_000,
+        "1e999",
+        "NaN",
+        str(10**30),
+        "[1]",
+        '{"b": 1}',
+        "true",
+    ],
+)
+def test_what_no_record_has_is_left_out_of_one(tmp_path: Path, odd: str) -> None:
+    """The user may have put it there, and whoever reads the answer must be able to."""
+    (tmp_path / KEY).mkdir()
+    (tmp_path / KEY / "end.json").write_text(f'{{"epoch": 3, "status": null, "reason": "x", "more": {odd}}}')
+    _, uid, gid = me()
+    found = place("look", tmp_path, KEY, uid, gid)
+    assert found["placed"]
+    record = {key: value for key, value in (found["end"] or {}).items() if key != "more"}
+    assert record in ({}, {"epoch": 3, "status": None, "reason": "x"})
+    assert isinstance((found["end"] or {}).get("more"), bool | None)
+
+
 def test_a_sweep_ends_what_bears_the_jobs_number_and_nothing_else(tmp_path: Path) -> None:
     _, uid, gid = me()
     number = f"9{os.getpid()}"

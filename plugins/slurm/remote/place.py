@@ -22,6 +22,9 @@ LOGS = ("batch.log", "step.log")
 MOST = 65536
 """Bytes that are read of a record."""
 
+LARGEST = 2**53
+"""What is no smaller is no number of ours."""
+
 TAIL = 2000
 """Bytes of a log's end that are told."""
 
@@ -74,13 +77,23 @@ def as_user(uid, gid, work):
 
 
 def record_at(path):
-    """The record in a file; None where there is none, or what is there is no record."""
+    """The record in a file; None where there is none, or what is there is no record.
+
+    Its user may have put anything there: what no record of ours has is left out, or the answer could not be read.
+    """
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
             found = json.loads(stream.read(MOST).decode("utf-8", "replace"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return {name: value for name, value in found.items() if isinstance(value, str) or fits(value)}
+
+
+def fits(value):
+    """Whether it is a number of a size that any reader of JSON takes, or null."""
+    return value is None or (isinstance(value, (int, float)) and abs(value) < LARGEST)
 
 
 def tail(path):
