@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from aiops.layers.l2_jobs.controller.keeper import Keeper
     from aiops.layers.l2_jobs.controller.ledger import Failpoint, Ledger
     from aiops.layers.l2_jobs.controller.logs import Logs
+    from aiops.layers.l2_jobs.defects import Defects
     from aiops.layers.l2_jobs.engine import EngineContext
     from aiops.layers.l2_jobs.fault.fault import Fault
     from aiops.layers.l2_jobs.job import Account
     from aiops.layers.l2_jobs.line import Lines
     from aiops.layers.l2_jobs.open_lines import OpenLines
     from aiops.layers.l2_jobs.steady import Steady
+    from aiops.layers.l2_jobs.term import Term
 
 TIDY_SECONDS = 3600.0
 """So often what is old is let go."""
@@ -142,6 +144,7 @@ def assembled(
     from aiops.layers.l2_jobs.controller.vigil import vigil
     from aiops.layers.l2_jobs.controller.writer import sole_writer
     from aiops.layers.l2_jobs.decide import decide
+    from aiops.layers.l2_jobs.defects import Defects
     from aiops.layers.l2_jobs.site import read_site
     from aiops.layers.l2_jobs.steady import Steady
 
@@ -153,14 +156,16 @@ def assembled(
         fleet = stack.enter_context(aiops.fleet(inventory))
         steady = Steady(aiops.clock)
         settings = read_site(inventory.settings)
-        ledger, logs = Ledger(store, failpoint or nothing), Logs(aiops.home)
+        ledger, logs, defects = Ledger(store, failpoint or nothing), Logs(aiops.home), Defects(screen.warn)
         stack.callback(logs.close)
-        lines = _lines(aiops, fleet, inventory, steady, keeps=(ledger, logs))
+        lines = _lines(aiops, fleet, inventory, steady, keeps=(ledger, logs), defects=defects)
         stack.callback(lines.close)
         sites = Sites(
             aiops, store, fleet, inventory, workloads=workloads_of(aiops.plugins, inventory, fleet), now=steady
         )
-        engines = engines_of(aiops, _context(aiops, inventory, fleet, lines, sites))
+        engines = engines_of(
+            aiops, _context(aiops, inventory, fleet, lines, sites=sites, term=ledger.term(), defects=defects)
+        )
         for engine in engines.values():
             stack.callback(engine.close)
         shelves = Shelves(aiops, fleet, list(sites.nodes.values()), steady, warn=screen.warn)
@@ -195,6 +200,7 @@ def assembled(
             others=lines.reports,
             settings=settings,
             failpoint=failpoint or nothing,
+            defects=defects,
         )
         controller.begin(sites.known())
         shelves.silent = lambda name: controller.world.watch.node(name).silent is not None
@@ -231,13 +237,21 @@ def assembled(
         _open_doors(stack, aiops, desk, system=system)
         ended = threading.Event()
         running = Running(controller, desk, ledger, sites, lines, hands, shelves, keeper, steady, ended)
-        running.tidy = lambda: _tidy(screen, ledger, logs, controller.world.roster.jobs, steady())
+        running.tidy = lambda: _tidy(
+            screen, ledger, logs, controller.world.roster.jobs, days=settings.logs_days, now=steady()
+        )
         stack.enter_context(vigil(running.fall))
         yield running
 
 
 def _lines(
-    aiops: App, fleet: "Fleet", inventory: "Inventory", steady: "Steady", *, keeps: "tuple[Ledger, Logs]"
+    aiops: App,
+    fleet: "Fleet",
+    inventory: "Inventory",
+    steady: "Steady",
+    *,
+    keeps: "tuple[Ledger, Logs]",
+    defects: "Defects",
 ) -> "OpenLines":
     """The lines to all nodes; what comes on them is kept, and read for signs of faults as it comes."""
     ledger, logs = keeps
@@ -253,24 +267,41 @@ def _lines(
         kept=logs.size,
         term=ledger.term(),
         reader=signs_of(aiops.plugins),
+        defects=defects,
     )
 
 
-def _context(aiops: App, inventory: "Inventory", fleet: "Fleet", lines: "OpenLines", sites: Sites) -> "EngineContext":
+def _context(
+    aiops: App,
+    inventory: "Inventory",
+    fleet: "Fleet",
+    lines: "OpenLines",
+    *,
+    sites: Sites,
+    term: "Term",
+    defects: "Defects",
+) -> "EngineContext":
     """What engines are given."""
     from aiops.layers.l2_jobs.container import containers_of
     from aiops.layers.l2_jobs.engine import EngineContext
 
     return EngineContext(
-        inventory, fleet, aiops.clock, lines, sites.vendor, containers=lambda: containers_of(aiops.plugins)
+        inventory,
+        fleet,
+        aiops.clock,
+        lines,
+        sites.vendor,
+        containers=lambda: containers_of(aiops.plugins),
+        term=term,
+        defects=defects,
     )
 
 
-def _tidy(screen: Screen, ledger: "Ledger", logs: "Logs", alive: "Collection[str]", now: float) -> None:
+def _tidy(screen: Screen, ledger: "Ledger", logs: "Logs", alive: "Collection[str]", *, days: float, now: float) -> None:
     """Let go of what is old; where that fails it is told, and tried again an hour later."""
     try:
         ledger.prune(now - KEPT_SECONDS)
-        logs.prune(alive)
+        logs.prune(alive, days)
     except (AiopsError, OSError) as error:
         screen.warn(f"what is old could not be let go of: {error}")
 
@@ -298,7 +329,7 @@ def _take_over_survivors(aiops: App, screen: Screen, ledger: "Ledger", fleet: "F
     if not mark.exists():
         return
     now = aiops.clock.now().timestamp()
-    found = survey(fleet, list(sites.nodes.values()))
+    found = survey(fleet, list(sites.nodes.values()), ledger.term())
     for name, why in found.silent.items():
         screen.warn(f"{name} does not say what runs there, and gets no work until it is heard: {why}")
     named = {str(one.get("key", "")).rpartition(".")[0] for one in found.specs}

@@ -46,6 +46,8 @@ class Shelves:
         *,
         warn: Callable[[str], None],
     ) -> None:
+        from aiops.layers.l2_jobs.defects import Defects
+
         self._aiops = aiops
         self._fleet = fleet
         self._nodes = tuple(nodes)
@@ -53,6 +55,7 @@ class Shelves:
         self._warn = warn
         self.silent: Callable[[str], bool] = lambda _node: False
         """Whether a node is known not to answer: it is asked last."""
+        self._defects = Defects(warn)
         self._lock = threading.Lock()
         self._remembered: dict[str, Remembered] = {}
         self._looked: dict[str, float] = {}
@@ -186,6 +189,8 @@ class Shelves:
                 offer(job, Shelf(began, found.checkpoints, live=True))
         except AiopsError:
             return  # whoever asks whether the storage answers finds it out; the next look is soon
+        except Exception as defect:  # noqa: BLE001 - its user may have put anything there: other jobs' are read
+            self._defects.met(job, defect, "what is new in its checkpoint folder is not read yet")
         finally:
             with self._lock:
                 self._looking.discard(job)

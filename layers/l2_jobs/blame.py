@@ -219,7 +219,7 @@ def _refused(one: NotStarted) -> Fault:
 def _ended(one: Ended, now: float) -> Fault:
     reason = f": {one.reason}" if one.reason else ""
     words = {
-        "superseded": "it has seen a newer attempt of its job",
+        "superseded": "something newer has taken its place",
         "failed": f"its processes {ended_with(one.status)}",
         "time_limit": "its time was over",
         "lost": "its unit is gone without a word",

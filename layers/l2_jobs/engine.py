@@ -4,7 +4,7 @@ An engine starts, stops and tells. It decides nothing: that is `decide`'s part.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiops.layers.core.clock import Clock
@@ -14,9 +14,11 @@ from aiops.layers.l0_nodes.inventory import Inventory
 
 from .attempt import Attempt, Key
 from .container import Container
+from .defects import Defects
 from .job import Job
 from .line import Lines
 from .report import Report
+from .term import Term
 
 
 class Engine(Protocol):
@@ -76,6 +78,8 @@ class EngineContext:
         lines: The open lines to nodes, shared by all engines.
         vendor: The maker of a node's accelerators, as its facts have it; None without any, or where none are known.
         containers: The kinds of containers that are installed, by name.
+        term: Of the controller; None where nobody is to be told apart.
+        defects: Is told of ours that a node's or a job's words have met.
     """
 
     inventory: Inventory
@@ -84,6 +88,8 @@ class EngineContext:
     lines: Lines
     vendor: Callable[[str], str | None] = lambda _name: None
     containers: Callable[[], Mapping[str, Container]] = dict
+    term: Term | None = None
+    defects: Defects = field(default_factory=Defects)
 
 
 class EngineHooks:

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiops.layers.core.errors import AiopsError
@@ -10,6 +11,7 @@ from aiops.layers.l0_nodes.transport import Channel
 
 from . import lease
 from .attempt import Key
+from .defects import Setback
 from .report import Deposed, Heard, Report, Signed, Silent
 from .strand import Reader, Strand
 from .text import plain
@@ -67,12 +69,10 @@ class NodeLine:
         self._boot_id = ""
         self._answered: float | None = None
         """When it was heard last; None before the first word on this channel."""
-        self._opened = 0.0
-        self._told_heard = 0.0
+        self._opened = self._told_heard = self._needed = self._next_try = 0.0
         self._silent = False
         self._failures = 0
-        self._next_try = 0.0
-        self._needed = 0.0
+        self._setback = Setback()
 
     # -- what is wanted
 
@@ -123,10 +123,10 @@ class NodeLine:
     def opened(self, channel: Channel, now: float) -> None:
         """There is a channel."""
         self.connecting = False
+        self.close()
         self._channel, self._incoming, self._outgoing = channel, b"", b""
         self._answered, self._opened = None, now
-        for strand in self.strands.values():
-            self._order(*strand.orders())
+        self._order(*(one for strand in self.strands.values() for one in strand.orders()))
         for key, owner in sorted(self._releases.items()):
             self._order(_release(key, owner))
         self._releases.clear()
@@ -135,6 +135,18 @@ class NodeLine:
         """It could not be opened."""
         self.connecting = False
         self._broke(error.message, now)
+
+    def hurt(self, why: str, now: float) -> None:
+        """Serving it has met a defect of ours: it counts as not heard, and is opened again, each time later.
+
+        The event or piece of output that has met it was counted before it was read, and does not come again.
+        """
+        self.connecting = False
+        with suppress(Exception):  # what is broken may not close either; it is let go of all the same
+            self.close()
+        self._fall_silent(why, now)
+        self._setback = self._setback.again(now)
+        self._next_try = self._setback.until
 
     def close(self) -> None:
         """Let go of the node."""

@@ -1,8 +1,15 @@
-"""The open lines of a controller, as `line.Lines` asks them to be: one thread for all nodes."""
+"""The open lines of a controller, as `line.Lines` asks them to be: one thread for all nodes.
+
+A defect of ours that is met while one node's line is served closes that line alone; one that is met while a rank
+group's order is taken keeps that group's orders waiting. Both are tried again, each time later. Only a defect of the
+loop itself ends the thread, and with it the controller (`controller/vigil.py`).
+"""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiops.layers.core.errors import AiopsError, NotFoundError
@@ -11,7 +18,9 @@ from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.transport import Channel, Transport
 
 from .attempt import Key
+from .defects import Defects
 from .node_line import NodeLine
+from .orders import Call, Orders
 from .programs import agent_command
 from .report import Heard, Report, Stepped
 from .steady import Steady
@@ -43,6 +52,7 @@ class OpenLines:
         root: bool = True,
         base: str | None = None,
         term: Term | None = None,
+        defects: Defects | None = None,
     ) -> None:
         """Connect to nobody yet.
 
@@ -56,6 +66,7 @@ class OpenLines:
             root: Whether agents run as root; without, only jobs of the login's own user can be started.
             base: The folder of attempts on nodes; None for the usual one.
             term: Of the controller, which nodes obey no more once they have seen a later one.
+            defects: Is told of ours that a node's words have met.
         """
         self._fleet = fleet
         self._nodes = nodes
@@ -66,8 +77,11 @@ class OpenLines:
         self._root = root
         self._base = base
         self._term = term
+        self._defects = defects or Defects()
         self._lines: dict[str, NodeLine] = {}
-        self._mail: deque[Callable[[], None]] = deque()
+        self._mail: deque[tuple[str, Key | None, Call]] = deque()
+        """What the thread is to do for a node: an order for a rank group, or what became of opening its line."""
+        self._orders = Orders(self._defects)
         self._ring = threading.Event()
         self._reports: deque[Report] = deque()
         self._came = threading.Condition()
@@ -81,7 +95,7 @@ class OpenLines:
     def start(self, key: Key, node: str, spec: Mapping[str, Any]) -> None:
         """Have the launcher of a rank group run on `node`, once, and follow it."""
         owner = int(spec["user"]["uid"])
-        self._post(lambda: self._line(node).add(self._strand(key, node, owner, spec), self._steady()))
+        self._post(node, key, lambda: self._line(node).add(self._strand(key, node, owner, spec), self._steady()))
 
     def follow(self, key: Key, node: str, owner: int, *, awaited: bool = False) -> None:
         """Follow a launcher that somebody else has started, or will start."""
@@ -91,23 +105,23 @@ class OpenLines:
             strand.awaited = awaited
             self._line(node).add(strand, self._steady())
 
-        self._post(begin)
+        self._post(node, key, begin)
 
     def stop(self, key: Key, node: str, seconds: float) -> None:
         """Have a launcher ask its processes to leave."""
-        self._post(lambda: self._line(node).stop(key, seconds))
+        self._post(node, key, lambda: self._line(node).stop(key, seconds))
 
     def kill(self, key: Key, node: str) -> None:
         """End a rank group at once."""
-        self._post(lambda: self._line(node).kill(self._strand(key, node, -1, None), self._steady()))
+        self._post(node, key, lambda: self._line(node).kill(self._strand(key, node, -1, None), self._steady()))
 
     def dump(self, key: Key, node: str) -> None:
         """Have the stacks of its processes written to its log."""
-        self._post(lambda: self._line(node).dump(key))
+        self._post(node, key, lambda: self._line(node).dump(key))
 
     def release(self, key: Key, node: str) -> None:
         """Forget a rank group that has ended."""
-        self._post(lambda: self._line(node).release(key, self._steady()))
+        self._post(node, key, lambda: self._line(node).release(key, self._steady()))
 
     def reports(self, keys: Sequence[Key] | None = None) -> list[Report]:
         """What has come since the last call, of those attempts, or all that nobody else has taken."""
@@ -137,12 +151,12 @@ class OpenLines:
 
     # -- the thread
 
-    def _post(self, call: Callable[[], None]) -> None:
+    def _post(self, node: str, key: Key | None, call: Call) -> None:
         with self._lock:
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._serve, name="lines", daemon=True)
                 self._thread.start()
-        self._mail.append(call)
+        self._mail.append((node, key, call))
         self._ring.set()
 
     def _serve(self) -> None:
@@ -151,18 +165,41 @@ class OpenLines:
             self._ring.wait(_TICK)
             self._ring.clear()
             while self._mail:
-                self._mail.popleft()()
+                node, key, call = self._mail.popleft()
+                if key is None:
+                    self._guarded(node, call)
+                else:
+                    self._orders.take(node, key, call, self._steady())
             now = self._steady()
             while self._news:
-                self._lines[self._news.pop()].news(now)
+                node = self._news.pop()
+                self._guarded(node, partial(self._lines[node].news, now))
             if now - ticked >= _TICK:
                 ticked = now
                 for line in self._lines.values():
-                    if line.tick(now):
-                        self._fleet.forget(self._nodes[line.name])
+                    self._guarded(line.name, partial(self._tick, line, now))
+                self._orders.again(now)
             self._connect(now)
         for line in self._lines.values():
-            line.close()
+            with suppress(Exception):  # the others are let go of too
+                line.close()
+
+    def _guarded(self, node: str, call: Call) -> None:
+        """Serve a line; one that meets a defect is closed, and opened again later."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this node's alone
+            self._hurt(node, error)
+
+    def _hurt(self, node: str, error: Exception) -> None:
+        why = self._defects.met(node, error, "its line is closed, and opened again later; other nodes are heard")
+        line = self._lines.get(node)
+        if line is not None:
+            line.hurt(why, self._steady())
+
+    def _tick(self, line: NodeLine, now: float) -> None:
+        if line.tick(now):
+            self._fleet.forget(self._nodes[line.name])
 
     def _connect(self, now: float) -> None:
         due = [line for line in self._lines.values() if line.wants_channel(now)]
@@ -177,19 +214,34 @@ class OpenLines:
         # A thread for each round: one that waits for a dead node must not keep the next round from its nodes.
         threading.Thread(target=self._open, args=(nodes,), name="lines-open", daemon=True).start()
 
-    def _open(self, nodes: Iterable[Node]) -> None:
-        def work(transport: Transport) -> Channel:
-            command = agent_command(transport.node, root=self._root, base=self._base, term=self._term)
-            return transport.open(command)
+    def _open(self, nodes: Sequence[Node]) -> None:
+        """Open the lines to `nodes`; of each it is said what became of it, or its line would never be tried again."""
+        left = [node.name for node in nodes]
 
-        for outcome in self._fleet.each(nodes, work):
-            if self._closed and outcome.value is not None:
-                outcome.value.close()  # nobody takes it any more
-                continue
-            self._post(lambda outcome=outcome: self._opened(outcome))  # type: ignore[misc]
+        def work(transport: Transport) -> Channel | Exception:
+            try:
+                command = agent_command(transport.node, root=self._root, base=self._base, term=self._term)
+                return transport.open(command)
+            except AiopsError:
+                raise
+            except Exception as defect:  # noqa: BLE001 - told by the thread that serves this node's line
+                return defect
 
-    def _opened(self, outcome: Outcome[Channel]) -> None:
+        try:
+            for outcome in self._fleet.each(nodes, work):
+                left.remove(outcome.node.name)
+                if self._closed and outcome.value is not None and not isinstance(outcome.value, Exception):
+                    outcome.value.close()  # nobody takes it any more
+                    continue
+                self._post(outcome.node.name, None, partial(self._opened, outcome))
+        except Exception as defect:  # noqa: BLE001 - of one whose connection cannot be made; nobody says which
+            for name in left:
+                self._post(name, None, partial(self._hurt, name, defect))
+
+    def _opened(self, outcome: Outcome[Channel | Exception]) -> None:
         line, now = self._lines[outcome.node.name], self._steady()
+        if isinstance(outcome.value, Exception):
+            raise outcome.value
         if outcome.value is None:
             line.failed(outcome.error or AiopsError("it cannot be reached", code="line.unknown"), now)
             return

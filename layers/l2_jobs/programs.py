@@ -32,6 +32,9 @@ LAUNCHER = (
 )
 """Its modules, each after those that it imports."""
 
+TERMS = ("spool", "folders", "terms")
+"""What a node remembers of controllers, likewise."""
+
 _AGENT = (
     *("lease", "processes", "spool", "errands", "units", "kernel", "folders", "terms", "follower", "group", "head"),
     "agent",

@@ -11,8 +11,9 @@ from .attempt import Key
 
 End = Literal["done", "failed", "stopped", "lease", "time_limit", "superseded", "lost"]
 """Why a rank group is no more. `done`, `failed`: its processes ended by themselves, with 0 or not. `stopped`: we asked.
-`lease`: it heard neither head nor peer and has ended its processes. `superseded`: it saw a newer attempt. `lost`: its
-unit is gone and has left no word (the node has booted, somebody killed the launcher)."""
+`lease`: it heard neither head nor peer and has ended its processes. `superseded`: it saw a newer attempt, or a later
+controller than its own. `lost`: its unit is gone and has left no word (the node has booted, somebody killed the
+launcher)."""
 
 Phase = Literal["start", "step", "save", "evaluate"]
 

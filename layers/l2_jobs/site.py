@@ -1,4 +1,4 @@
-"""What a site says of jobs in its aiops.toml, `[jobs]`: the numbers that decisions are made with."""
+"""What a site says of jobs in its aiops.toml, `[jobs]`: the numbers that a controller goes by."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -10,10 +10,11 @@ from aiops.layers.l0_nodes.settings import Settings as Said
 from .spec import PORTS
 from .world import Settings
 
-_KEYS = ("verdict_age", "budget", "ports", "spares", "pair_test")
+_KEYS = ("verdict_age", "budget", "ports", "spares", "pair_test", "logs_days")
 _CAUSERS = ("node", "network", "storage", "framework", "scheduler", "process", "user")
 _LEAST_PORT, _MOST_PORT = 1024, 65536
 _MOST_AGE = 3600.0
+_MOST_DAYS = 3650.0
 _MOST = 10_000
 
 
@@ -44,16 +45,14 @@ class _Reader:
     def settings(self) -> Settings:
         table, fresh = self._said.jobs, Settings()
         self._known(table, _KEYS, "jobs")
-        age = table.get("verdict_age", fresh.verdict_age)
-        if isinstance(age, bool) or not isinstance(age, int | float) or not 1 <= age <= _MOST_AGE:
-            self._complain(f"`jobs.verdict_age` must be a number of seconds from 1 to {_MOST_AGE:.0f}", "verdict_age")
-            age = fresh.verdict_age
+        age = self._number(table, "verdict_age", fresh.verdict_age, _MOST_AGE, "seconds")
+        days = self._number(table, "logs_days", fresh.logs_days, _MOST_DAYS, "days")
         spares = table.get("spares", fresh.spares)
         if not _whole(spares) or not 0 <= spares <= _MOST:
             self._complain(f"`jobs.spares` must be a whole number of nodes from 0 to {_MOST}", "spares")
             spares = fresh.spares
         budget, ports = self._budget(table, fresh.budget), self._ports(table, fresh.ports)
-        return Settings(float(age), budget, ports, spares, self._pair_test(table))
+        return Settings(age, budget, ports, spares, self._pair_test(table), days)
 
     def _pair_test(self, table: Mapping[str, Any]) -> tuple[str, ...]:
         said = table.get("pair_test", [])
@@ -65,6 +64,13 @@ class _Reader:
             return tuple(said)
         self._complain('`jobs.pair_test` must be a program and its words, as in `["/opt/site/pair-test"]`', "pair_test")
         return ()
+
+    def _number(self, table: Mapping[str, Any], key: str, fresh: float, most: float, unit: str) -> float:
+        said = table.get(key, fresh)
+        if isinstance(said, bool) or not isinstance(said, int | float) or not 1 <= said <= most:
+            self._complain(f"`jobs.{key}` must be a number of {unit} from 1 to {most:.0f}", key)
+            return fresh
+        return float(said)
 
     def _budget(self, table: Mapping[str, Any], fresh: Mapping[str, int]) -> Mapping[str, int]:
         own = table.get("budget", {})

@@ -54,7 +54,7 @@ def report_of(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Repor
     rank, seconds = event.get("rank"), _number(event.get("seconds"))
     if kind == "exited" and whole(rank, RANKS):
         oom = event.get("oom")
-        return Exited(key, node, at, rank, _status(event.get("status")), oom if isinstance(oom, bool) else None)
+        return Exited(key, node, at, rank, status_of(event.get("status")), oom if isinstance(oom, bool) else None)
     if kind == "halted" and whole(rank, RANKS) and isinstance(event.get("halted"), bool):
         return Halted(key, node, at, rank, event["halted"])
     if kind == "ended" and _end(event) is not None:
@@ -76,7 +76,7 @@ def report_of(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Repor
 
 def ended_of(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Ended:
     """The end of a rank group, from its launcher's word that it ends or has ended; `lost` where that is unknown."""
-    return Ended(key, node, at, _end(event) or "lost", _status(event.get("status")), _text(event.get("reason")))
+    return Ended(key, node, at, _end(event) or "lost", status_of(event.get("status")), _text(event.get("reason")))
 
 
 def document_of(line: bytes) -> dict[str, Any] | None:
@@ -98,7 +98,8 @@ def _end(event: Mapping[str, Any]) -> End | None:
     return end if isinstance(end, str) and end in _ENDS else None  # type: ignore[return-value]  # _ENDS holds only those
 
 
-def _status(value: Any) -> int | None:
+def status_of(value: Any) -> int | None:
+    """An exit status, or -N after signal N; None where it can be none."""
     known = isinstance(value, int) and not isinstance(value, bool) and -STATUSES < value < STATUSES
     return value if known else None
 

@@ -24,6 +24,7 @@ class Settings:
         ports: The ports of rendezvous, from the first to the one after the last.
         spares: Well nodes that are kept free for restarts, of each engine.
         pair_test: The site's own test of two nodes, beside ours; empty for none.
+        logs_days: So long the logs of a job that is over are kept, from the last that was written of them.
     """
 
     verdict_age: float = 60.0
@@ -33,6 +34,7 @@ class Settings:
     ports: tuple[int, int] = (20000, 32000)
     spares: int = 0
     pair_test: tuple[str, ...] = ()
+    logs_days: float = 90.0
 
 
 @dataclass(frozen=True, slots=True)

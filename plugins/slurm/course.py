@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from aiops.layers.l2_jobs.report import End, Ended, NotStarted, Report, Scheduled, Started
+from aiops.layers.l2_jobs.text import plain
+from aiops.layers.l2_jobs.wire import status_of
 
 from .enlisted import FORGOTTEN, Enlisted, Errand, Turn
 from .enrolment import Enrolled
@@ -23,6 +25,9 @@ HOLD = 5.0
 
 AGAIN = 5.0
 """Seconds until Slurm is asked to end a job again that has not ended, and a node that did not answer."""
+
+_LONGEST = 2000
+"""Letters of a reason: the user may have written it himself, as all of the record of the end."""
 
 _BUSY = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"})
 
@@ -167,14 +172,21 @@ def looked(one: Enlisted, answers: Mapping[str, Mapping[str, Any]], at: float) -
 
 def _own_end(one: Enlisted, node: str, at: float) -> Report:
     """The end of a user's own command, swept from `node`: by the record of the end, and Slurm's word beside it."""
-    record = one.traces.end
-    status = record.get("status") if record is not None else None
-    if not isinstance(status, int):
-        status = None
-    reason = str(record.get("reason") or "") if record is not None else ""
+    record = one.traces.end or {}
+    if (overtaken := _overtaken(one, node, at)) is not None:
+        return overtaken
+    status, reason = status_of(record.get("status")), plain(str(record.get("reason") or ""), _LONGEST)
     if reason and status is None:
         return NotStarted(one.key, node, at, reason, "user")
     return Ended(one.key, node, at, _end(one, status), status, reason or _slurms(one))
+
+
+def _overtaken(one: Enlisted, node: str, at: float) -> Ended | None:
+    """The end of an attempt whose script has seen a later controller and has run nothing; None of any other."""
+    record = one.traces.end or {}
+    if record.get("end") != "superseded" or record.get("status") is not None:
+        return None
+    return Ended(one.key, node, at, "superseded", None, plain(str(record.get("reason") or ""), _LONGEST))
 
 
 def _end(one: Enlisted, status: int | None) -> End:
@@ -191,6 +203,8 @@ def _never(one: Enlisted, node: str, at: float) -> Report:
     """Nothing of the attempt has ever run on `node`, and nothing will: Slurm has no job for it any more."""
     if one.wish != "run":
         return Ended(one.key, node, at, "stopped", None, "it had not begun")
+    if (overtaken := _overtaken(one, node, at)) is not None:
+        return overtaken
     if one.refusal:
         return NotStarted(one.key, node, at, one.refusal, "user")
     reason = "; ".join(word for word in (_slurms(one), one.traces.said) if word)

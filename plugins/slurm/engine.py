@@ -6,6 +6,9 @@ attempts, and what waits for somebody (a submission, the end of a job, a look at
 
 Nothing is run twice. A job bears its lineage as its comment, which is looked for before one is submitted; and its
 script refuses to begin where one has begun before, for the time that slurmctld has forgotten what it ran.
+
+A head that was lost and comes back changes nothing: before anything is submitted, signalled or ended the attempt's
+nodes are asked whether they have seen a later controller, and a script that begins later looks at its own node.
 """
 
 import threading
@@ -15,21 +18,21 @@ from dataclasses import replace
 from functools import partial
 from time import monotonic
 
-from aiops.layers.core.errors import AiopsError, InputError
+from aiops.layers.core.errors import AiopsError
 from aiops.layers.core.plugin import hookimpl
-from aiops.layers.l0_nodes.variables import variables_of
+from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.engine import Engine, EngineContext
 from aiops.layers.l2_jobs.job import Job
-from aiops.layers.l2_jobs.report import Available, Report, Unavailable
+from aiops.layers.l2_jobs.report import Available, Deposed, Report, Unavailable
 from aiops.layers.l2_jobs.steady import Steady
 
 from . import course
 from .bureau import Bureau, GarbledError
 from .enlisted import Enlisted, Turn
-from .enrolment import Enrolment
+from .enrolment import Enrolment, require_whole
 from .errands import Errands
-from .groundwork import Groundwork
+from .groundwork import DeposedError, Groundwork
 
 PAUSE = 1.0
 """Seconds between two questions to slurmctld."""
@@ -53,9 +56,10 @@ class SlurmEngine:
         """Connect to nobody yet; `bureau` asks slurmctld."""
         self._inventory = context.inventory
         self._lines = context.lines
+        self._defects = context.defects
         self._now = Steady(context.clock)
         self._bureau = bureau
-        self._groundwork = Groundwork(context.fleet)
+        self._groundwork = Groundwork(context.fleet, context.term)
         self._enrolment = Enrolment(context, bureau, self._groundwork)
         self._lock = threading.RLock()
         self._ones: dict[Key, Enlisted] = {}
@@ -64,6 +68,8 @@ class SlurmEngine:
         self._reports: list[Report] = []
         self._away = ""
         """Why slurmctld does not answer; empty while it does."""
+        self._deposed = False
+        """Whether a node has seen a later controller; then nothing more is done."""
         self._errands = Errands()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -76,19 +82,7 @@ class SlurmEngine:
         Raises:
             InputError: A node belongs to another engine, or a part of a device is asked for.
         """
-        for slot in attempt.allocation.slots:
-            if variables_of(self._inventory.node(slot.node)).aiops_engine != self.name:
-                raise InputError(
-                    f"{slot.node} is not Slurm's: it belongs to the engine ssh",
-                    code="jobs.other_engine",
-                    hints=[f"`aiops node show {slot.node}` shows its aiops_engine; a node is drained before it moves"],
-                )
-            if slot.share < 1:
-                raise InputError(
-                    f"{slot.node}: Slurm gives whole devices, not parts of them",
-                    code="jobs.no_shares",
-                    hints=["shares are for nodes with `aiops_engine: ssh`"],
-                )
+        require_whole(attempt, self._inventory)
         with self._lock:
             if attempt.key in self._ones:
                 return
@@ -109,7 +103,7 @@ class SlurmEngine:
             for node in one.nodes:
                 self._lines.stop(key, node, seconds)
         elif runs:
-            self._send(key, "ask", lambda now: self._bureau.ask(now.number))
+            self._send(key, "ask", lambda now: self._latest(now).ask(now.number))
         self._wake(one, cancel=not runs)
 
     def kill(self, key: Key, nodes: Sequence[str]) -> None:
@@ -152,8 +146,12 @@ class SlurmEngine:
                 if one is None:
                     found.append(report)
                     continue
-                self._ones[one.key], passed = course.told(one, report)
-                found += [passed] if passed is not None else []
+                try:
+                    self._ones[one.key], passed = course.told(one, report)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the others' words are told
+                    self._defects.met(str(one.key), error, "a word of it is left out")
+                else:
+                    found += [passed] if passed is not None else []
         return found
 
     def close(self) -> None:
@@ -222,7 +220,11 @@ class SlurmEngine:
             one = self._ones.get(key)
             if one is None:
                 return
-            turn = work(one, self._now())
+            try:
+                turn = work(one, self._now())
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this attempt's alone
+                self._defects.met(str(key), error, "what was found of it is left out")
+                return
             self._ones[key], self._reports = turn.enlisted, [*self._reports, *turn.reports]
         if one.own and turn.enlisted.settled and not one.settled:
             for node in one.nodes:  # no launcher ever says its last word there
@@ -237,11 +239,15 @@ class SlurmEngine:
 
         def errand() -> None:
             one = self._ones.get(key)
-            if one is not None:
+            if one is not None and not self._deposed:
                 try:
                     work(one)
+                except DeposedError as error:
+                    self._depose(error)
                 except AiopsError as error:
                     self._answers(error.message)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is this attempt's alone
+                    self._defects.met(str(key), error, "what was to be done for it in Slurm is tried again")
 
         self._errands.send((name, str(key)), errand)
 
@@ -250,6 +256,7 @@ class SlurmEngine:
 
         Raises:
             AwayError: slurmctld does not answer; it is tried again.
+            DeposedError: A node has seen a later controller.
         """
 
         def wanted() -> bool:
@@ -259,9 +266,9 @@ class SlurmEngine:
 
         enrolled = self._enrolment.enrol(one.job, one.attempt, wanted)
         with self._lock:
-            now, at = self._ones.get(one.key), self._now()
+            now = self._ones.get(one.key)
             if now is not None:
-                self._ones[one.key], reports = course.enrolled(now, at, enrolled)
+                self._ones[one.key], reports = course.enrolled(now, self._now(), enrolled)
                 self._reports += reports
         if enrolled.submitted and (now is None or now.wish != "run"):  # it was released, or ended, meanwhile
             self._bureau.cancel(enrolled.number)
@@ -270,16 +277,34 @@ class SlurmEngine:
 
     def _cancel(self, one: Enlisted) -> None:
         if one.number and one.over_since is None:
-            self._bureau.cancel(one.number)
+            self._latest(one).cancel(one.number)
+
+    def _latest(self, one: Enlisted) -> Bureau:
+        """Slurmctld, for what changes something there.
+
+        Raises:
+            DeposedError: A node of the attempt has seen a later controller.
+        """
+        self._groundwork.require_latest(self._nodes(one.nodes))
+        return self._bureau
+
+    def _nodes(self, names: Sequence[str]) -> list[Node]:
+        return [self._inventory.node(name) for name in names]
+
+    def _depose(self, error: DeposedError) -> None:
+        """Tell that there is a later controller, once; it is this one's end."""
+        with self._lock:
+            if not self._deposed:
+                self._deposed = True
+                self._reports.append(Deposed(error.node, self._now(), error.term))
 
     def _look(self, one: Enlisted) -> None:
         """Ask nodes of which nothing was heard; what is left of a user's own command is ended there."""
         names = one.silent if one.over_since is not None else tuple(set(one.nodes) - set(one.boots))
-        nodes = [self._inventory.node(name) for name in names]
         if one.own and one.over_since is not None:
-            found = self._groundwork.sweep(one.key, one.job.owner, one.number, nodes)
+            found = self._groundwork.sweep(one.key, one.job.owner, one.number, self._nodes(names))
         else:
-            found = self._groundwork.look(one.key, one.job.owner, nodes)
+            found = self._groundwork.look(one.key, one.job.owner, self._nodes(names))
         self._take(one.key, lambda now, at: course.looked(now, found.answers, at))
 
     def _follow(self, one: Enlisted) -> None:

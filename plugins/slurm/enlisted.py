@@ -8,6 +8,7 @@ from typing import Any, Literal
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.job import Job
 from aiops.layers.l2_jobs.report import Ended, Report
+from aiops.layers.l2_jobs.text import plain
 
 FORGOTTEN = "FORGOTTEN"
 """The state of a job that Slurm does not know any more."""
@@ -17,6 +18,9 @@ Errand = Literal["cancel", "look"]
 
 _LINE = 300
 """Letters of a log's line that are told."""
+
+_NUMBER = re.compile(r"[0-9]{1,10}\Z")
+"""Of a job: Slurm counts in 32 bits."""
 
 _ECHO = re.compile(r"^srun: |slurmstepd-\S+: error: \*\*\* ")
 """Lines in which Slurm says no more than that it ends what has failed."""
@@ -45,12 +49,12 @@ class Traces:
             begun, end = (_record(answer.get(name), epoch) for name in ("begun", "end"))
             lines = [line.strip() for line in str(answer.get("said") or "").splitlines() if line.strip()]
             lines = [line for line in lines if not _ECHO.search(line)] or lines
-            number = str(begun.get("job") or "") if begun is not None else ""
+            number = str(begun.get("job") or "") if begun is not None else ""  # the user may have written that himself
             found = Traces(
                 found.begun or begun is not None or bool(answer.get("launched")),
-                number if number.isascii() and number.isdecimal() else found.number,
+                number if _NUMBER.match(number) else found.number,
                 end or found.end,
-                lines[-1][:_LINE] if lines else found.said,
+                plain(lines[-1], _LINE) if lines else found.said,
             )
         return found
 

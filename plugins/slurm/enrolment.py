@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.variables import variables_of
 from aiops.layers.l2_jobs.attempt import Attempt
@@ -60,6 +61,7 @@ class Enrolment:
         self._containers = context.containers
         self._bureau = bureau
         self._groundwork = groundwork
+        self._term = context.term
 
     def enrol(self, job: Job, attempt: Attempt, wanted: Callable[[], bool]) -> Enrolled:
         """Have Slurm run an attempt, unless it has, or has had, it already.
@@ -71,6 +73,7 @@ class Enrolment:
 
         Raises:
             AwayError: slurmctld does not answer; the same call later finds what there is.
+            DeposedError: One of its nodes has seen a later controller; nothing was submitted.
         """
         nodes = [self._inventory.node(name) for name in attempt.allocation.nodes]
         try:
@@ -91,7 +94,7 @@ class Enrolment:
                 return Enrolled(traces.number, answers=placed.answers)
             first_seat = seats[nodes[0].name]
             around = around_command(job, attempt, first_seat, self._containers)
-            text = script(job, attempt, rooms, first_seat.address, around)
+            text = script(job, attempt, rooms, first_seat.address, around=around, term=self._term)
             number = self._bureau.submit(sbatch(job, attempt, rooms, self._terms(nodes), text))
             return Enrolled(number, submitted=True, answers=placed.answers)
         except InputError as error:
@@ -115,6 +118,27 @@ class Enrolment:
             variables[0].aiops_slurm_account or "",
             variables[0].aiops_slurm_qos or "",
         )
+
+
+def require_whole(attempt: Attempt, inventory: Inventory) -> None:
+    """Refuse what Slurm cannot be given: nodes that are not its own, and parts of devices. Pure.
+
+    Raises:
+        InputError: A node belongs to another engine (`jobs.other_engine`), or a part is asked for (`jobs.no_shares`).
+    """
+    for slot in attempt.allocation.slots:
+        if variables_of(inventory.node(slot.node)).aiops_engine != "slurm":
+            raise InputError(
+                f"{slot.node} is not Slurm's: it belongs to the engine ssh",
+                code="jobs.other_engine",
+                hints=[f"`aiops node show {slot.node}` shows its aiops_engine; a node is drained before it moves"],
+            )
+        if slot.share < 1:
+            raise InputError(
+                f"{slot.node}: Slurm gives whole devices, not parts of them",
+                code="jobs.no_shares",
+                hints=["shares are for nodes with `aiops_engine: ssh`"],
+            )
 
 
 def around_command(

@@ -1,22 +1,31 @@
 """Program: what the Slurm engine runs on nodes, as text."""
 
 from functools import cache
-from importlib.resources import files
 
 from aiops.layers.l1_cluster.script import program
-from aiops.layers.l2_jobs.programs import LAUNCHER
+from aiops.layers.l2_jobs.programs import LAUNCHER, TERMS
 
 _PACKAGE = "aiops.plugins.slurm"
+_JOBS = "aiops.layers.l2_jobs"
 
 
-@cache
-def text_of(module: str) -> str:
-    """The source of a module of `remote/`."""
-    return files(_PACKAGE).joinpath("remote", f"{module}.py").read_text(encoding="utf-8")
+def batch(call: str) -> str:
+    """The batch script's program, with one call of `main`, whose values are literals."""
+    return _known(TERMS) + program(("batch",), call, _PACKAGE)
+
+
+def placing(call: str) -> str:
+    """The program that makes folders on nodes, looks at them and sweeps, with one call of `tell`."""
+    return _known(TERMS) + program(("place",), call, _PACKAGE)
 
 
 @cache
 def keeper() -> str:
     """The program that is srun's task on each node: the keeper, with the launcher in it."""
-    launcher = program(LAUNCHER, "__name__", "aiops.layers.l2_jobs")
-    return launcher + program(("keeper",), "main(_sys.argv[1], leave=True)", _PACKAGE)
+    return _known(LAUNCHER) + program(("keeper",), "main(_sys.argv[1], leave=True)", _PACKAGE)
+
+
+@cache
+def _known(modules: tuple[str, ...]) -> str:
+    """Modules that those of ours may import."""
+    return program(modules, "__name__", _JOBS)

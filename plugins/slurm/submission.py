@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from aiops.layers.core.command import Command
 from aiops.layers.l2_jobs.attempt import Attempt
 from aiops.layers.l2_jobs.job import Job
+from aiops.layers.l2_jobs.term import Term
 
-from .program import text_of
+from .program import batch
 from .queue import SECONDS, comment
 
 FOLDER = "/var/lib/aiops-jobs"
@@ -230,7 +231,15 @@ def environment(job: Job, attempt: Attempt, address: str) -> dict[str, str]:
     return {**job.environment, **mine}
 
 
-def script(job: Job, attempt: Attempt, rooms: Sequence[Room], address: str, around: Sequence[str] = ()) -> str:
+def script(
+    job: Job,
+    attempt: Attempt,
+    rooms: Sequence[Room],
+    address: str,
+    *,
+    around: Sequence[str] = (),
+    term: Term | None = None,
+) -> str:
     """The batch script: a program in Python on the stdin of one, in which all values are literals.
 
     Args:
@@ -239,6 +248,7 @@ def script(job: Job, attempt: Attempt, rooms: Sequence[Room], address: str, arou
         rooms: Its nodes, as for `sbatch`.
         address: Of its first node, for the others.
         around: Options of srun that put the user's own command into a container.
+        term: Of the controller that submits it: once its node has seen a later one nothing is run.
     """
     own = (
         {}
@@ -255,6 +265,7 @@ def script(job: Job, attempt: Attempt, rooms: Sequence[Room], address: str, arou
         "words": srun(job, attempt, rooms, around),
         "ask": asking(job, attempt, rooms),
         "own": own,
+        "term": None if term is None else (term.lineage, term.number),
     }
     call = ", ".join(f"{name}={value!a}" for name, value in values.items())
-    return f"#!/bin/sh\nexec python3 -I -S - <<'{_END}'\n{text_of('batch')}\n\nmain({call})\n{_END}\n"
+    return f"#!/bin/sh\nexec python3 -I -S - <<'{_END}'\n{batch(f'main({call})')}{_END}\n"

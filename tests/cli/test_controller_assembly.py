@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.l2_jobs.controller.rig import job
 from tests.support.fake_transport import FakeTransport
 
@@ -23,18 +25,22 @@ from aiops.layers.core.store import Store
 from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l0_nodes.settings import read_settings
 from aiops.layers.l0_nodes.transport import Channel
+from aiops.layers.l2_jobs import node_line
 from aiops.layers.l2_jobs.action import Decided, TryPairs
 from aiops.layers.l2_jobs.allocation import Allocation, Slot
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.controller.desk import Submission
 from aiops.layers.l2_jobs.controller.ledger import Ledger
+from aiops.layers.l2_jobs.controller.logs import Logs
 from aiops.layers.l2_jobs.controller.rows import Entry
 from aiops.layers.l2_jobs.job import Job
 from aiops.layers.l2_jobs.node import Place
 from aiops.layers.l2_jobs.pair_test import Pair, Trial
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Signed
+from aiops.layers.l2_jobs.wire import document_of
 from aiops.layers.l2_jobs.world import Settings
 
 KEY = Key("sleep-1", 1)
@@ -98,7 +104,7 @@ class FakeApp(App):
 
 
 @contextmanager
-def controller(home: Path, words: dict[str, dict[str, Any]]) -> Iterator[Running]:
+def controller(home: Path, words: dict[str, dict[str, Any]], settings: str = "") -> Iterator[Running]:
     """A controller that takes up a job which runs on n1 and n2, whose agents say `words`."""
     now = time.time()
     attempt = Attempt(KEY, "ssh", Allocation((Slot("n1"), Slot("n2"))), 20000)
@@ -107,7 +113,9 @@ def controller(home: Path, words: dict[str, dict[str, Any]]) -> Iterator[Running
         Ledger(store).commit(Decided((replace(record),)), Entry(now), {})
     app = FakeApp({"AIOPS_HOME": str(home)}, working_folder=home)
     app.said = words
-    inventory = Inventory(home / "inventory.yml", "lab", (Node("n1"), Node("n2")), {})
+    (home / "aiops.toml").write_text(settings)
+    nodes = (Node("n1"), Node("n2"))
+    inventory = Inventory(home / "inventory.yml", "lab", nodes, {}, read_settings(home / "aiops.toml"))
     with assembled(app, app.screen(quiet=True), inventory) as running:
         yield running
 
@@ -150,6 +158,43 @@ def test_a_line_that_is_no_fault_by_itself_ends_nothing(tmp_path: Path) -> None:
         assert isinstance(sign, Signed)
         assert not sign.immediate
         assert running.controller.world.roster.jobs["sleep-1"].fault is None
+
+
+def test_a_node_whose_words_meet_a_defect_ends_no_controller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    met = list[bytes]()
+
+    def odd(line: bytes) -> dict[str, Any] | None:
+        if b"poison" in line and not met:
+            met.append(line)
+            raise KeyError("odd")
+        return document_of(line)
+
+    monkeypatch.setattr(node_line, "document_of", odd)
+    with controller(tmp_path, {"n2": {"kernel": "poison"}}) as running:
+        until(running, lambda: running.controller.world.watch.node("n2").silent is not None)
+        assert running.controller.world.watch.node("n1").up
+        until(running, lambda: running.controller.world.watch.node("n2").up)  # its line was opened again
+        assert running.fallen == []
+        assert not running.ended.is_set()
+        assert running.controller.world.roster.jobs["sleep-1"].state == "running"
+    said = capsys.readouterr().err
+    assert said.count("warning: n2: a defect of aiops, KeyError at test_controller_assembly.py:") == 1
+    assert "Traceback (most recent call last)" in said
+
+
+def test_logs_are_kept_as_long_as_the_site_says(tmp_path: Path) -> None:
+    with controller(tmp_path, {}, "[jobs]\nlogs_days = 7\n") as running:
+        logs = Logs(tmp_path)
+        for days in (6, 8):
+            logs.write(Key(f"old-{days}", 1), "n1", 0, b"x")
+            at = time.time() - days * 86400
+            for path in (tmp_path / "jobs" / f"old-{days}", *(tmp_path / "jobs" / f"old-{days}").rglob("*")):
+                os.utime(path, (at, at))
+        logs.close()
+        running.tidy()
+        assert {path.name for path in (tmp_path / "jobs").glob("old-*")} == {"old-6"}
 
 
 def test_a_dry_run_shows_the_container_that_would_run(tmp_path: Path) -> None:

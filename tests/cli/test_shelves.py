@@ -217,3 +217,19 @@ def test_a_node_that_is_known_not_to_answer_is_asked_last(tmp_path: Path) -> Non
     rig.shelves = Shelves(app, Fleet(lambda _node: pytest.fail("n0 was asked")), nodes, rig.clock, warn=print)
     rig.shelves.silent = lambda name: name == "n0"
     assert [one.step for one in rig.shelves.look(record(folder, "queued"), live=False).checkpoints] == [20, 10]
+
+
+def test_a_defect_in_one_folder_is_told_and_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, job_ = Rig(tmp_path / "home"), record(lay("dcp", tmp_path / "run"))
+    fallen: list[threading.ExceptHookArgs] = []
+
+    def odd(*_: object) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(threading, "excepthook", fallen.append)
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalSurveyor, "contents", odd)
+        assert [rig.caught_up(job_), rig.caught_up(job_)] == [[], []]
+    assert [words.partition(": ")[0] for words in rig.warned] == ["sleep-1"]
+    assert len(rig.caught_up(job_)) == 1
+    assert fallen == []

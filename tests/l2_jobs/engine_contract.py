@@ -12,9 +12,10 @@ from aiops.layers.l2_jobs import lease
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.engine import Engine
 from aiops.layers.l2_jobs.job import Job
-from aiops.layers.l2_jobs.report import Ended, Heard, NotStarted, PeerSilent, Report, Silent, Started
+from aiops.layers.l2_jobs.report import Deposed, Ended, Heard, NotStarted, PeerSilent, Report, Silent, Started
 
 __all__ = [
+    "test_a_head_that_was_deposed_is_told_and_changes_nothing",
     "test_a_killed_attempt_ends_where_it_was_killed_and_nowhere_else",
     "test_a_killed_rank_is_told",
     "test_a_lower_epoch_runs_nothing",
@@ -62,6 +63,10 @@ class Bench(Protocol):
 
     def anew(self) -> None:
         """The engine's process is killed, and begins again knowing nothing."""
+        ...
+
+    def depose(self) -> None:
+        """A later controller of the same store comes to all nodes."""
         ...
 
     def running(self, key: Key) -> frozenset[str]:
@@ -253,6 +258,19 @@ def test_a_node_that_only_the_head_does_not_hear_runs_on(bench: Bench) -> None:
     assert not [one for one in told if isinstance(one, PeerSilent)]
     bench.heal(lost)
     told = bench.collect(lambda reports: any(isinstance(one, Heard) and one.node == lost for one in reports), LONG)
+    assert not _nodes(told, Ended, attempt.key)
+
+
+def test_a_head_that_was_deposed_is_told_and_changes_nothing(bench: Bench) -> None:
+    attempt = _started(bench, "old", 2)
+    job = bench.job("new", 1)
+    fresh = bench.attempt(job, 1, bench.nodes[:1])
+    bench.depose()
+    bench.engine.start(job, fresh)
+    bench.engine.kill(attempt.key, bench.nodes[:2])
+    told = bench.collect(lambda reports: any(isinstance(one, Deposed) for one in reports), LONG)
+    assert bench.running(attempt.key) == set(bench.nodes[:2])
+    assert bench.running(fresh.key) == set()
     assert not _nodes(told, Ended, attempt.key)
 
 

@@ -103,6 +103,8 @@ class Cluster:
         self.beats: dict[str, float] = {}
         self.wrongs: list[str] = []
         self.later: list[tuple[float, Key, str, int]] = []
+        self.term = 1
+        """The latest controller's, which all nodes know."""
 
     # ------------------------------------------------------------------ what engines do
 

@@ -8,7 +8,7 @@ from tests.l2_jobs.simulated_cluster import Cluster, Unit
 from aiops.layers.l2_jobs import lease
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.job import Job
-from aiops.layers.l2_jobs.report import Ended, Heard, NotStarted, Report, Silent
+from aiops.layers.l2_jobs.report import Deposed, Ended, Heard, NotStarted, Report, Silent
 
 DELAY = 0.25
 """Seconds that a word to a node takes."""
@@ -33,6 +33,7 @@ class SimulatedEngine:
     def __init__(self, cluster: Cluster, name: str = "ssh") -> None:
         self._cluster = cluster
         self._name = name
+        self._term = cluster.term
         self._links = {host: Link(heard=cluster.now) for host in cluster.hosts}
         self._errands: list[tuple[float, str, Key, str, float]] = []
         self._attempts: dict[Key, tuple[Job, Attempt]] = {}
@@ -133,10 +134,12 @@ class SimulatedEngine:
                 self._errands.append(
                     (at + DELAY, what, key, node, seconds)
                 )  # the line is being made, or words are late
-            elif what == "start":
+            elif what == "start" and not (link.up and self._term < cluster.term):
                 self._start(key, node, sure=not link.up)
             elif not (link.up and host.answers):
                 continue
+            elif self._term < cluster.term:
+                self._reports.append(Deposed(node, cluster.now, cluster.term))
             elif what == "find" and unit is None:
                 self._reports.append(Ended(key, node, cluster.now, "lost", None, "there is nothing of it"))
             elif what == "stop" and unit is not None and unit.alive:

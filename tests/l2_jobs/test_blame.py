@@ -123,5 +123,13 @@ def test_a_lease_that_ran_out_is_the_networks() -> None:
     assert (fault.kind, fault.causer, fault.bad_node) == ("node_lost", "network", False)
 
 
+def test_what_a_later_controller_took_over_while_it_waited_is_nobodys_fault_and_goes_again() -> None:
+    reason = "a later controller of this cluster (term 4, not 3) looks after the jobs"
+    ends = [Ended(KEY, node, 100.0, "superseded", None, reason) for node in ("a", "b")]
+    fault = told(Scheduled(KEY, 99.0, "FAILED", "NonZeroExitCode", "41"), *ends)
+    assert (fault.kind, fault.causer, fault.retryable, fault.nodes) == ("slurm_infra", "scheduler", True, ())
+    assert fault.evidence[0].text == f"something newer has taken its place: {reason}"
+
+
 def test_a_node_that_is_lost_is_not_called_bad() -> None:
     assert not node_lost({"a": "x"}, 1.0).bad_node

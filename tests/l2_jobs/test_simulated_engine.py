@@ -53,6 +53,9 @@ class SimulatedBench:
     def anew(self) -> None:
         self.engine = SimulatedEngine(self._cluster)
 
+    def depose(self) -> None:
+        self._cluster.term += 1
+
     def running(self, key: Key) -> frozenset[str]:
         return frozenset(unit.host.name for unit in self._cluster.group(key) if unit.alive)
 

@@ -23,12 +23,18 @@ def test_the_reference_says_the_defaults(tmp_path: Path) -> None:
 
 
 def test_what_a_site_says(tmp_path: Path) -> None:
-    found = said(
-        tmp_path,
-        "[jobs]\nspares = 2\nverdict_age = 30\nports = [30000, 30064]\n"
-        "budget = {node = 3, storage = 9}\npair_test = ['/p', '-v']",
-    )
-    assert found == Settings(30.0, {**Settings().budget, "node": 3, "storage": 9}, (30000, 30064), 2, ("/p", "-v"))
+    words = "spares = 2\nverdict_age = 30\nlogs_days = 14\nports = [30000, 30064]\npair_test = ['/p', '-v']\n"
+    found = said(tmp_path, f"[jobs]\n{words}budget = {{node = 3, storage = 9}}")
+    budget = {**Settings().budget, "node": 3, "storage": 9}
+    assert found == Settings(30.0, budget, (30000, 30064), 2, ("/p", "-v"), 14.0)
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "3651", "true", '"90"', "nan", "[90]"])
+def test_days_that_none_keeps_logs_for(tmp_path: Path, days: str) -> None:
+    with pytest.raises(InputError) as caught:
+        said(tmp_path, f"[jobs]\nlogs_days = {days}\n")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.message) == (2, "`jobs.logs_days` must be a number of days from 1 to 3650")
 
 
 def test_all_mistakes_at_once_with_lines_and_the_nearest_names(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@ what only Slurm does. Nothing is simulated but devices, and that hosts share thi
 """
 
 import os
+import secrets
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,9 @@ from aiops.layers.l2_jobs.job import Account, CheckpointPlan, Devices, Job, Limi
 from aiops.layers.l2_jobs.open_lines import OpenLines
 from aiops.layers.l2_jobs.report import Ended, NotStarted, Report, Scheduled, Started
 from aiops.layers.l2_jobs.steady import Steady
+from aiops.layers.l2_jobs.term import Term
 from aiops.plugins.slurm.engine import SlurmEngine, engine
+from aiops.plugins.slurm.groundwork import Groundwork
 
 from .conftest import Cluster
 
@@ -43,10 +47,15 @@ class Controller:
         self.inventory = app.inventory()
         self.fleet = app.fleet(self.inventory)
         self.output: dict[tuple[Key, str], bytes] = {}
+        self.term = Term(secrets.token_hex(16), 1)
         self.lines = OpenLines(
-            self.fleet, {node.name: node for node in self.inventory}, Steady(SystemClock()), logs=self._keep
+            self.fleet,
+            {node.name: node for node in self.inventory},
+            Steady(SystemClock()),
+            logs=self._keep,
+            term=self.term,
         )
-        made = engine(EngineContext(self.inventory, self.fleet, SystemClock(), self.lines))
+        made = engine(EngineContext(self.inventory, self.fleet, SystemClock(), self.lines, term=self.term))
         assert isinstance(made, SlurmEngine)
         self.engine = made
         self.told: list[Report] = []
@@ -153,6 +162,12 @@ class SlurmBench:
         self._controller.close()
         self._controller = self._make()
         self.engine = self._controller.engine
+
+    def depose(self) -> None:
+        one = self._controller
+        later = Groundwork(one.fleet, replace(one.term, number=2))
+        for node in NODES:
+            later.require_latest([one.inventory.node(node)])
 
     def _pids(self, key: Key, node: str) -> list[int]:
         """The ranks of an attempt on a node, as this machine sees them: it needs no network for that."""

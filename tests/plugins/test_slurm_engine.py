@@ -23,6 +23,7 @@ from aiops.layers.l2_jobs.engine import EngineContext, EngineHooks
 from aiops.layers.l2_jobs.job import Account, Devices, Job, Span
 from aiops.layers.l2_jobs.report import (
     Available,
+    Deposed,
     Ended,
     NotStarted,
     Report,
@@ -31,13 +32,17 @@ from aiops.layers.l2_jobs.report import (
     Stepped,
     Unavailable,
 )
+from aiops.layers.l2_jobs.term import Term
+from aiops.plugins.slurm import course
 from aiops.plugins.slurm import engine as module
 from aiops.plugins.slurm.engine import SlurmEngine
+from aiops.plugins.slurm.groundwork import Groundwork
 
 ANN = Account("ann", 2001, 2001)
 NODES = ("n1", "n2")
 KEY = Key("llama-1", 3)
 SECONDS = 10.0
+TERM = Term("a1", 3)
 
 
 def job(**changes: Any) -> Job:
@@ -68,9 +73,9 @@ class Desk:
         self.told: list[Report] = []
         self.engine = self.another()
 
-    def another(self) -> SlurmEngine:
+    def another(self, term: Term | None = TERM) -> SlurmEngine:
         """The engine of a controller that knows nothing yet."""
-        context = EngineContext(self.inventory, Fleet(self.queue.transport), SystemClock(), self.lines)
+        context = EngineContext(self.inventory, Fleet(self.queue.transport), SystemClock(), self.lines, term=term)
         (found,) = [
             one for one in Plugins().hooks("engine", EngineHooks).engine(context=context) if one.name == "slurm"
         ]
@@ -386,6 +391,47 @@ def test_the_users_own_command_is_told_by_slurm_and_by_the_record_of_its_end(des
     assert sorted(desk.queue.swept) == [("n1", "41"), ("n2", "41")]
 
 
+def test_a_record_of_the_end_that_its_user_has_made_up_gives_what_can_be_kept(desk: Desk) -> None:
+    desk.run(launch="srun")
+    desk.until(lambda: len(desk.of(Started)) == 2)
+    desk.queue.finish(KEY, "FAILED")
+    odd = {"epoch": 3, "status": 10**30, "reason": "\ud800\x00" + "x" * 9000}
+    desk.queue.place("n1", KEY).end = odd
+    desk.queue.place("n1", KEY).begun = {"epoch": 3, "job": "9" * 40}
+    desk.until(lambda: len(desk.of(NotStarted, Ended)) == 2)
+    for one in desk.of(NotStarted, Ended):
+        assert getattr(one, "status", None) is None
+        assert one.reason.startswith("\ufffd\ufffdxxx")
+        assert len(one.reason) == 2000
+
+
+@pytest.mark.parametrize("where", ["seen", "looked", "told", "place"])
+def test_a_defect_that_one_attempt_meets_is_its_own(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    owner, name = (Groundwork, "place") if where == "place" else (course, where)
+    real, other = getattr(owner, name), Key("llama-1", 4)
+
+    def odd(*words: Any, **more: Any) -> Any:
+        mine = [getattr(one, "key", one) for one in words]
+        if KEY in mine:
+            raise KeyError(name)
+        return real(*words, **more)
+
+    fallen: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", fallen.append)
+    monkeypatch.setattr(owner, name, odd)
+    desk.engine.start(job(), attempt())
+    desk.engine.start(job(), replace(attempt(), key=other))
+    desk.until(lambda: desk.queue.of(other))
+    desk.queue.run(other)
+    desk.lines.waiting = [Started(one, "n1", 1.0, "b") for one in (KEY, other)]
+    desk.until(lambda: [one for one in desk.of(Started) if one.key == other])
+    desk.until(lambda: [one for one in desk.of(Scheduled) if one.key == other][-1].state == "RUNNING")
+    assert fallen == []
+    assert "KeyError" in capsys.readouterr().err
+
+
 def test_what_may_run_on_where_nobody_answers_has_not_ended(desk: Desk) -> None:
     desk.run(launch="srun")
     desk.until(lambda: len(desk.of(Started)) == 2)
@@ -466,3 +512,76 @@ def test_all_attempts_are_asked_about_together(desk: Desk) -> None:
     questions = [argv for argv in desk.queue.asked[before:] if argv[0] == "squeue"]
     lists = [word.partition("=")[2].split(",") for argv in questions for word in argv if word.startswith("--jobs")]
     assert [sorted(numbers) for numbers in lists] == [["41", "42", "43", "44", "45"]] * len(questions)
+
+
+# -- a head that was lost and comes back
+
+
+def test_a_deposed_head_submits_nothing_and_is_told_who_says_so(desk: Desk) -> None:
+    desk.queue.terms["n2"] = 9
+    desk.engine.start(job(), attempt())
+    desk.until(lambda: desk.of(Deposed))
+    assert [(one.node, one.term) for one in desk.of(Deposed)] == [("n2", 9)]
+    asked = len(desk.queue.asked)
+    desk.until(lambda: len(desk.queue.asked) > asked + 5)
+    assert desk.queue.of(KEY) == []
+    assert desk.of(Scheduled, NotStarted, Unavailable) == []
+    assert len(desk.of(Deposed)) == 1
+    assert ("n2", str(KEY)) not in desk.queue.places
+
+
+@pytest.mark.parametrize("launch", ["command", "srun"])
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_a_deposed_head_ends_and_signals_nothing(desk: Desk, launch: str, how: str) -> None:
+    """The later one has taken its attempt over: it is the same job of Slurm's."""
+    desk.run(launch=launch)
+    found = desk.queue.job(KEY)
+    desk.queue.terms = dict.fromkeys(desk.queue.names, 9)
+    if how == "kill":
+        desk.engine.kill(KEY, NODES)
+    else:
+        desk.engine.stop(KEY, seconds=0.0)
+        if launch == "command":  # it is asked over the lines, which the agent fences; Slurm's turn comes later
+            desk.engine.kill(KEY, NODES)
+    desk.until(lambda: desk.of(Deposed))
+    asked = len(desk.queue.asked)
+    desk.until(lambda: len(desk.queue.asked) > asked + 5)
+    assert (found.state, found.signals) == ("RUNNING", [])
+
+
+def test_a_deposed_head_sweeps_no_node(desk: Desk) -> None:
+    desk.run(launch="srun")
+    desk.until(lambda: len(desk.of(Started)) == 2)
+    desk.queue.terms = dict.fromkeys(desk.queue.names, 9)
+    desk.queue.finish(KEY, "FAILED", 3)
+    desk.until(lambda: desk.of(Deposed))
+    assert desk.queue.swept == []
+    assert ends(desk) == {}
+
+
+def test_the_latest_head_ends_a_job_though_a_node_of_it_does_not_answer(desk: Desk) -> None:
+    desk.run()
+    desk.queue.dead.add("n1")
+    desk.engine.kill(KEY, NODES)
+    desk.until(lambda: desk.queue.job(KEY).state == "CANCELLED")
+    desk.queue.dead.clear()
+    again = Key("llama-1", 4)
+    desk.engine.start(job(), replace(attempt(), key=again))
+    desk.until(lambda: desk.queue.of(again))
+    desk.queue.dead.update(NODES)  # nobody can tell: it may be ended
+    desk.until(lambda: [one for one in desk.of(Scheduled) if one.key == again])
+    desk.engine.kill(again, NODES)
+    desk.until(lambda: desk.queue.job(again).state == "CANCELLED")
+    assert desk.of(Deposed) == []
+
+
+@pytest.mark.parametrize("launch", ["command", "srun"])
+def test_a_job_whose_script_has_seen_a_later_controller_was_superseded(desk: Desk, launch: str) -> None:
+    desk.submitted(launch=launch)
+    assert "term=('a1', 3)" in desk.queue.job(KEY).script
+    place = desk.queue.place("n1", KEY)
+    place.begun = {"epoch": 3, "job": "41"}
+    place.end = {"epoch": 3, "status": None, "end": "superseded", "reason": "a later controller\x00"}
+    desk.queue.job(KEY).state = "FAILED"
+    desk.until(lambda: ends(desk) == dict.fromkeys(NODES, "superseded"))
+    assert {one.reason for one in desk.of(Ended)} == {"a later controller\ufffd"}

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from aiops.layers.l2_jobs.remote.errands import Errands
 from aiops.layers.l2_jobs.remote.units import Systemd
-from aiops.plugins.slurm.program import keeper, text_of
+from aiops.plugins.slurm.program import batch as batch_program
+from aiops.plugins.slurm.program import keeper, placing
 
 KEY = "llama-1.3"
 SECONDS = 20.0
@@ -45,10 +46,12 @@ def folder(tmp_path: Path) -> Path:
     return found
 
 
-def batch(folder: Path, words: list[str], *, own: Any = None, ask: list[str] | None = None) -> subprocess.Popen[bytes]:
-    call = f"main({str(folder)!r}, {KEY!r}, {words!r}, {ask or ['true']!r}, {own or {}!r})"
+def batch(
+    folder: Path, words: list[str], *, own: Any = None, ask: list[str] | None = None, term: Any = None
+) -> subprocess.Popen[bytes]:
+    call = f"main({str(folder)!r}, {KEY!r}, {words!r}, {ask or ['true']!r}, {own or {}!r}, term={term!r})"
     program = folder.parent / f"batch-{len(list(folder.parent.iterdir()))}.py"  # one that runs must not be rewritten
-    program.write_text(f"{text_of('batch')}\n{call}\n")
+    program.write_text(batch_program(call))
     with (folder.parent / "said").open("a") as said:
         return subprocess.Popen(
             [sys.executable, "-I", "-S", str(program)], stderr=said, env={**os.environ, "SLURM_JOB_ID": "77"}
@@ -144,13 +147,92 @@ def test_the_users_own_command_raises_the_epoch_and_sees_its_environment(folder:
     assert "there is no folder" in record(folder)["reason"]
 
 
+# -- a later controller
+
+LATER, OLD = ("a1", 4), ("a1", 3)
+
+
+def claimed(base: Path, term: tuple[str, int] = LATER) -> None:
+    """A controller of that term has been here."""
+    assert place("here", base, term=term)["boot_id"]
+
+
+def test_a_script_that_begins_after_a_later_controller_came_runs_nothing_and_says_so(folder: Path) -> None:
+    claimed(folder.parent)
+    words = ["touch", str(folder / "ran")]
+    checkpoints = folder.parent / "checkpoints"
+    checkpoints.mkdir()
+    own = {"folder": str(folder), "checkpoints": str(checkpoints), "environment": {}}
+    assert batch(folder, words, own=own, term=OLD).wait(SECONDS) == 73
+    assert not (folder / "ran").exists()
+    assert list(checkpoints.iterdir()) == []  # it has not taken the folder from whoever is the later one
+    found = record(folder)
+    assert (found["end"], found["status"]) == ("superseded", None)
+    assert found["reason"] == "a later controller of this cluster (term 4, not 3) looks after the jobs"
+    assert "term 4" in (folder.parent / "said").read_text()
+
+
+@pytest.mark.parametrize("term", [LATER, ("a1", 5), ("b2", 1), None])
+def test_the_latest_controller_and_one_of_other_jobs_have_theirs_run(folder: Path, term: Any) -> None:
+    claimed(folder.parent)
+    assert batch(folder, ["touch", str(folder / "ran")], term=term).wait(SECONDS) == 0
+    assert (record(folder)["end"], record(folder)["status"]) == ("", 0)
+
+
+def test_a_script_that_cannot_tell_runs_nothing(folder: Path) -> None:
+    claimed(folder.parent)
+    (folder.parent / ".terms" / "a1").write_bytes(b"\xff")
+    assert batch(folder, ["touch", str(folder / "ran")], term=LATER).wait(SECONDS) == 73
+    assert not (folder / "ran").exists()
+    assert record(folder)["end"] == ""
+    assert "cannot be read" in record(folder)["reason"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("by_an_earlier_release", [False, True])
+def test_a_users_script_can_read_what_only_root_can_write(tmp_path: Path, by_an_earlier_release: bool) -> None:
+    terms = tmp_path / ".terms"
+    if by_an_earlier_release:
+        terms.mkdir(mode=0o700)
+        (terms / "a1").write_bytes(b"4\n")
+        (terms / "a1").chmod(0o600)
+    claimed(tmp_path)
+    folder = os.open(terms, os.O_RDONLY)  # pytest's own folders let nobody else in
+    child = os.fork()
+    if child == 0:
+        os.fchdir(folder)
+        os.setgroups([])
+        os.setgid(12345)
+        os.setuid(12345)
+        os._exit(10 * int(Path("a1").read_text()) + os.access(".", os.R_OK | os.W_OK) + os.access("a1", os.W_OK))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 40
+    os.close(folder)
+
+
+@pytest.mark.parametrize("deed", ["place", "look", "swept", "here"])
+def test_nothing_is_done_on_a_node_for_an_earlier_controller(tmp_path: Path, deed: str) -> None:
+    base = tmp_path / "jobs"
+    claimed(base)
+    _, uid, gid = me()
+    values: dict[str, tuple[Any, ...]] = {
+        "place": (KEY, me(), {"a": "b"}),
+        "look": (KEY, uid, gid),
+        "swept": (KEY, uid, gid, "77"),
+        "here": (),
+    }
+    assert place(deed, base, *values[deed], term=OLD) == {"deposed": 4}
+    assert [path.name for path in base.iterdir()] == [".terms"]
+    assert "deposed" not in place(deed, base, *values[deed], term=LATER)
+
+
 # -- placing
 
 
-def place(call: str) -> Any:
+def place(deed: str, base: Path, *values: Any, term: Any = None) -> Any:
+    words = ", ".join(repr(one) for one in (deed, str(base), term, *values))
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-"],
-        input=f"{text_of('place')}\ntell({call})\n",
+        input=placing(f"tell({words})"),
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -170,23 +252,23 @@ def me() -> tuple[str, int, int]:
 def test_a_folder_is_made_once_and_only_its_user_may_read_it(tmp_path: Path) -> None:
     base = tmp_path / "jobs"
     files = {"spec.json": '{"secret": "x"}', "launcher.py": "print('it\\'s')\n"}
-    first = place(f"place({str(base)!r}, {KEY!r}, {me()!r}, {files!r})")
+    first = place("place", base, KEY, me(), files)
     assert (first["placed"], first["begun"], first["end"], first["launched"]) == (True, None, None, False)
     assert first["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert {path.name: path.read_text() for path in (base / KEY).iterdir()} == files
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (base / KEY, *(base / KEY).iterdir())]
     assert modes == [0o700, 0o600, 0o600]
-    place(f"place({str(base)!r}, {KEY!r}, {me()!r}, {dict(files, more='x')!r})")
+    place("place", base, KEY, me(), dict(files, more="x"))
     assert sorted(path.name for path in (base / KEY).iterdir()) == sorted(files)
     assert [path.name for path in base.iterdir()] == [KEY]
 
 
 def test_another_number_of_the_account_is_refused(tmp_path: Path) -> None:
     name, uid, gid = me()
-    found = place(f"place({str(tmp_path)!r}, {KEY!r}, {(name, uid + 1, gid)!r}, {{}})")
+    found = place("place", tmp_path, KEY, (name, uid + 1, gid), {})
     assert (found["causer"], list(tmp_path.iterdir())) == ("user", [])
     assert f"number {uid} here" in found["refused"]
-    assert "no user" in place(f"place({str(tmp_path)!r}, {KEY!r}, ('nobody-here', {uid}, {gid}), {{}})")["refused"]
+    assert "no user" in place("place", tmp_path, KEY, ("nobody-here", uid, gid), {})["refused"]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
@@ -197,7 +279,7 @@ def test_a_folder_of_somebody_else_goes_out_of_the_way_and_links_are_not_followe
     secret.chmod(0o600)
     (base / KEY).mkdir(parents=True)
     os.chown(base / KEY, 12345, 12345)
-    found = place(f"place({str(base)!r}, {KEY!r}, {me()!r}, {{'a': 'b'}})")
+    found = place("place", base, KEY, me(), {"a": "b"})
     assert found["placed"]
     assert (base / KEY / "a").read_text() == "b"
     theirs = base / "other-1.1"
@@ -205,7 +287,7 @@ def test_a_folder_of_somebody_else_goes_out_of_the_way_and_links_are_not_followe
     for name in ("begun.json", "end.json", "batch.log"):
         (theirs / name).symlink_to(secret)
     os.chown(theirs, 12345, 12345)
-    found = place(f"look({str(base)!r}, 'other-1.1', 12345, 12345)")
+    found = place("look", base, "other-1.1", 12345, 12345)
     assert (found["begun"], found["end"], found["said"]) == (None, None, "")
 
 
@@ -217,8 +299,34 @@ def test_whatever_stands_in_a_record_a_look_answers(tmp_path_factory: pytest.Tem
     for name in ("begun.json", "end.json", "batch.log", "events.jsonl"):
         (base / KEY / name).write_bytes(data)
     _, uid, gid = me()
-    found = place(f"look({str(base)!r}, {KEY!r}, {uid}, {gid})")
+    found = place("look", base, KEY, uid, gid)
     assert found["launched"] is bool(data)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        '{"a":' * 900 + "1" + "}" * 900,
+        "[" * 30_000,
+        "9" * 60_000,
+        "1e999",
+        "NaN",
+        str(10**30),
+        "[1]",
+        '{"b": 1}',
+        "true",
+    ],
+)
+def test_what_no_record_has_is_left_out_of_one(tmp_path: Path, odd: str) -> None:
+    """The user may have put it there, and whoever reads the answer must be able to."""
+    (tmp_path / KEY).mkdir()
+    (tmp_path / KEY / "end.json").write_text(f'{{"epoch": 3, "status": null, "reason": "x", "more": {odd}}}')
+    _, uid, gid = me()
+    found = place("look", tmp_path, KEY, uid, gid)
+    assert found["placed"]
+    record = {key: value for key, value in (found["end"] or {}).items() if key != "more"}
+    assert record in ({}, {"epoch": 3, "status": None, "reason": "x"})
+    assert isinstance((found["end"] or {}).get("more"), bool | None)
 
 
 def test_a_sweep_ends_what_bears_the_jobs_number_and_nothing_else(tmp_path: Path) -> None:
@@ -232,7 +340,7 @@ def test_a_sweep_ends_what_bears_the_jobs_number_and_nothing_else(tmp_path: Path
     assert ours.stdout is not None
     pids = [int(ours.stdout.readline()) for _ in range(2)]
     try:
-        assert place(f"swept({str(tmp_path)!r}, {KEY!r}, {uid}, {gid}, {number!r})")["left"] == 0
+        assert place("swept", tmp_path, KEY, uid, gid, number)["left"] == 0
         assert ours.wait(SECONDS) == -9
         assert not any(alive(pid) for pid in pids)
         ours.stdout.close()

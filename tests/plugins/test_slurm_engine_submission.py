@@ -216,5 +216,5 @@ def test_under_srun_the_container_is_one_of_its_own_options_before_the_command()
     given = srun(made, ATTEMPT, ROOMS, around)
     assert "--container-image=registry.example.org/team/train:1" in given[: given.index("--")]
     assert given[given.index("--") + 1 :] == ["run"]
-    assert "--container-image" in script(made, ATTEMPT, ROOMS, "10.0.0.1", around)
+    assert "--container-image" in script(made, ATTEMPT, ROOMS, "10.0.0.1", around=around)
     assert around_command(job(launch="srun"), ATTEMPT, Seat("10.0.0.1"), kinds) == ()

@@ -59,6 +59,8 @@ class FakeQueue:
         self.dead: set[str] = set()
         self.refusing: dict[str, str] = {}
         self.swept: list[tuple[str, str]] = []
+        self.terms: dict[str, int] = {}
+        """By node, the highest term of a controller that was there."""
 
     def transport(self, node: Any) -> FakeTransport:
         """The connection to a node, or to the head."""
@@ -164,17 +166,18 @@ class FakeQueue:
         line = command.stdin.decode().rstrip().rpartition("\n")[2]
         call = ast.parse(line, mode="eval").body
         assert isinstance(call, ast.Call)
-        inner = call.args[0]
-        assert isinstance(inner, ast.Call)
-        assert isinstance(inner.func, ast.Name)
-        values = [ast.literal_eval(value) for value in inner.args]
-        place = self.places.get((node, values[1]))
-        if inner.func.id == "place":
+        deed, _, term, *values = (ast.literal_eval(value) for value in call.args)
+        if term is not None:
+            self.terms[node] = max(self.terms.get(node, 0), term[1])
+            if self.terms[node] > term[1]:
+                return 0, json.dumps({"deposed": self.terms[node]}).encode(), b""
+        place = self.places.get((node, values[0])) if values else None
+        if deed == "place":
             if node in self.refusing:
                 return 0, json.dumps({"refused": self.refusing[node], "causer": "user"}).encode(), b""
-            place = self.places.setdefault((node, values[1]), FakePlace(values[3]))
-        if inner.func.id == "swept":
-            self.swept.append((node, values[4]))
+            place = self.places.setdefault((node, values[0]), FakePlace(values[2]))
+        if deed == "swept":
+            self.swept.append((node, values[3]))
         answer = {"boot_id": f"{BOOT}{node}", "placed": place is not None, "left": 0}
         place = place or FakePlace()
         answer |= {"begun": place.begun, "end": place.end, "launched": place.launched, "said": place.said}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from aiops.layers.core.errors import ConflictError
+from aiops.layers.core.errors import AiopsError, ConflictError
 from aiops.layers.l2_jobs.action import (
     Action,
     Decided,
@@ -25,6 +25,7 @@ from aiops.layers.l2_jobs.action import (
     Stop,
 )
 from aiops.layers.l2_jobs.attempt import Key
+from aiops.layers.l2_jobs.defects import Defects
 from aiops.layers.l2_jobs.engine import Engine
 from aiops.layers.l2_jobs.fault.fault import Fault
 from aiops.layers.l2_jobs.lease import EXPIRED
@@ -34,16 +35,15 @@ from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Deposed, Report
 from aiops.layers.l2_jobs.roster import HOLDING, Roster
 from aiops.layers.l2_jobs.shelf import Shelf
-from aiops.layers.l2_jobs.watch import touched
+from aiops.layers.l2_jobs.watch import Watch, touched
 from aiops.layers.l2_jobs.world import Settings, World
 
-from .credence import credible
+from .intake import take_in
+from .judging import Decide, Judge
 from .ledger import Failpoint, Ledger, nothing
 from .progress import Progress
 from .rows import Asked, Entry
 from .underway import Underway
-
-Decide = Callable[[World, float], Decided]
 
 WHOLE_SECONDS = 0.5
 """So often all jobs are looked at, told of or not: time passes for all. `World.touched` asks for once a second."""
@@ -107,6 +107,7 @@ class Controller:
         others: Callable[[], Sequence[Report]] = list,
         settings: Settings | None = None,
         failpoint: Failpoint = nothing,
+        defects: Defects | None = None,
     ) -> None:
         """Nothing is done yet; `begin` comes first.
 
@@ -120,15 +121,17 @@ class Controller:
             others: What nodes have told that is no attempt's of an engine.
             settings: Of the site.
             failpoint: See `Failpoint`.
+            defects: Is told of ours that a node's or a job's words have met.
         """
         self._ledger = ledger
-        self._decide = decide
         self._hands = hands
         self._now = now
         self._dump = dump
         self._others = others
         self._failpoint = failpoint
-        self._underway = Underway(engines, now)
+        self._defects = defects or Defects()
+        self._judge = Judge(decide, self._defects)
+        self._underway = Underway(engines, now, self._defects)
         self._engines = engines
         self._settings = settings or Settings()
         self._world = World(Roster())
@@ -203,12 +206,15 @@ class Controller:
         told = [one for engine in self._engines.values() for one in engine.reports()]
         told += [*self._others(), *self._underway.refused()]
         _require_latest(told)
-        reports = credible(told, self._world.roster.jobs)
+        reports, watch = take_in(told, self._world.roster.jobs, self._world.watch, self._defects)
         answers = self._hands.answers()
-        asked = self._ledger.asked()
+        asked = [one for one in self._ledger.asked() if self._judge.hears(one.request, now)]
         self._failpoint("observed")
-        entry = self._observe(reports, answers, asked, now)
+        entry = self._observe(reports, watch, answers, asked, now)
         decided = self._decided(reports, answers, asked, now)
+        if decided is None:  # the next tick looks at all again, and hears what was asked now
+            self._whole = float("-inf")
+            entry, decided = replace(entry, heard=()), Decided()
         self._failpoint("decided")
         written = decided != Decided() or entry != Entry(now)
         if written:
@@ -232,13 +238,15 @@ class Controller:
 
     # Observing
 
-    def _observe(self, reports: Sequence[Report], answers: Answers, asked: Sequence[Asked], now: float) -> Entry:
+    def _observe(
+        self, reports: Sequence[Report], watch: Watch, answers: Answers, asked: Sequence[Asked], now: float
+    ) -> Entry:
         """Take in what has come; what there is to write of it."""
         heard = self._underway.hear(reports, self._world.roster.jobs, self._progress)
         done = (*self._owed, *heard.done, *answers.done)
         self._owed = []
         self._handed -= set(answers.done)
-        world = replace(self._world, watch=self._world.watch.after(reports))
+        world = replace(self._world, watch=watch)
         if answers.places:
             world = replace(world, places={**world.places, **answers.places})
         for number in answers.done:
@@ -250,7 +258,7 @@ class Controller:
             asked_for = {job: shelf for job, shelf in alive.items() if not shelf.aside}
             world = replace(world, shelves={**world.shelves, **asked_for})
             for job, shelf in alive.items():
-                self._ledger.keep_shelf(job, shelf)
+                self._keep(job, shelf)
         if answers.diagnoses:
             world = replace(world, diagnoses={**world.diagnoses, **answers.diagnoses})
         if answers.paired:
@@ -260,6 +268,19 @@ class Controller:
         self._before, self._world = self._world.watch, world
         return Entry(now, tuple(one.number for one in asked), heard.running, heard.failed, done)
 
+    def _keep(self, job: str, shelf: Shelf) -> None:
+        """Write down what lies in a job's folder; its user may have put anything there.
+
+        Raises:
+            AiopsError: The store cannot be written.
+        """
+        try:
+            self._ledger.keep_shelf(job, shelf)
+        except AiopsError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what lies in one job's folder keeps no other job from going on
+            self._defects.met(job, error, "what lies in its checkpoint folder is not shown")
+
     def _looked_at(self, places: Mapping[str, Place]) -> Mapping[str, Place]:
         """Places with what is being looked at now, so that nobody asks for that again."""
         names = {name for nodes in self._examined.values() for name in nodes}
@@ -267,8 +288,10 @@ class Controller:
         changed = {name: replace(place, looking=not place.looking) for name, place in other.items()}
         return {**places, **changed} if changed else places
 
-    def _decided(self, reports: Sequence[Report], answers: Answers, asked: Sequence[Asked], now: float) -> Decided:
-        """What is decided; nothing where nothing was told and all were looked at a moment ago."""
+    def _decided(
+        self, reports: Sequence[Report], answers: Answers, asked: Sequence[Asked], now: float
+    ) -> Decided | None:
+        """What is decided; nothing where nothing was told and all were looked at a moment ago. None: see `Judge`."""
         jobs = touched(reports, self._before)
         whole = jobs is None or bool(answers.places) or now - self._whole >= WHOLE_SECONDS
         named = frozenset(jobs or ()) | frozenset(answers.shelves or ()) | {key.job for key in answers.diagnoses or ()}
@@ -285,7 +308,7 @@ class Controller:
             ports=self._given(now),
             touched=None if whole else named,
         )
-        return self._decide(world, now)
+        return self._judge.decided(world, now)
 
     def _named_over(self, asked: Iterable[Asked]) -> dict[str, JobRecord]:
         """The jobs that are over and that somebody wants something of."""

@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ class Door:
         if not self._enter(uid):
             with connection, suppress(OSError):
                 connection.settimeout(0)
-                connection.sendall(json.dumps({"error": error_document(_full())}).encode() + b"\n")
+                connection.sendall(_line({"error": error_document(_full())}))
             return
         try:
             threading.Thread(target=self._serve, args=(connection, uid), name="caller", daemon=True).start()
@@ -119,23 +119,27 @@ class Door:
                 connection.settimeout(_IDLE_SECONDS)
                 caller = caller_of(connection, self._own)
                 for line in _lines(connection):
-                    connection.sendall(json.dumps(self._said(caller, line)).encode() + b"\n")
+                    connection.sendall(self._said(caller, line))
         finally:
             self._leave(uid)
 
-    def _said(self, caller: Caller, line: bytes) -> dict[str, Any]:
+    def _said(self, caller: Caller, line: bytes) -> bytes:
         try:
             asked = json.loads(line)
             verb, words = str(asked["verb"]), dict(asked.get("words") or {})
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return {"error": error_document(InputError("this is no question", code="desk.words"))}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return _line({"error": error_document(InputError("this is no question", code="desk.words"))})
         try:
-            return {"answer": self._answer(caller, verb, words)}
+            return _line({"answer": self._answer(caller, verb, words)})
         except AiopsError as error:
-            return {"error": error_document(error)}
+            return _line({"error": error_document(error)})
         except Exception as error:  # noqa: BLE001 - a defect of one answer must not take the controller with it
             told = FailedError(f"the controller could not answer: {type(error).__name__}", code="desk.defect")
-            return {"error": error_document(told)}
+            return _line({"error": error_document(told)})
+
+
+def _line(said: Mapping[str, Any]) -> bytes:
+    return json.dumps(said).encode() + b"\n"
 
 
 def caller_of(connection: socket.socket, own: int) -> Caller:

@@ -30,9 +30,6 @@ PIECE = 256 * 1024
 MOST = 1024 * 1024 * 1024
 """Bytes that are kept of one rank group, as on its node (`remote/spool.py`)."""
 
-DAYS = 90.0
-"""So long the logs of a job that is over are kept."""
-
 _STEPS = 16
 """What is let go, is let go by this part of `MOST` at once."""
 
@@ -102,7 +99,7 @@ class Logs:
             if offset > self._most:
                 self._let_go(path, descriptor, offset)
 
-    def prune(self, alive: Collection[str], days: float = DAYS, now: Callable[[], float] = time.time) -> int:
+    def prune(self, alive: Collection[str], days: float, now: Callable[[], float] = time.time) -> int:
         """Delete the logs of jobs that are over and wrote nothing for so long; how many jobs' logs went.
 
         Args:

@@ -18,7 +18,9 @@ from aiops.layers.l2_jobs.action import Decision
 from aiops.layers.l2_jobs.allocation import Allocation, Slot
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.job import EngineName
+from aiops.layers.l2_jobs.programs import TERMS
 from aiops.layers.l2_jobs.record import OVER, JobRecord
+from aiops.layers.l2_jobs.term import Term
 from aiops.layers.l2_jobs.text import plain
 
 from .given import Given, given_of
@@ -63,12 +65,13 @@ class Found:
     odd: tuple[str, ...] = ()
 
 
-def survey(fleet: Fleet, nodes: Sequence[Node]) -> Survey:
-    """What runs on `nodes`."""
+def survey(fleet: Fleet, nodes: Sequence[Node], term: Term) -> Survey:
+    """What runs on `nodes`, each of which remembers from now on that `term` is the controller's."""
+    source = program((*TERMS, "survivors"), f"main({term.lineage!r}, {term.number!r})", _PACKAGE)
 
     def ask(transport: Transport) -> Mapping[str, Any]:
         node = transport.node
-        done = transport.run(command(node, program(("survivors",), "main()", _PACKAGE), timeout=_SECONDS))
+        done = transport.run(command(node, source, timeout=_SECONDS))
         if not done.ok:
             said = (done.error_text.splitlines() or ["no answer in time"])[-1]
             raise FailedError(f"{node.name} does not say what runs there: {said}", code="survivors.silent")

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from aiops.layers.core.errors import AiopsError, InputError
 from aiops.layers.l2_jobs.action import Kill, Launch, Stop
 from aiops.layers.l2_jobs.attempt import Attempt, Key
+from aiops.layers.l2_jobs.defects import Defects
 from aiops.layers.l2_jobs.engine import Engine
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Available, Ended, Exited, NotStarted, Report, Started, Stepped
 from aiops.layers.l2_jobs.roster import HOLDING
 
+from .intake import LEFT_OUT, about
 from .progress import Progress
 
 RETRY_SECONDS = 5.0
@@ -59,8 +61,9 @@ class Heard:
 class Underway:
     """The open actions of one controller's engines."""
 
-    def __init__(self, engines: Mapping[str, Engine], now: Callable[[], float]) -> None:
+    def __init__(self, engines: Mapping[str, Engine], now: Callable[[], float], defects: Defects) -> None:
         self._engines = engines
+        self._defects = defects
         self._now = now
         self._open: dict[int, _Open] = {}
         self._runs: dict[Key, set[str]] = {}
@@ -71,20 +74,26 @@ class Underway:
         """Take in what engines have told, and how far attempts have come."""
         told = _Heard()
         for one in reports:
-            if isinstance(one, Started):
-                self._answered(one.key, one.node, told, ended=False)
-                self._started(one, records, told)
-            elif isinstance(one, NotStarted | Ended):
-                self._answered(one.key, one.node, told, ended=True)
-            elif isinstance(one, Exited) and one.status != 0 and one.key not in self._failed:
-                self._failed.add(one.key)
-                told.failed.append(one)
-            elif isinstance(one, Stepped):
-                progress[one.key] = progress.get(one.key, Progress()).after(one)
-            elif isinstance(one, Available):
-                for action in self._open.values():
-                    action.tried = None if action.tried is None else self._now() - RETRY_SECONDS
+            try:
+                self._hear(one, records, progress, told)
+            except Exception as error:  # noqa: BLE001 - one rank group's word keeps no other from being heard
+                self._defects.met(about(one), error, LEFT_OUT)
         return Heard(tuple(told.running), tuple(told.failed), tuple(told.done))
+
+    def _hear(self, one: Report, records: Records, progress: MutableMapping[Key, Progress], told: _Heard) -> None:
+        if isinstance(one, Started):
+            self._answered(one.key, one.node, told, ended=False)
+            self._started(one, records, told)
+        elif isinstance(one, NotStarted | Ended):
+            self._answered(one.key, one.node, told, ended=True)
+        elif isinstance(one, Exited) and one.status != 0 and one.key not in self._failed:
+            self._failed.add(one.key)
+            told.failed.append(one)
+        elif isinstance(one, Stepped):
+            progress[one.key] = progress.get(one.key, Progress()).after(one)
+        elif isinstance(one, Available):
+            for action in self._open.values():
+                action.tried = None if action.tried is None else self._now() - RETRY_SECONDS
 
     def take(self, number: int, action: Asking, records: Records) -> list[int]:
         """Ask an engine; the numbers of what is done by that already."""
@@ -119,6 +128,10 @@ class Underway:
         except InputError as error:
             self._refuse(one, error)
         except AiopsError:
+            one.tried = self._now()
+            return []
+        except Exception as error:  # noqa: BLE001 - what one job's words have met keeps no other from being asked for
+            self._defects.met(str(_key(one.action)), error, "what was to be done for it is tried again")
             one.tried = self._now()
             return []
         one.tried = None

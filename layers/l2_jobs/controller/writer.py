@@ -50,7 +50,7 @@ def sole_writer(home: Path, **said: Any) -> Iterator[None]:
 
 
 def _lock(descriptor: int) -> None:
-    """Take the lock; who only looks whether it is held has it for an instant.
+    """Take the lock; what a holder that was killed was just starting has it for an instant more, until its exec.
 
     Raises:
         BlockingIOError: It is another's.
@@ -64,22 +64,6 @@ def _lock(descriptor: int) -> None:
             time.sleep(_TRY_SECONDS)
         else:
             return
-
-
-def current_writer(home: Path) -> dict[str, Any] | None:
-    """What is said of whoever decides now; None where nobody does."""
-    try:
-        descriptor = os.open(home / FILE, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read(descriptor)
-        return None
-    finally:
-        os.close(descriptor)
 
 
 def _read(descriptor: int) -> dict[str, Any]:

@@ -1,20 +1,31 @@
 """Which attempts run on a node, and what each was given: for a controller that comes with an old store.
 
-Standard library only, Python 3.6, imports nothing of ours.
+Every node is asked before anything is decided, so each learns here whose word counts from now on, also those that the
+new controller has nothing to do with: what the lost one has left in Slurm's queue may begin there.
+
+Standard library only, Python 3.6, imports nothing of ours but its sisters.
 """
 
 import json
 import os
 import subprocess
 
+from .terms import Terms
+
 _BASE = "/var/lib/aiops-jobs"
 _UNIT = "aiops-job-"
 _LARGEST = 1 << 20
 
 
-def main():
-    # type: () -> None
-    """Print, as JSON, the specs of attempts whose units run here, and the keys of those that have ended."""
+def main(lineage, number):
+    # type: (str, int) -> None
+    """Print, as JSON, the specs of attempts whose units run here, and the keys of those that have ended.
+
+    Args:
+        lineage: Of the controller's store.
+        number: Of its term, which is remembered.
+    """
+    Terms(_BASE, lineage, number).claim()
     print(json.dumps({"specs": specs(units(), _BASE), "ended": ended(_BASE)}))
 
 

@@ -1,6 +1,7 @@
 """The terms of controllers, as a node remembers them: of each lineage of stores the highest that was here.
 
 A head that was lost and comes back knows nothing of the one that took its place. The node does, and obeys it no more.
+Only root writes them; who knows the name of a lineage may read its term, as a batch script of Slurm's has to.
 
 Standard library only, Python 3.6, imports nothing of ours but its sisters.
 """
@@ -34,13 +35,15 @@ class Terms(object):
             ValueError: What is remembered is no number.
         """
         os.makedirs(self._folder, exist_ok=True)
-        os.chmod(self._folder, 0o700)
+        os.chmod(self._folder, 0o711)  # noqa: S103 - its names are secrets enough, and it may not be listed
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)  # two agents at once must not write the lower over the higher
             highest = self.highest()
             if highest < self._number:
-                write(self._path, b"%d\n" % self._number, 0o600)
+                write(self._path, b"%d\n" % self._number, 0o644)
+            else:
+                os.chmod(self._path, 0o644)  # an earlier release let nobody read it
         finally:
             os.close(folder)
         return max(highest, self._number)

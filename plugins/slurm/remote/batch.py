@@ -1,8 +1,12 @@
 """The batch script of an attempt on Slurm: it begins once, runs srun, and writes down how that ended.
 
-Standard library only, Python 3.6, imports nothing of ours: the text of this file, with one call of `main` behind it,
-is what `sbatch` is given. It runs as the job's user on the first node of the allocation. slurmctld forgets a job after
-MinJobAge, so both records are the attempt's own: files of its folder, on the disk before anything rests on them.
+Standard library only, Python 3.6, imports nothing of ours but what a node remembers of controllers: with one call of
+`main` behind it, it is what `sbatch` is given. It runs as the job's user on the first node of the allocation. slurmctld
+forgets a job after MinJobAge, so both records are the attempt's own: files of its folder, on the disk before anything
+rests on them.
+
+A job may wait for long, and the head that has submitted it may be lost meanwhile, and its store restored on another.
+So before anything is run the script looks whether its node has seen a later controller, and then ends itself.
 """
 
 import json
@@ -13,6 +17,8 @@ import subprocess
 import sys
 import time
 
+from .terms import Terms
+
 BEGUN = "begun.json"
 END = "end.json"
 REFUSED = 73
@@ -21,6 +27,8 @@ REFUSED = 73
 LOOK = 0.5
 LINGER = 1.0
 """Seconds that srun has to end by itself once it is asked to."""
+SUPERSEDED = "superseded"
+"""How an attempt ends whose controller is not the latest any more; as in layers/l2_jobs/report.py."""
 
 EPOCH = ".aiops-epoch"
 """What the name of a fence begins with, as in layers/l2_jobs/remote/fence.py; a dot and the job's id follow."""
@@ -109,6 +117,27 @@ def written(folder, job, epoch):
     settle(folder)
 
 
+def overtaken(base, term):
+    """Why the controller that has submitted this may have nothing run any more, and its end; both empty where it may.
+
+    Args:
+        base: The folder of all attempts.
+        term: The lineage and number of its term; None where nobody is to be told apart.
+    """
+    if term is None:
+        return "", ""
+    try:
+        later = Terms(base, term[0], term[1]).outranked()
+    except (OSError, ValueError) as error:
+        return "it cannot be read here whether a later controller looks after the jobs: %s" % error, ""
+    if later:
+        return "a later controller of this cluster (term %d, not %d) looks after the jobs" % (
+            later,
+            term[1],
+        ), SUPERSEDED
+    return "", ""
+
+
 def unready(own, job, epoch):
     """Why the user's own command cannot be given to srun; empty where it can. A launcher looks at this itself.
 
@@ -165,7 +194,7 @@ def run(words, environment, ask):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def main(folder, key, words, ask, own):
+def main(folder, key, words, ask, own, *, term=None):
     """Begin, run srun with `words`, write the end, and end as srun did.
 
     Args:
@@ -175,6 +204,7 @@ def main(folder, key, words, ask, own):
         ask: The command that asks those whom it runs to save and leave; `JOB` in it stands for Slurm's number.
         own: Of the user's own command, where srun is given it as it is: see `unready`, and `environment`, its variables
             beside those of Slurm; empty for a launcher.
+        term: Of the controller that submits it: see `overtaken`.
     """
     job = os.environ.get("SLURM_JOB_ID", "")
     attempted, _, number = key.rpartition(".")
@@ -188,7 +218,9 @@ def main(folder, key, words, ask, own):
     if not fresh:
         sys.stderr.write("aiops: attempt %s was begun before; job %s runs nothing\n" % (key, job))
         sys.exit(REFUSED)
-    status, came, reason = None, [], unready(own, attempted, epoch)
+    status, came = None, []
+    reason, ended = overtaken(os.path.dirname(folder), term)
+    reason = reason or unready(own, attempted, epoch)  # which raises the epoch: not for one that is overtaken
     if reason:
         sys.stderr.write("aiops: %s\n" % reason)
     else:
@@ -199,5 +231,6 @@ def main(folder, key, words, ask, own):
         except OSError as error:
             reason = "%s: %s" % (words[0], error)
             sys.stderr.write("aiops: %s\n" % reason)
-    end(folder, dict(about, status=status, signals=came, reason=reason, begun=about["at"], at=time.time()))
+    about.update(begun=about["at"], at=time.time(), end=ended)
+    end(folder, dict(about, status=status, signals=came, reason=reason))
     sys.exit(REFUSED if status is None else status if status >= 0 else 128 - status)

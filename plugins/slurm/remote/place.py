@@ -1,7 +1,8 @@
 """What the Slurm engine does on a node itself: an attempt's folder is made, looked at, and what was left over is ended.
 
-Standard library only, Python 3.6, imports nothing of ours. It runs as root; a folder that belongs to a user is read
-as that user alone, for he may have put anything there.
+Standard library only, Python 3.6, imports nothing of ours but what a node remembers of controllers. It runs as root; a
+folder that belongs to a user is read as that user alone, for he may have put anything there. For a controller that is
+not the latest any more nothing is done.
 """
 
 import json
@@ -14,10 +15,15 @@ import sys
 import tempfile
 import time
 
+from .terms import Terms
+
 BEGUN, END, EVENTS = "begun.json", "end.json", "events.jsonl"
 LOGS = ("batch.log", "step.log")
 MOST = 65536
 """Bytes that are read of a record."""
+
+LARGEST = 2**53
+"""What is no smaller is no number of ours."""
 
 TAIL = 2000
 """Bytes of a log's end that are told."""
@@ -71,13 +77,23 @@ def as_user(uid, gid, work):
 
 
 def record_at(path):
-    """The record in a file; None where there is none, or what is there is no record."""
+    """The record in a file; None where there is none, or what is there is no record.
+
+    Its user may have put anything there: what no record of ours has is left out, or the answer could not be read.
+    """
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
             found = json.loads(stream.read(MOST).decode("utf-8", "replace"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return {name: value for name, value in found.items() if isinstance(value, str) or fits(value)}
+
+
+def fits(value):
+    """Whether it is a number of a size that any reader of JSON takes, or null."""
+    return value is None or (isinstance(value, (int, float)) and abs(value) < LARGEST)
 
 
 def tail(path):
@@ -125,6 +141,13 @@ def look(base, key, uid, gid):
     return answer
 
 
+def made(base):
+    """The folder of all attempts, made where there is none; as the agent has it: only root makes folders there."""
+    os.makedirs(base, exist_ok=True)
+    os.chmod(base, 0o711 if os.getuid() == 0 else 0o700)
+    return base
+
+
 def place(base, key, owner, files):
     """Make the folder of an attempt of `owner` (name, uid, gid) with `files` in it, unless it is there; then `look`.
 
@@ -141,9 +164,7 @@ def place(base, key, owner, files):
         return {"refused": "there is no user %s here" % user, "causer": "user"}
     if account.pw_uid != uid:
         return {"refused": "user %s has number %d here, not %d" % (user, account.pw_uid, uid), "causer": "user"}
-    os.makedirs(base, exist_ok=True)
-    os.chmod(base, 0o711 if os.getuid() == 0 else 0o700)  # as the agent has it: only root makes folders there
-    folder = os.path.join(base, key)
+    folder = os.path.join(made(base), key)
     if owner_of(folder) not in (None, uid):  # somebody else's: it goes out of the way
         os.rename(folder, "%s/.odd-%d-%d" % (base, time.time(), os.getpid()))
     if not os.path.isdir(folder):
@@ -218,6 +239,26 @@ def swept(base, key, uid, gid, job):
     return dict(look(base, key, uid, gid), left=left)
 
 
-def tell(answer):
-    """Print an answer."""
-    json.dump(answer, sys.stdout)
+def here(_base):
+    """Nothing but whether its controller is obeyed here."""
+    return {"boot_id": boot_id()}
+
+
+DEEDS = {"place": place, "look": look, "swept": swept, "here": here}
+
+
+def tell(deed, base, term, *values):
+    """Print what one of `DEEDS` answers; `deposed`, the later term, where the controller is not the latest any more.
+
+    Args:
+        deed: Its name.
+        base: The folder of all attempts.
+        term: The lineage and number of the controller's term; None where nobody is to be told apart.
+        values: What the deed is given beside `base`.
+    """
+    later = 0
+    if term is not None:
+        terms = Terms(made(base), term[0], term[1])
+        terms.claim()
+        later = terms.outranked()
+    json.dump({"deposed": later} if later else DEEDS[deed](base, *values), sys.stdout)

@@ -11,6 +11,7 @@ from aiops.layers.l2_jobs.allocation import Allocation, Slot
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.controller.controller import Answers, Controller
 from aiops.layers.l2_jobs.controller.ledger import Failpoint, Ledger, nothing
+from aiops.layers.l2_jobs.defects import Defects
 from aiops.layers.l2_jobs.job import Account, Devices, Job, Span
 from aiops.layers.l2_jobs.node import Place
 from aiops.layers.l2_jobs.record import JobRecord
@@ -185,6 +186,7 @@ class Rig:
         self.now = 1000.0
         self.store = Store.open(home, {})
         self.ledger = Ledger(self.store)
+        self.defects = Defects()
 
     def controller(self, failpoint: Failpoint = nothing) -> Controller:
         self.engine = FakeEngine(self.truth)
@@ -196,6 +198,7 @@ class Rig:
             lambda: self.now,
             dump=lambda _key, _node: None,
             failpoint=failpoint,
+            defects=self.defects,
         )
 
     def begin(self, failpoint: Failpoint = nothing) -> Controller:

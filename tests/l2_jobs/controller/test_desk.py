@@ -238,6 +238,8 @@ class Answering:
             raise ConflictError("no", code="x.y", hints=["a"])
         if verb == "break":
             raise KeyError("secret")
+        if verb == "odd":
+            return {"no": {"json"}}
         return {"verb": verb, **words}
 
 
@@ -265,6 +267,8 @@ def test_the_door_knows_who_comes_in(door: tuple[Path, Answering]) -> None:
     with pytest.raises(FailedError, match="could not answer: KeyError") as defect:
         visitor.ask("break")
     assert "secret" not in defect.value.message
+    with pytest.raises(FailedError, match="could not answer: TypeError"):
+        visitor.ask("odd")
     assert visitor.ask("list") == {"verb": "list"}
     visitor.close()
     assert path.stat().st_mode & 0o077 == 0

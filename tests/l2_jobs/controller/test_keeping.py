@@ -1,5 +1,6 @@
 """What is kept: documents, the ledger, the lock of the one writer, logs, backups."""
 
+import json
 import math
 import os
 import signal
@@ -40,7 +41,7 @@ from aiops.layers.l2_jobs.controller.ledger import Ledger
 from aiops.layers.l2_jobs.controller.logs import Logs, scarce
 from aiops.layers.l2_jobs.controller.progress import Progress
 from aiops.layers.l2_jobs.controller.rows import Entry
-from aiops.layers.l2_jobs.controller.writer import current_writer, sole_writer
+from aiops.layers.l2_jobs.controller.writer import FILE, sole_writer
 from aiops.layers.l2_jobs.document import action_document, action_of, document, value_of
 from aiops.layers.l2_jobs.fault.fault import Evidence, Fault
 from aiops.layers.l2_jobs.job import CheckpointPlan, Devices, Job, Limits, Restarts, Service
@@ -163,15 +164,13 @@ def test_the_second_controller_is_refused_and_the_first_may_be_killed(tmp_path: 
     with subprocess.Popen([sys.executable, "-c", source, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        assert current_writer(tmp_path) == {"pid": other.pid, "cluster": "c"}
         with pytest.raises(ConflictError, match=f"process {other.pid}") as caught, sole_writer(tmp_path):
             pass
         assert caught.value.code == "controller.held"
         os.kill(other.pid, signal.SIGKILL)
         other.wait(10)
-    assert current_writer(tmp_path) is None
     with sole_writer(tmp_path, cluster="d"):
-        assert current_writer(tmp_path) == {"pid": os.getpid(), "cluster": "d"}
+        assert json.loads((tmp_path / FILE).read_text()) == {"pid": os.getpid(), "cluster": "d"}
 
 
 def test_many_logs_take_few_files(tmp_path: Path) -> None:
@@ -250,9 +249,10 @@ def test_old_logs_of_jobs_that_are_over_go(tmp_path: Path) -> None:
             os.utime(path, (1000, 1000))
     for name in ("old-1", "alive-1"):
         os.utime(tmp_path / "jobs" / name, (1000, 1000))
-    assert logs.prune({"alive-1"}, now=lambda: 1000 + 91 * 86400) == 1
+    assert logs.prune({"alive-1"}, 92, now=lambda: 1000 + 91 * 86400) == 0
+    assert logs.prune({"alive-1"}, 90, now=lambda: 1000 + 91 * 86400) == 1
     assert {path.name for path in (tmp_path / "jobs").iterdir()} == {"alive-1", "young-1"}
-    assert logs.prune({"alive-1"}, now=lambda: 1000 + 91 * 86400) == 0
+    assert logs.prune({"alive-1"}, 90, now=lambda: 1000 + 91 * 86400) == 0
     logs.close()
 
 

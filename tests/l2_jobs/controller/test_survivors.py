@@ -1,6 +1,8 @@
 """A store that was restored from an old backup learns what was begun after it, and nothing is started beside that."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,18 +10,23 @@ from typing import Any
 
 import pytest
 from tests.l2_jobs.controller.rig import NODES, Rig, job
+from tests.support.fake_transport import FakeTransport
 
+from aiops.layers.core.command import Command
 from aiops.layers.core.errors import ConflictError
+from aiops.layers.l0_nodes.fleet import Fleet
+from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l2_jobs.action import Decided, Notify
 from aiops.layers.l2_jobs.allocation import Allocation, Slot
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.controller.rows import Entry
-from aiops.layers.l2_jobs.controller.survivors import SKIPPED, Found, Survey
+from aiops.layers.l2_jobs.controller.survivors import SKIPPED, Found, Survey, survey
 from aiops.layers.l2_jobs.controller.survivors import overtaken as learned
 from aiops.layers.l2_jobs.job import Devices, EngineName
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.remote import survivors as remote
 from aiops.layers.l2_jobs.remote.folders import Base
+from aiops.layers.l2_jobs.remote.terms import Terms
 from aiops.layers.l2_jobs.report import Deposed
 from aiops.layers.l2_jobs.spec import Seat, specs
 from aiops.layers.l2_jobs.term import Term
@@ -198,3 +205,31 @@ def test_only_ends_that_are_known_are_told(tmp_path: Path) -> None:
     (tmp_path / "sleep-1.1").mkdir()
     assert base.end("sleep-1.1") is None, "its own words are still there"
     assert remote.ended(str(tmp_path / "none")) == []
+
+
+def test_who_asks_what_runs_is_the_controller_from_then_on(tmp_path: Path) -> None:
+    """Also where nothing of the new one's runs: a job that the lost one has left in Slurm's queue may begin there."""
+    base, tools = tmp_path / "jobs", tmp_path / "bin"
+    tools.mkdir()
+    (tools / "systemctl").write_text("#!/bin/sh\n")
+    (tools / "systemctl").chmod(0o755)
+
+    def run(command: Command) -> tuple[int, bytes, bytes]:
+        source = command.stdin.replace(b"/var/lib/aiops-jobs", str(base).encode())
+        environment = {"PATH": f"{tools}:/usr/bin:/bin"}
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-"],
+            input=source,
+            capture_output=True,
+            env=environment,
+            timeout=20,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    nodes = [Node("n1")]
+    fleet = Fleet(lambda node: FakeTransport(node, {"python3": run}))
+    assert survey(fleet, nodes, Term("a1", 4)) == Survey((), {}, {"n1": ()})
+    assert Terms(str(base), "a1", 3).outranked() == 4
+    assert survey(fleet, nodes, Term("a1", 3)) == Survey((), {}, {"n1": ()})
+    assert (base / ".terms" / "a1").read_text() == "4\n"
