@@ -134,6 +134,7 @@ def assembled(
     """
     from aiops.layers.l1_cluster.draining import workloads_of
     from aiops.layers.l1_cluster.health.notifier import read_notifiers
+    from aiops.layers.l2_jobs.controller.bmc import told_of_power
     from aiops.layers.l2_jobs.controller.controller import Controller
     from aiops.layers.l2_jobs.controller.desk import Desk
     from aiops.layers.l2_jobs.controller.hands import Deeds, ThreadedHands
@@ -180,6 +181,7 @@ def assembled(
                 diagnose=read,
                 verify=shelves.look,
                 warn=screen.warn,
+                ask_power=lambda node: told_of_power(sites.nodes[node], steady),
             )
         )
         stack.callback(hands.close)

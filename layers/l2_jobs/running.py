@@ -73,7 +73,7 @@ def end_it(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence, fault
     old = draft.now - draft.world.settings.verdict_age / 2
     places = draft.world.places
     stale = [n for n in attempt.allocation.nodes if n in places and (places[n].verdict_at or 0.0) < old]
-    stale = [n for n in stale if n not in held.silent and not places[n].looking]
+    stale = [n for n in stale if n not in held.silent and places[n].off is None and not places[n].looking]
     if stale:
         draft.do(Examine(tuple(stale)))
     asked = "" if not nodes else "dump" if dump else "kill"
@@ -143,7 +143,9 @@ def _cut(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence) -> JobR
     elif record.cut is not None:
         away = draft.now - record.cut
         record = draft.put(replace(record, cut=None))
-        draft.say(record, "control_plane_back", f"it is heard again after {away:.0f} s")
+        # One that is proved to be off is waited for no longer, and not heard either.
+        if any(draft.world.watch.node(node).silent is None for node in attempt.allocation.nodes):
+            draft.say(record, "control_plane_back", f"it is heard again after {away:.0f} s")
     return record
 
 

@@ -174,6 +174,7 @@ def test_a_folder_that_stalls_keeps_no_other_job_waiting_and_an_answer_from_a_ru
         diagnose=lambda _key: None,
         verify=verify,
         warn=lambda _words: None,
+        ask_power=lambda _node: (),
     )
     hands = ThreadedHands(deeds)
     try:

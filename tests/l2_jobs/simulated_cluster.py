@@ -40,6 +40,7 @@ class Host:
         mute: It hears all, and nobody hears it.
         bad: What is really broken in it; empty for nothing.
         kernel: What its kernel has said and nobody has been told yet.
+        bmc: What its BMC says: `true` for the truth, or `on`, `off`, `unknown` always; empty where it has none.
     """
 
     name: str
@@ -51,6 +52,12 @@ class Host:
     bad: str = ""
     closed: str = ""
     kernel: list[Signed] = field(default_factory=list)
+    bmc: str = ""
+
+    @property
+    def power(self) -> str:
+        """What its BMC says of it."""
+        return self.bmc if self.bmc != "true" else "on" if self.up else "off"
 
     @property
     def answers(self) -> bool:

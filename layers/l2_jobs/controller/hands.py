@@ -11,10 +11,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiops.layers.core.errors import AiopsError
-from aiops.layers.l2_jobs.action import Action, Diagnose, Drain, Examine, Notify, SetAside, Verify
+from aiops.layers.l2_jobs.action import Action, AskPower, Diagnose, Drain, Examine, Notify, SetAside, Verify
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.fault.fault import Fault
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.power import PowerTold
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.shelf import Shelf
 
@@ -26,8 +27,14 @@ RETRY_SECONDS = 10.0
 LOOKS = 8
 """Folders of checkpoints that are looked at at once: one whose storage stalls must not hold up the others."""
 
+ASKED = 16
+"""BMCs that are asked at once: one that does not answer takes ten seconds, and a rack may be without power."""
+
 TRIES = 30
 """So often, that is for nearly 5 minutes: then it is given up, and told as a warning."""
+
+
+_AT_ONCE: Mapping[type, int] = {Verify: LOOKS, AskPower: ASKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Deeds:
         diagnose: Reads the logs of an attempt.
         verify: Looks at a job's folder of checkpoints; whether it may still be writing there.
         warn: Is told what could not be done at all.
+        ask_power: Asks a node's BMC, twice where it says `off`.
     """
 
     drain: Callable[[str, str], None]
@@ -51,6 +59,7 @@ class Deeds:
     diagnose: Callable[[Key], Fault | None]
     verify: Callable[[JobRecord, bool], Shelf]
     warn: Callable[[str], None]
+    ask_power: Callable[[str], Sequence[PowerTold]]
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +88,7 @@ class ThreadedHands:
         self._places: dict[str, Place] = {}
         self._shelves: dict[str, Shelf] = {}
         self._diagnoses: dict[Key, Fault | None] = {}
+        self._power: list[PowerTold] = []
 
     def take(self, number: int, action: Action, record: JobRecord | None) -> None:
         """Do it in its turn."""
@@ -86,7 +96,7 @@ class ThreadedHands:
         with self._changed:
             if kind not in self._waiting:
                 self._waiting[kind], self._busy[kind] = deque(), []
-                for _ in range(LOOKS if kind is Verify else 1):
+                for _ in range(_AT_ONCE.get(kind, 1)):
                     name = f"{kind.__name__.lower()}"
                     threading.Thread(target=self._work, args=(kind,), name=name, daemon=True).start()
             task = self._same(kind, action)
@@ -100,8 +110,8 @@ class ThreadedHands:
     def answers(self) -> Answers:
         """What has come since the last call."""
         with self._changed:
-            answers = Answers(tuple(self._done), self._places, self._shelves, self._diagnoses)
-            self._done, self._places, self._shelves, self._diagnoses = [], {}, {}, {}
+            answers = Answers(tuple(self._done), self._places, self._shelves, self._diagnoses, tuple(self._power))
+            self._done, self._places, self._shelves, self._diagnoses, self._power = [], {}, {}, {}, []
         return answers
 
     def offer(self, places: Mapping[str, Place]) -> None:
@@ -200,6 +210,10 @@ class ThreadedHands:
                 fault = deeds.diagnose(key)
                 with self._changed:
                     self._diagnoses[key] = fault
+            case AskPower(node):
+                told = deeds.ask_power(node)
+                with self._changed:
+                    self._power += told
             case Verify(job, live) if record is not None:
                 shelf = deeds.verify(record, live)
                 with self._changed:
@@ -235,6 +249,8 @@ def _words(action: Action) -> str:
             words = f"{', '.join(nodes)} could not be looked at"
         case Diagnose(key):
             words = f"the logs of {key} could not be read"
+        case AskPower(node):
+            words = f"the BMC of {node} could not be asked"
         case Verify(job):
             words = f"the checkpoints of {job} could not be looked at"
         case _:
