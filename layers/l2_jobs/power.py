@@ -2,7 +2,7 @@
 
 A wrong `off` would have two attempts write at once. So it counts only where it was asked for after the head had lost
 the node, was told twice, `APART` from each other, and is told again within `FRESH`; a word of the node, or `on`, ends
-it.
+it. And a BMC that says `off` of a node which goes on answering is another's, by a wrong address: it is not believed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -54,12 +54,16 @@ class Power:
         asking: Whether it is still open.
         told: The newest answer.
         offs: The first and the newest `off` in a row of one silence, none too old when the next was asked for.
+        odd: The newest `off` that was told of a node which was heard; None once `on` is told.
+        boot: Which boot of the node that was.
     """
 
     asked: float
     asking: bool = True
     told: PowerTold | None = None
     offs: tuple[PowerTold, ...] = ()
+    odd: PowerTold | None = None
+    boot: str = ""
 
     def after(self, told: PowerTold, hearing: Hearing) -> "Power":
         """What is known after an answer; one that is older than what is known changes nothing."""
@@ -67,8 +71,10 @@ class Power:
             return self
         offs = self.offs
         if told.state == "on":
-            offs = ()
-        elif told.state == "off":
+            return replace(self, told=told, offs=(), odd=None)
+        if told.state == "off" and hearing.up:
+            return replace(self, told=told, offs=(), odd=told, boot=hearing.boot_id)
+        if told.state == "off":
             goes_on = bool(offs) and told.asked - offs[-1].asked <= FRESH and _within(offs[0], hearing)
             offs = (offs[0], told) if goes_on else (told,)
         return replace(self, told=told, offs=offs)
@@ -78,9 +84,15 @@ class Power:
         long = hearing.silent is not None and now - hearing.silent >= LATER
         return not self.asking and now - self.asked >= (AGAIN_LATER if long else AGAIN)
 
+    def wrong(self, hearing: Hearing) -> bool:
+        """Whether it has said `off` of a node that was heard afterwards, and has not booted since."""
+        if self.odd is None or hearing.heard is None:
+            return False
+        return hearing.heard > self.odd.at and hearing.boot_id == self.boot
+
     def off(self, hearing: Hearing, now: float) -> float | None:
         """Since when the node is proved to be without power; None where it is not."""
-        if not self.offs or not _within(self.offs[0], hearing):
+        if not self.offs or not _within(self.offs[0], hearing) or self.wrong(hearing):
             return None
         first, last = self.offs[0], self.offs[-1]
         proved = last.asked - first.at >= APART and now - last.asked <= FRESH

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .action import AskPower
+from .action import AskPower, Notify
 from .draft import Draft
 from .hearing import Hearing
 from .node import Place
@@ -26,21 +26,27 @@ def with_proofs(world: World, now: float) -> World:
 
 
 def ask_power(draft: Draft) -> None:
-    """Have the BMC asked of each silent node that holds a rank group, and tell its jobs what it has said."""
+    """Have the BMC asked of each silent node that holds a rank group, and tell its jobs what it has said.
+
+    Of one that is heard it is asked once, so that a wrong address is known before anything rests on it.
+    """
     world, now = draft.world, draft.now
     if world.touched is not None:  # time passes for all: they are looked at when all jobs are
         return
-    for node, hearing in sorted(world.watch.nodes.items()):
-        place = world.places.get(node)
-        if hearing.silent is None or place is None or not place.bmc:
+    for node, jobs in sorted(world.roster.users.items()):
+        place, hearing, power = world.places.get(node), world.watch.node(node), world.power.get(node)
+        if place is None or not place.bmc or (hearing.silent is None and not hearing.up):
             continue
-        waiting = [record for job in sorted(world.roster.users.get(node, ())) if (record := _waits(draft, job, node))]
-        power = world.power.get(node)
-        if waiting and (power is None or power.due(hearing, now)):
+        if hearing.up and power is not None and not power.wrong(hearing):
+            continue
+        waiting = [record for job in sorted(jobs) if (record := _waits(draft, job, node))]
+        if power is None:
+            draft.do(*(AskPower(node) for _ in waiting[:1]))
+            continue
+        if waiting and hearing.silent is not None and power.due(hearing, now):
             draft.do(AskPower(node))
-        if power is not None:
-            for record in waiting:
-                _tell(draft, record, place, power, hearing)
+        for record in waiting:
+            _tell(draft, record, place, power, hearing)
 
 
 def _waits(draft: Draft, job: str, node: str) -> JobRecord | None:
@@ -55,6 +61,9 @@ def _waits(draft: Draft, job: str, node: str) -> JobRecord | None:
 def _tell(draft: Draft, record: JobRecord, place: Place, power: Power, hearing: Hearing) -> None:
     """Say what a BMC has come to, each answer once in one silence."""
     told = power.told
+    if power.wrong(hearing):
+        _tell_wrong(draft, record, place.name, power)
+        return
     if told is None or hearing.silent is None or told.asked < hearing.silent:
         return
     if told.state == "off" and place.off is None:
@@ -66,6 +75,21 @@ def _tell(draft: Draft, record: JobRecord, place: Place, power: Power, hearing: 
     others = tuple(one for one in record.told if one.startswith(silence) or not one.startswith(node))
     record = draft.put(replace(record, told=(*others, mark)))
     draft.say(record, "power_asked", _words(place.name, told, power), _evidence(told, power, hearing))
+
+
+def _tell_wrong(draft: Draft, record: JobRecord, node: str, power: Power) -> None:
+    """Say once that a BMC is another's: the operator has named it wrongly."""
+    mark = f"{_MARK} {node} wrong"
+    if mark in record.told or power.odd is None:
+        return
+    said = power.odd.words
+    words = (
+        f"the BMC that the inventory names for {node} says that it is without power ({said}), and {node} answers: "
+        "it is not believed; look at its `aiops_power_status`"
+    )
+    record = draft.put(replace(record, told=(*record.told, mark)))
+    draft.say(record, "power_asked", words, {"node": node, "power": "wrong", "said": said, "asked": [power.odd.asked]})
+    draft.do(Notify(record.job.id, words))
 
 
 def _words(node: str, told: PowerTold, power: Power) -> str:

@@ -110,7 +110,9 @@ def test_without_an_answer_nothing_is_moved(bmc: str) -> None:
 def test_a_bmc_is_asked_every_ten_seconds_at_most_and_less_often_later() -> None:
     made = stage("on")
     victim = made.victim
-    assert not made.controller.asked, "what is heard is not asked for"
+    assert [node for _, node in made.controller.asked] == [victim], "while it is heard, once"
+    runs(made, 60)
+    made.controller.asked.clear()
     made.cluster.hosts[victim].head = False
     runs(made, LATER + 300)
     times = [at for at, node in made.controller.asked if node == victim]
@@ -132,11 +134,45 @@ def test_a_gang_waits_for_no_lease_of_a_node_that_is_proved_off() -> None:
 
 def test_what_its_peers_hear_has_power_whichever_bmc_was_asked() -> None:
     """As where the addresses of two BMCs were exchanged."""
-    made = stage("off", gang=3)
+    made = stage("on", gang=3)
     victim = made.victim
     made.cluster.hosts[victim].head = False
+    made.controller.wire_bmc(victim, "off")
     runs(made, 120)
     assert (record(made).state, record(made).launched) == ("running", 1)
+    assert not made.cluster.wrongs
+
+
+@pytest.mark.parametrize("gang", [1, 2])
+def test_a_bmc_that_says_off_of_a_node_that_answers_is_not_believed(gang: int) -> None:
+    made = stage("off", gang=gang)
+    told = said(made)
+    assert [one.evidence["power"] for one in told] == ["wrong"] * gang
+    assert f"the BMC that the inventory names for {nodes(made)[0]} says that it is without power" in told[0].message
+    for name in nodes(made):
+        host = made.cluster.hosts[name]
+        host.head, host.side = False, 99
+    runs(made, 120)
+    assert (record(made).state, record(made).launched) == ("running", 1)
+    assert said(made) == told
+    for name in nodes(made):
+        made.controller.wire_bmc(name, "on")
+    runs(made, 30)
+    for name in nodes(made):
+        made.cluster.power(name, on=False)
+        made.controller.wire_bmc(name, "true")
+    again(made)
+    assert not made.cluster.wrongs
+
+
+def test_power_that_is_lost_while_the_bmc_is_asked_is_no_contradiction() -> None:
+    made = Stage(1, gang=1, script=Script(steps=4000))
+    for name in made.cluster.hosts:
+        made.controller.wire_bmc(name, "true")
+    made.controller.ask(Submit(made.job))
+    until(made, lambda _: bool(made.controller.asked))
+    made.cluster.power(made.victim, on=False)
+    assert again(made) < 60.0
     assert not made.cluster.wrongs
 
 
