@@ -211,6 +211,7 @@ def assembled(
                 "engines": {name: _engine_words(controller, name) for name in engines},
                 "backup": None if keeper is None else keeper.document(),
                 "logs": logs.trouble or None,
+                "power": _power_words(controller),
             }
 
         def planned(submission: "Submission", account: "Account") -> dict[str, Any]:
@@ -330,6 +331,13 @@ def engines_of(aiops: App, context: Any) -> dict[str, Any]:
 def _engine_words(controller: "Controller", name: str) -> str:
     trouble = controller.world.watch.engines.get(name)
     return "answers" if trouble is None else trouble.reason
+
+
+def _power_words(controller: "Controller") -> list[str]:
+    """The nodes whose BMCs proved nothing when they were asked last."""
+    from aiops.layers.l2_jobs.power import unproved
+
+    return list(unproved(controller.world.power, controller.world.watch))
 
 
 def _keeper(aiops: App, screen: Screen, store: "Store", inventory: "Inventory", fleet: Any) -> "Keeper | None":

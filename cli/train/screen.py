@@ -27,6 +27,7 @@ _TITLES = {
     "job_held": "held",
     "job_failed": "failed",
     "node_drained": "drained",
+    "power_asked": "power",
     "job_submitted": "queued",
 }
 _WIDTH = 100

@@ -8,6 +8,7 @@ it. And a BMC that says `off` of a node which goes on answering is another's, by
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from aiops.layers.l0_nodes.nodeset import fold
 from aiops.layers.l0_nodes.power import PowerState
 
 from .hearing import Hearing
@@ -122,3 +123,14 @@ def begun(known: Mapping[str, Power], node: str, now: float) -> Mapping[str, Pow
 def ended(known: Mapping[str, Power], nodes: Iterable[str]) -> Mapping[str, Power]:
     """What is known once questions are no longer open, answered or not."""
     return {**known, **{node: replace(known[node], asking=False) for node in nodes if node in known}}
+
+
+def unproved(known: Mapping[str, Power], watch: Watch) -> tuple[str, ...]:
+    """The nodes whose BMCs proved nothing when they were asked last, with why, in lines for the operator."""
+    why: dict[str, list[str]] = {}
+    for node, power in sorted(known.items()):
+        if power.wrong(watch.node(node)):
+            why.setdefault("the BMC says off of a node that answers, and is not believed", []).append(node)
+        elif power.told is not None and power.told.state == "unknown":
+            why.setdefault(power.told.words, []).append(node)
+    return tuple(f"{fold(nodes)}: {words}" for words, nodes in why.items())

@@ -32,6 +32,7 @@ from aiops.layers.l2_jobs.controller.ledger import Ledger
 from aiops.layers.l2_jobs.controller.rows import Entry
 from aiops.layers.l2_jobs.job import Job
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.power import Power
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Signed
 from aiops.layers.l2_jobs.world import Settings
@@ -97,8 +98,8 @@ class FakeApp(App):
 
 
 @contextmanager
-def controller(home: Path, words: dict[str, dict[str, Any]]) -> Iterator[Running]:
-    """A controller that takes up a job which runs on n1 and n2, whose agents say `words`."""
+def controller(home: Path, words: dict[str, dict[str, Any]], **variables: Any) -> Iterator[Running]:
+    """A controller that takes up a job which runs on n1 and n2, whose agents say `words`; `variables` are n1's."""
     now = time.time()
     attempt = Attempt(KEY, "ssh", Allocation((Slot("n1"), Slot("n2"))), 20000)
     with Store.open(home, {}) as store:
@@ -106,7 +107,7 @@ def controller(home: Path, words: dict[str, dict[str, Any]]) -> Iterator[Running
         Ledger(store).commit(Decided((replace(record),)), Entry(now), {})
     app = FakeApp({"AIOPS_HOME": str(home)}, working_folder=home)
     app.said = words
-    inventory = Inventory(home / "inventory.yml", "lab", (Node("n1"), Node("n2")), {})
+    inventory = Inventory(home / "inventory.yml", "lab", (Node("n1", aiops=variables), Node("n2")), {})
     with assembled(app, app.screen(quiet=True), inventory) as running:
         yield running
 
@@ -149,6 +150,15 @@ def test_a_line_that_is_no_fault_by_itself_ends_nothing(tmp_path: Path) -> None:
         assert isinstance(sign, Signed)
         assert not sign.immediate
         assert running.controller.world.roster.jobs["sleep-1"].fault is None
+
+
+def test_the_bmc_that_the_inventory_names_is_asked_by_its_command_on_this_machine(tmp_path: Path) -> None:
+    with controller(tmp_path, {}, aiops_power_status=["echo", "Chassis Power is on"]) as running:
+        until(running, lambda: running.controller.world.power.get("n1", Power(0.0)).told is not None)
+        told = running.controller.world.power["n1"].told
+        assert told is not None
+        assert (told.state, told.words) == ("on", "Chassis Power is on")
+        assert set(running.controller.world.power) == {"n1"}
 
 
 def test_a_dry_run_shows_the_container_that_would_run(tmp_path: Path) -> None:

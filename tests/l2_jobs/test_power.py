@@ -3,7 +3,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiops.layers.l2_jobs.power import AGAIN, AGAIN_LATER, APART, FRESH, LATER, Power, PowerTold, after, begun, ended
+from aiops.layers.l2_jobs.power import (
+    AGAIN,
+    AGAIN_LATER,
+    APART,
+    FRESH,
+    LATER,
+    Power,
+    PowerTold,
+    after,
+    begun,
+    ended,
+    unproved,
+)
 from aiops.layers.l2_jobs.report import Heard, Silent
 from aiops.layers.l2_jobs.watch import Watch
 
@@ -63,6 +75,22 @@ def test_what_was_asked_before_the_silence_proves_nothing() -> None:
 
 def test_an_answer_that_comes_late_changes_nothing() -> None:
     assert off(told("on", 105.0), told("off", 101.0), told("off", 103.2), now=106.0) is None
+
+
+def test_the_operator_is_told_which_bmcs_prove_nothing() -> None:
+    watch = Watch().after([Heard(name, 100.0, "1") for name in ("gpu01", "gpu02", "gpu03", "gpu04")])
+    why = "`ipmitool` ended with 127: ipmitool: No such file or directory"
+    known = after(
+        {},
+        [PowerTold(name, 101.0, 101.5, "unknown", why) for name in ("gpu01", "gpu02")]
+        + [PowerTold("gpu03", 101.0, 101.5, "on", "on"), PowerTold("gpu04", 101.0, 101.5, "off", "off")],
+        watch,
+    )
+    assert unproved(known, watch) == (f"gpu[01-02]: {why}",)
+    later = watch.after([Heard("gpu04", 102.0, "1")])
+    assert unproved(known, later)[1] == "gpu04: the BMC says off of a node that answers, and is not believed"
+    booted = watch.after([Heard("gpu04", 102.0, "2")])
+    assert unproved(known, booted) == unproved(known, watch), "it had no power, and was switched on"
 
 
 ANSWERS = st.lists(
