@@ -87,9 +87,12 @@ def _tell_wrong(draft: Draft, record: JobRecord, node: str, power: Power) -> Non
         f"the BMC that the inventory names for {node} says that it is without power ({said}), and {node} answers: "
         "it is not believed; look at its `aiops_power_status`"
     )
+    jobs = [*draft.world.roster.jobs.values(), *draft.records.values()]
+    first = not any(one.startswith(f"{_MARK} ") and one.endswith(" wrong") for each in jobs for one in each.told)
     record = draft.put(replace(record, told=(*record.told, mark)))
     draft.say(record, "power_asked", words, {"node": node, "power": "wrong", "said": said, "asked": [power.odd.asked]})
-    draft.do(Notify(record.job.id, words))
+    if first:
+        draft.do(Notify(record.job.id, words))
 
 
 def _words(node: str, told: PowerTold, power: Power) -> str:

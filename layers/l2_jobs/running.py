@@ -65,7 +65,9 @@ def stop_it(draft: Draft, record: JobRecord, attempt: Attempt, reason: str) -> J
 
 def end_it(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence, fault: Fault) -> JobRecord:
     """End an attempt for a fault, at once; of a hung one the stacks are written first."""
-    nodes = held.running + held.silent
+    # What was on its way to a node that is off, or stands in Slurm's queue for it, must not begin once it has power.
+    off = tuple(node for node in held.dead if draft.world.watch.node(node).silent is not None)
+    nodes = held.running + held.silent + off
     dump = fault.kind == "hang" and bool(held.running)
     if nodes:
         draft.do(Dump(attempt.key) if dump else Kill(attempt.key, nodes))

@@ -53,6 +53,7 @@ class SimulatedController:
         self.launches: list[Key] = []
         self.asked: list[tuple[float, str]] = []
         self.drained: dict[str, str] = {}
+        self.killed_on: set[str] = set()
         self.away = False
         self._devices = tuple(range(devices))
         self._requests: list[Request] = []
@@ -143,6 +144,7 @@ class SimulatedController:
             case Stop(key, seconds):
                 self.engine.stop(key, seconds=seconds)
             case Kill(key, nodes):
+                self.killed_on |= set(nodes)
                 self.engine.kill(key, nodes)
             case Dump(key):
                 self.engine.dump(key)

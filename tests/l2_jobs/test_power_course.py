@@ -67,6 +67,7 @@ def test_a_job_of_one_node_that_has_lost_its_power_goes_on_elsewhere_at_once() -
     assert one.message.endswith("that it is without power (Chassis Power is off)")
     first, second = one.evidence["asked"]
     assert one.evidence["silent"] <= first <= second - 2.0
+    assert made.controller.killed_on == {victim}, "what was on its way there must not begin once it has power"
     (fault,) = said(made, "fault_found")
     assert fault.message == f"node_lost on {victim}: its BMC has said twice that it is without power"
     assert made.controller.decisions.index(one) < made.controller.decisions.index(fault)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from aiops.layers.core.errors import ConflictError
+from aiops.layers.l2_jobs import power
 from aiops.layers.l2_jobs.action import (
     Action,
     AskPower,
@@ -30,7 +31,7 @@ from aiops.layers.l2_jobs.engine import Engine
 from aiops.layers.l2_jobs.fault.fault import Fault
 from aiops.layers.l2_jobs.lease import EXPIRED
 from aiops.layers.l2_jobs.node import Place
-from aiops.layers.l2_jobs.power import PowerTold, after, begun, ended
+from aiops.layers.l2_jobs.power import PowerTold
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Deposed, Report
 from aiops.layers.l2_jobs.roster import HOLDING, Roster
@@ -250,7 +251,7 @@ class Controller:
             world = replace(world, places=self._looked_at(world.places))
         over = [self._asked.pop(number) for number in answers.done if number in self._asked]
         if answers.power or over:
-            world = replace(world, power=ended(after(world.power, answers.power, world.watch), over))
+            world = replace(world, power=power.ended(power.after(world.power, answers.power, world.watch), over))
         if answers.shelves:
             alive = {job: shelf for job, shelf in answers.shelves.items() if job in world.roster.jobs}
             asked_for = {job: shelf for job, shelf in alive.items() if not shelf.aside}
@@ -362,7 +363,7 @@ class Controller:
                 self._world = replace(self._world, places=self._looked_at(self._world.places))
             elif isinstance(action, AskPower):
                 self._asked[number] = action.node
-                self._world = replace(self._world, power=begun(self._world.power, action.node, self._now()))
+                self._world = replace(self._world, power=power.begun(self._world.power, action.node, self._now()))
             job = action.key.job if hasattr(action, "key") else getattr(action, "job", None)
             self._hands.take(number, action, records.get(job) if job is not None else None)
         self._failpoint("after an action")
