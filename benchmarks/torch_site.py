@@ -292,7 +292,10 @@ class Site:
             there[:] = [one for one in self.decisions(job, after) if one.decision.kind == kind]
             return bool(there)
 
-        self.until(look, seconds, f"{kind} of {job}")
+        try:
+            self.until(look, seconds, f"{kind} of {job}")
+        except BrokenError as error:
+            raise BrokenError(f"{error}: {self.aiops('job', 'show', job)}") from error
         return there[0]
 
     def running(self, job: str) -> tuple[int, tuple[str, ...]]:

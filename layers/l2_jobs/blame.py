@@ -75,9 +75,12 @@ def blame(  # noqa: PLR0911 - one return for each cause, in order
     track = watch.track(attempt.key)
     first = _first(track, seen, asked_at, now)
     diagnosis = None if diagnosis is None or diagnosis.kind == HEALTHY else diagnosis
-    killed = _killed(track, asked_at)
-    if killed is not None and diagnosis is not None and diagnosis.kind in (ECHOES if killed.oom is None else KILLED):
-        diagnosis = None
+    killed = _killed(track, first)
+    if killed is not None:
+        if diagnosis is not None and diagnosis.kind in (ECHOES if killed.oom is None else KILLED):
+            diagnosis = None
+        if seen is not None and seen.kind in ECHOES - {"hang"}:
+            seen = None
     hardware = hardware_fault(attempt, watch, first - BEFORE, now)
     if hardware is not None:
         return hardware
@@ -91,7 +94,7 @@ def blame(  # noqa: PLR0911 - one return for each cause, in order
     if diagnosis is not None and diagnosis.kind not in ECHOES and (seen is None or seen.kind in ECHOES):
         return replace(diagnosis, at=first)
     own = seen if seen is not None and seen.kind != "process_exit" else None
-    told = own or _told(track, asked_at, now)
+    told = own or _told(track, killed, asked_at, now)
     ambiguous = told is None or told.kind in ECHOES
     critical = sorted(n for n in attempt.allocation.nodes if n in places and places[n].verdict == "critical")
     if ambiguous and len(critical) == 1:
@@ -155,7 +158,7 @@ def _first(track: Track, seen: Fault | None, asked_at: float | None, now: float)
     return min((at for at in times if asked_at is None or at <= asked_at), default=now)
 
 
-def _told(track: Track, asked_at: float | None, now: float) -> Fault | None:
+def _told(track: Track, killed: Exited | None, asked_at: float | None, now: float) -> Fault | None:
     """What the attempt itself, or Slurm, has told of its end."""
     refused = [group.refused for group in track.groups.values() if group.refused is not None]
     if refused:
@@ -166,7 +169,7 @@ def _told(track: Track, asked_at: float | None, now: float) -> Fault | None:
             _SCHEDULER[track.scheduled.state], track.scheduled.at, evidence=[Evidence("scheduler", text)]
         )
     before = float("inf") if asked_at is None else asked_at
-    one = _killed(track, asked_at) or _first_exit(track, before)
+    one = killed or _first_exit(track, before)
     if one is not None:
         text = f"rank {one.rank} on {one.node} {ended_with(one.status)}"
         if one.oom:
@@ -184,14 +187,12 @@ def _first_exit(track: Track, before: float) -> Exited | None:
     return min(exits, key=lambda one: (one.at, one.rank), default=None)
 
 
-def _killed(track: Track, asked_at: float | None) -> Exited | None:
-    """The rank by whose death the attempt ended, where one was killed: no process does that to itself."""
-    before = float("inf") if asked_at is None else asked_at
-    first = _first_exit(track, before)
-    if first is None:
-        return None
-    until = min(before, first.at + TOGETHER)
-    exits = [one for group in track.groups.values() for one in group.exits if one.at <= until]
+def _killed(track: Track, first: float) -> Exited | None:
+    """The rank by whose death the attempt ended, where one was killed: no process does that to itself.
+
+    A launcher that ends a rank because we ask it to tells of no exit, so whoever asked first does not matter.
+    """
+    exits = [one for group in track.groups.values() for one in group.exits if one.at <= first + TOGETHER]
     killed = [one for one in exits if one.status == -signal.SIGKILL]
     return min(killed, key=lambda one: (one.at, one.rank), default=None)
 

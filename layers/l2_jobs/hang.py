@@ -4,7 +4,8 @@ Automatic: found within `max(10 s, 8 x median step)` without a word of progress,
 whose steps are only read from its output tells nothing of its saves and evaluations, so there a pause must be longer:
 a minute at least, and half as long again as any that it has come out of. Before enough steps were timed a minute holds
 too where an earlier attempt of the job tells how long they take, else the allowance for the start. A program that
-tells no steps is never taken for hung.
+tells no steps is never taken for hung. Where a launcher tells that a signal has stopped one of its ranks there is no
+phase to wait out.
 """
 
 import math
@@ -85,16 +86,22 @@ def quiet(  # noqa: PLR0911 - one return for each thing that cannot be said
     pace = track.pace
     if not pace.marks and job.progress is None:
         return None
+    halted = _halted(track, watch)
     if not pace.marks:
         nodes = tuple(sorted(track.groups))
         if not all(watch.node(node).up for node in nodes):
             return None
         since = max([began, *(watch.node(node).since or began for node in nodes)])
+        if halted and job.limits.hang is None:
+            return Quiet(since, now - since, LEAST - SOONER, *_standing(halted))
         return Quiet(since, now - since, START, (), (), f"no first step in {START:.0f} s")
     marks = {rank: mark for rank, mark in pace.marks.items() if _heard(mark, track, watch)}
     if not marks:
         return None
     words, bound = limit(job, pace, tuple(marks.values()), before)
+    if halted and job.limits.hang is None and bound > LEAST:
+        since = max(_since(mark, watch) for mark in marks.values())
+        return Quiet(since, now - since, LEAST - SOONER, *_standing(halted), pace.tells)
     since = max(_since(mark, watch) for mark in marks.values())
     still = min(marks.values(), key=lambda mark: (mark.step, mark.at))
     if now - since <= bound:
@@ -105,6 +112,18 @@ def quiet(  # noqa: PLR0911 - one return for each thing that cannot be said
     behind = {r: m for r, m in marks.items() if m.step == still.step and len({x.step for x in marks.values()}) > 1}
     nodes = tuple(sorted({mark.node for mark in behind.values()}))
     return Quiet(since, now - since, bound, tuple(sorted(behind)), nodes, words, pace.tells)
+
+
+def _halted(track: Track, watch: Watch) -> dict[int, str]:
+    """Ranks that somebody has stopped, with their nodes: whatever phase it is, they make no progress."""
+    groups = ((node, group) for node, group in track.groups.items() if watch.node(node).up)
+    return {rank: node for node, group in groups if not group.over and group.frozen is None for rank in group.halted}
+
+
+def _standing(halted: dict[int, str]) -> tuple[tuple[int, ...], tuple[str, ...], str]:
+    """Ranks that are behind (none is known to be), nodes, and words of a `Quiet`."""
+    first = min(halted)
+    return (), tuple(sorted(set(halted.values()))), f"rank {first} on {halted[first]} was stopped by a signal"
 
 
 def _heard(mark: Mark, track: Track, watch: Watch) -> bool:

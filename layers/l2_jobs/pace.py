@@ -41,6 +41,7 @@ class Pace:
         top: The highest step that any rank has told, and when that was first told.
         began: The first step that was told; None before it.
         seconds: What the last steps took, in seconds a step, oldest first; without those with a save or an evaluation.
+            Their node has timed them where it could: not each is told, and what is told comes when it comes.
         losses: The last finite ones told, by step, oldest first.
         infinite: The steps told last whose loss was no finite number; empty once a later one is finite again.
         phases: Whether it tells phases, so that a pause without a word of one means something.
@@ -98,12 +99,18 @@ class Pace:
         return replace(told, marks=marks, phases=phases, printed=printed, pause=pause)
 
     def _topped(self, report: Stepped) -> "Pace":
+        seconds = self.seconds
+        if report.seconds is not None and (self.top is None or report.step > self.top):
+            seconds = (*seconds, report.seconds)[-WINDOW:]
         if self.top is None or self.top_at is None:
-            return replace(self, top=report.step, top_at=report.at, began=report.step)
+            return replace(self, top=report.step, top_at=report.at, began=report.step, seconds=seconds)
         if report.step <= self.top:
             return self
-        seconds = self.seconds
-        if all(mark.phase == "step" for mark in self.marks.values()) and report.phase == "step":
+        if (
+            report.seconds is None
+            and all(mark.phase == "step" for mark in self.marks.values())
+            and report.phase == "step"
+        ):
             seconds = (*seconds, (report.at - self.top_at) / (report.step - self.top))[-WINDOW:]
         return replace(self, top=report.step, top_at=report.at, seconds=seconds)
 

@@ -96,6 +96,7 @@ class Stepped:
         total: Steps that it means to make in all, where it says so.
         tokens: That it was trained on since what it told last, where it says so and both were heard.
         printed: Whether it tells no steps itself, and its output was read.
+        seconds: What this step took, by the clock of its node; None where that was not seen.
     """
 
     key: Key
@@ -108,6 +109,7 @@ class Stepped:
     total: int | None = None
     tokens: float | None = None
     printed: bool = False
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +233,17 @@ class Ready:
     ready: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A rank stands still by a signal (SIGSTOP) that is not its launcher's, or does no longer."""
+
+    key: Key
+    node: str
+    at: float
+    rank: int
+    halted: bool = True
+
+
 Report = (
     Heard
     | Silent
@@ -248,4 +261,5 @@ Report = (
     | Unavailable
     | Available
     | Ready
+    | Halted
 )

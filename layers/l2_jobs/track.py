@@ -10,6 +10,7 @@ from .report import (
     Ended,
     Exited,
     Frozen,
+    Halted,
     NotStarted,
     PeerHeard,
     PeerSilent,
@@ -24,7 +25,18 @@ SIGNS_KEPT = 64
 """Of one attempt: a log that repeats itself takes no memory, and the first ones tell the cause."""
 
 AttemptReport = (
-    Started | NotStarted | Stepped | Exited | Ended | PeerSilent | PeerHeard | Frozen | Signed | Scheduled | Ready
+    Started
+    | NotStarted
+    | Stepped
+    | Exited
+    | Ended
+    | PeerSilent
+    | PeerHeard
+    | Frozen
+    | Signed
+    | Scheduled
+    | Ready
+    | Halted
 )
 
 
@@ -40,6 +52,7 @@ class Group:
         misses: Peers that it has not heard, and since when that was told.
         frozen: Since when it has stopped its processes, for it hears nobody.
         exits: Processes of it that have ended by themselves, the first first.
+        halted: Ranks that a signal has stopped, which was not ours.
     """
 
     started: float | None = None
@@ -49,6 +62,7 @@ class Group:
     misses: Mapping[str, float] = field(default_factory=dict, hash=False)
     frozen: float | None = None
     exits: tuple[Exited, ...] = ()
+    halted: frozenset[int] = frozenset()
 
     @property
     def over(self) -> bool:
@@ -120,6 +134,10 @@ class Track:
                 group = replace(group, misses={**group.misses, report.peer: report.at})
             case PeerHeard():
                 group = replace(group, misses={k: v for k, v in group.misses.items() if k != report.peer})
+            case Halted():
+                group = replace(
+                    group, halted=(group.halted - {report.rank}) | ({report.rank} if report.halted else set())
+                )
             case Frozen():
                 group = replace(group, frozen=None if report.thawed else report.at)
         return replace(self, groups={**self.groups, report.node: group})

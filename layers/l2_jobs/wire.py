@@ -14,6 +14,7 @@ from .report import (
     Ended,
     Exited,
     Frozen,
+    Halted,
     NotStarted,
     PeerHeard,
     PeerSilent,
@@ -36,7 +37,7 @@ STATUSES = 1 << 31
 _CAUSERS = frozenset({"user", "node", "storage", "scheduler", "network", "framework"})
 
 
-def report_of(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Report | None:  # noqa: PLR0911 - a table
+def report_of(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Report | None:  # noqa: C901, PLR0911 - a table
     """A launcher's event as a report; None for one that says nothing to the controller.
 
     Args:
@@ -54,6 +55,8 @@ def report_of(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Repor
     if kind == "exited" and whole(rank, RANKS):
         oom = event.get("oom")
         return Exited(key, node, at, rank, _status(event.get("status")), oom if isinstance(oom, bool) else None)
+    if kind == "halted" and whole(rank, RANKS) and isinstance(event.get("halted"), bool):
+        return Halted(key, node, at, rank, event["halted"])
     if kind == "ended" and _end(event) is not None:
         return ended_of(key, node, at, event)
     if kind == "not_started":
@@ -105,6 +108,7 @@ def _stepped(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Steppe
     if not whole(step) or not whole(rank, RANKS) or not isinstance(phase, str) or phase not in _PHASES:
         return None
     total, tokens = event.get("total"), _number(event.get("tokens"))
+    seconds = _number(event.get("seconds"))
     return Stepped(
         key,
         node,
@@ -116,6 +120,7 @@ def _stepped(key: Key, node: str, at: float, event: Mapping[str, Any]) -> Steppe
         total=total if whole(total) else None,
         tokens=tokens if tokens is not None and math.isfinite(tokens) else None,
         printed=event.get("printed") is True,
+        seconds=seconds if seconds is not None and 0 < seconds < WHOLE else None,
     )
 
 

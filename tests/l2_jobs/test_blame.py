@@ -61,6 +61,8 @@ def test_a_rank_that_was_killed_is_the_cause_of_the_connections_that_others_lose
     assert fault.kind == "process_exit"
     assert "rank 1 on b was killed by SIGKILL" in fault.evidence[0].text
     assert told(EXIT, replace(killed, at=102.0), diagnosis=log(said)).kind == said, "it was killed afterwards"
+    seen = replace(log(said), at=100.2)  # a line of the other's log was read before its end was told
+    assert told(EXIT, killed, seen=seen, asked_at=100.2, diagnosis=log(said)).kind == "process_exit"
 
 
 def test_whether_a_killed_rank_had_no_memory_is_said_by_the_kernel_and_not_by_torchrun() -> None:

@@ -9,7 +9,7 @@ from tests.l2_jobs.simulated_stage import a_job
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.hang import EVALUATE, SAVE, SOONER, START, STORAGE, UNTOLD, hang, quiet
 from aiops.layers.l2_jobs.job import Job, Limits, ProgressPlan
-from aiops.layers.l2_jobs.report import Ended, Heard, Phase, Report, Silent, Started, Stepped
+from aiops.layers.l2_jobs.report import Ended, Frozen, Halted, Heard, Phase, Report, Silent, Started, Stepped
 from aiops.layers.l2_jobs.shelf import Shelf
 from aiops.layers.l2_jobs.watch import Watch
 
@@ -65,6 +65,31 @@ def test_a_slow_first_step_is_no_hang() -> None:
     begun: list[Report] = [Heard("a", 0.0, "b"), Started(KEY, "a", 0.0, "b"), Stepped(KEY, "a", 0.0, 0, 0, "start")]
     assert found(JOB, begun, START) is None
     assert found(JOB, begun, START + 1) == "hang"
+
+
+def test_three_words_are_enough_where_a_node_has_timed_its_steps() -> None:
+    told = [replace(one, seconds=0.1) if isinstance(one, Stepped) else one for one in steps(each=1.0, count=3)]
+    saved = [told[0], told[1], told[2], Stepped(KEY, "a", 0.5, 0, 0, "save"), *told[3:]]
+    assert found(JOB, saved, 3 + 10 - SOONER) is None
+    assert found(JOB, saved, 3 + 10 - SOONER + 0.1) == "hang"
+
+
+@pytest.mark.parametrize("phase", ["start", "step", "save", "evaluate"])
+def test_a_rank_that_a_signal_has_stopped_is_found_in_any_phase(phase: Phase) -> None:
+    last = Stepped(KEY, "a", 5.5, 0, 6, phase)
+    told: list[Report] = [*steps(each=1.0, count=5), last, Halted(KEY, "a", 8.0, 0)]
+    assert found(JOB, told, 5.5 + 10 - SOONER) is None
+    assert found(JOB, told, 5.5 + 10 - SOONER + 0.1) == "hang"
+    goes_on = [*told, Halted(KEY, "a", 9.0, 0, halted=False)]
+    assert found(JOB, goes_on, 5.5 + 10) == ("hang" if phase == "step" else None)
+    assert found(replace(JOB, limits=Limits(hang=math.inf)), told, 1e7) is None
+    frozen = [*told, Frozen(KEY, "a", 9.0, thawed=False)]
+    assert found(JOB, frozen, 5.5 + 10) is None, "its own launcher has stopped it"
+
+
+def test_one_that_was_stopped_before_its_first_step_is_found_too() -> None:
+    begun: list[Report] = [Heard("a", 0.0, "b"), Started(KEY, "a", 0.0, "b"), Halted(KEY, "a", 3.0, 0)]
+    assert found(replace(JOB, progress=ProgressPlan("step")), begun, 11.0) == "hang"
 
 
 @pytest.mark.parametrize(("before", "limit"), [(None, START), (0.1, UNTOLD), (30.0, 240.0)])

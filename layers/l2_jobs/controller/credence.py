@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from aiops.layers.l2_jobs.attempt import Attempt
 from aiops.layers.l2_jobs.job import Job
 from aiops.layers.l2_jobs.record import JobRecord
-from aiops.layers.l2_jobs.report import Exited, PeerHeard, PeerSilent, Report, Stepped
+from aiops.layers.l2_jobs.report import Exited, Halted, PeerHeard, PeerSilent, Report, Stepped
 
 RANKS = 4096
 """Of one node, where the program starts its processes itself: as many as a launcher listens to."""
@@ -17,12 +17,12 @@ def credible(reports: Iterable[Report], records: Mapping[str, JobRecord]) -> lis
 
 
 def _credible(report: Report, records: Mapping[str, JobRecord]) -> bool:
-    if not isinstance(report, Stepped | Exited | PeerSilent | PeerHeard):
+    if not isinstance(report, Stepped | Exited | Halted | PeerSilent | PeerHeard):
         return True
     record = records.get(report.key.job)
     if record is None or record.attempt is None or record.attempt.key != report.key:
         return True
-    if isinstance(report, Stepped | Exited):
+    if isinstance(report, Stepped | Exited | Halted):
         return report.rank < _ranks(record.job, record.attempt)
     return report.peer in record.attempt.allocation.nodes
 

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections import deque
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Set
 
 from . import fence, lease, processes, steps
 from .control import Control
@@ -27,6 +27,8 @@ from .work import Work
 _TICK = 0.1
 _WATCHDOG = 1.0
 _LOOK = 0.25
+_HALTED = 2.0
+"""Seconds that a rank is stopped before that is told: some tools stop one for a moment to look at it."""
 """Seconds between looks for ranks that torchrun has started."""
 _COMPANY = 60.0
 """Seconds that a group which is done waits for a peer that says nothing."""
@@ -119,6 +121,9 @@ class Launcher(object):
         """Whether its processes were asked to leave."""
         self._kill_at: Optional[float] = None
         self._looked = self._fed = 0.0
+        self._halted: Dict[int, float] = {}
+        """Ranks that a signal has stopped, and since when."""
+        self._told_halted: Set[int] = set()
         self._before = now
         self._peers: Optional[Peers] = None
         self._progress = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -208,9 +213,19 @@ class Launcher(object):
         if now - self._looked >= _LOOK:
             self._looked = now
             self._work.look()
+            self._look_for_halted(now)
         if self._kill_at is not None and now >= self._kill_at:
             why = "it was still running when its time to leave was over"
             self._end(self._asked or "stopped", self._work.first_bad, why)
+
+    def _look_for_halted(self, now: float) -> None:
+        """Tell of ranks that stand still by a signal that was not ours, once they have done so for a while."""
+        found = set() if self._frozen else self._work.halted()
+        self._halted = dict((rank, self._halted.get(rank, now)) for rank in found)
+        lasting = set(rank for rank, since in self._halted.items() if now - since >= _HALTED)
+        for rank in sorted(lasting ^ self._told_halted):
+            self._tell("halted", rank=rank, halted=rank in lasting)
+        self._told_halted = lasting
 
     def _read_mail(self, file: int, now: float) -> None:
         del now
@@ -228,7 +243,6 @@ class Launcher(object):
             self._end(end, first if first is not None else status, "")
 
     def _read_progress(self, sock: Any, now: float) -> None:
-        del now
         for _ in range(_DATAGRAMS):
             try:
                 data = sock.recv(_DATAGRAM)
@@ -236,7 +250,7 @@ class Launcher(object):
                 return
             event = steps.read(data, self._spec["first_rank"])
             if event is not None:
-                self._steps.note(event)
+                self._steps.note(event, now)
 
     def _post(self, call: Any) -> None:
         """Have this thread do something."""

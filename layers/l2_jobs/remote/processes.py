@@ -80,6 +80,12 @@ def ended(pid: int) -> bool:
     return found is None or found["state"] in "ZX"
 
 
+def halted(pid: int) -> bool:
+    """Whether a process was stopped by a signal; one that a debugger holds is another matter."""
+    found = stat(pid)
+    return found is not None and found["state"] == "T"
+
+
 def children(pid: int) -> List[int]:
     """The processes that `pid` has started and that still live, or wait to be waited for."""
     found = []

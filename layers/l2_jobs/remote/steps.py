@@ -4,7 +4,7 @@ Standard library only, Python 3.6, imports nothing of ours.
 """
 
 import json
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 EVERY = 1.0
 """Seconds between two words about one rank."""
@@ -58,9 +58,16 @@ class Steps(object):
         self._waiting: Any = set()
         self._telling: Any = set()
         """Ranks that have told a step themselves."""
+        self._stepped: Dict[int, Tuple[int, float]] = {}
+        """Of each rank that has told nothing but steps since: its last, and when."""
 
-    def note(self, event: Dict[str, Any]) -> None:
-        """A rank has told where it is."""
+    def note(self, event: Dict[str, Any], now: Optional[float] = None) -> None:
+        """A rank has told where it is.
+
+        Args:
+            event: Its word; what its last step took is added.
+            now: When it came; None where that says nothing of when the step was made.
+        """
         rank = event["rank"]
         if rank in self.newest or len(self.newest) < _RANKS:
             # Programs tell what came since their last word. Not each of these is told: so all of them together are.
@@ -68,10 +75,23 @@ class Steps(object):
                 self._tokens[rank] = self._tokens.get(rank, 0.0) + event["tokens"]
             if rank in self._tokens:
                 event = dict(event, tokens=self._tokens[rank])
+            if now is not None:
+                event = self._timed(event, now)
             self.newest[rank] = event
             self._waiting.add(rank)
             if event.get("phase") == "step" and not event.get("printed"):
                 self._telling.add(rank)
+
+    def _timed(self, event: Dict[str, Any], now: float) -> Dict[str, Any]:
+        """It with the seconds of its step, where only steps were told since the one before: no save, no evaluation."""
+        rank, step = event["rank"], event["step"]
+        before = self._stepped.pop(rank, None)
+        if event.get("phase") != "step":
+            return event
+        self._stepped[rank] = (step, now)
+        if before is None or step <= before[0] or now <= before[1]:
+            return event
+        return dict(event, seconds=(now - before[1]) / (step - before[0]))
 
     def read_of_output(self, event: Dict[str, Any]) -> None:
         """A line of a rank's output names a step.

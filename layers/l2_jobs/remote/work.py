@@ -157,6 +157,16 @@ class Work(object):
             if worker.file is None and not worker.ended and processes.ended(pid):
                 self._end_of(worker, processes.zombie_status(pid))
 
+    def halted(self) -> Any:
+        """The ranks that a signal has stopped and nobody has let go on; where ranks are not known, the node's first."""
+        if self.main is None:
+            return set()
+        if self._torchrun:
+            alive = [(pid, worker.rank) for pid, worker in self._workers.items() if not worker.ended]
+        else:
+            alive = [(pid, self._spec["first_rank"]) for pid in self._herd.living()]
+        return set(rank for pid, rank in alive if processes.halted(pid))
+
     def _worker_ended(self, file: int, now: float) -> None:
         del now
         self._selector.unregister(file)

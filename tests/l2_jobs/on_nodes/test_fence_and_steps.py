@@ -95,6 +95,29 @@ def test_whatever_else_it_tells_harms_nobody(data: bytes) -> None:
     assert said is None or (isinstance(said["step"], int) and said["step"] >= 0 and isinstance(said["rank"], int))
 
 
+def test_steps_are_timed_where_they_are_made_and_none_that_a_save_was_in() -> None:
+    kept = steps.Steps()
+
+    def told(step: int, now: float, phase: str = "step", rank: int = 0) -> float | None:
+        kept.note({"rank": rank, "step": step, "phase": phase}, now)
+        seconds: float | None = kept.newest[rank].get("seconds")
+        return seconds
+
+    assert told(0, 1.0, "start") is None
+    assert told(1, 9.0) is None
+    assert told(2, 9.5) == 0.5
+    assert told(3, 11.0, rank=1) is None
+    assert told(6, 11.5) == 0.5, "two of its words were lost"
+    assert told(6, 11.6) is None
+    assert told(7, 12.1) == 0.5
+    assert told(7, 12.2, "save") is None
+    assert told(8, 72.2) is None
+    assert told(9, 72.2) is None, "several were read at one time"
+    assert told(10, 72.7) == 0.5
+    kept.read_of_output({"rank": 0, "step": 11, "phase": "step"})
+    assert "seconds" not in kept.newest[0]
+
+
 def test_a_rank_is_told_once_a_second_and_its_last_word_is_kept() -> None:
     kept = steps.Steps()
     for number in range(5):

@@ -35,6 +35,7 @@ from aiops.layers.l2_jobs.report import (
     Deposed,
     Ended,
     Exited,
+    Halted,
     NotStarted,
     Ready,
     Report,
@@ -219,6 +220,16 @@ def test_it_is_asked_to_leave_and_leaves(bench: Bench) -> None:
     bench.lines.stop(key, "n1", 30)
     assert (bench.wait(Ended).end, bench.wait(Ended).status) == ("stopped", 0)
     assert "saved" in bench.log(key)
+
+
+def test_one_that_a_signal_has_stopped_is_told_and_that_it_goes_on(bench: Bench) -> None:
+    key = bench.start(bench.job("sh", "-c", "echo $$; while :; do sleep 0.05; done"))
+    pid = int(bench.until(lambda: bench.log(key).strip()))
+    os.kill(pid, signal.SIGSTOP)
+    told = bench.wait(Halted)
+    assert (told.rank, told.halted) == (0, True)
+    os.kill(pid, signal.SIGCONT)
+    assert not bench.wait(Halted, 2).halted
 
 
 def test_what_does_not_leave_is_ended(bench: Bench) -> None:
