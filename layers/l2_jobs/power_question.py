@@ -12,6 +12,9 @@ from .record import JobRecord
 from .roster import HOLDING
 from .world import World
 
+CHECKS = 4
+"""Nodes that are heard and asked about at once: whoever is silent is not to wait behind a check of all addresses."""
+
 _MARK = "power"
 
 
@@ -33,6 +36,7 @@ def ask_power(draft: Draft) -> None:
     world, now = draft.world, draft.now
     if world.touched is not None:  # time passes for all: they are looked at when all jobs are
         return
+    checks = sum(one.asking and world.watch.node(node).up for node, one in world.power.items())
     for node, jobs in sorted(world.roster.users.items()):
         place, hearing, power = world.places.get(node), world.watch.node(node), world.power.get(node)
         if place is None or not place.bmc or (hearing.silent is None and not hearing.up):
@@ -40,13 +44,16 @@ def ask_power(draft: Draft) -> None:
         if hearing.up and power is not None and not power.wrong(hearing):
             continue
         waiting = [record for job in sorted(jobs) if (record := _waits(draft, job, node))]
-        if power is None:
-            draft.do(*(AskPower(node) for _ in waiting[:1]))
-            continue
-        if waiting and hearing.silent is not None and power.due(hearing, now):
+        if hearing.silent is not None:
+            due = power is None or power.due(hearing, now)
+        else:
+            due = power is None and checks < CHECKS
+            checks += due and bool(waiting)
+        if due and waiting:
             draft.do(AskPower(node))
-        for record in waiting:
-            _tell(draft, record, place, power, hearing)
+        if power is not None:
+            for record in waiting:
+                _tell(draft, record, place, power, hearing)
 
 
 def _waits(draft: Draft, job: str, node: str) -> JobRecord | None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from tests.l2_jobs.simulated_program import Script
@@ -9,6 +10,7 @@ from tests.l2_jobs.simulated_stage import ANN, Stage
 
 from aiops.layers.l2_jobs.action import Decision
 from aiops.layers.l2_jobs.power import AGAIN, AGAIN_LATER, LATER
+from aiops.layers.l2_jobs.power_question import CHECKS
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.request import Cancel, Submit
 
@@ -122,6 +124,24 @@ def test_a_bmc_is_asked_every_ten_seconds_at_most_and_less_often_later() -> None
     assert gaps[0] <= AGAIN + 1.0
     assert gaps[-1] >= AGAIN_LATER
     assert {node for _, node in made.controller.asked} == {victim}
+
+
+def test_a_check_of_all_addresses_keeps_no_silent_node_waiting() -> None:
+    made = Stage(1, nodes=10, gang=1, script=Script(steps=4000))
+    for name in made.cluster.hosts:
+        made.controller.wire_bmc(name, "true")
+    for number in range(10):
+        one = replace(made.job, id=f"llama-{number}", checkpoint=None)
+        made.cluster.scripts[one.id] = made.script
+        made.controller.ask(Submit(one))
+    made.job = replace(made.job, id="llama-9")
+    runs(made, 1)
+    most = 0
+    for _ in range(60):
+        made.tick()
+        most = max(most, sum(one.asking for one in made.controller.world.power.values()))
+    assert most == CHECKS
+    assert sorted(node for _, node in made.controller.asked) == sorted(made.cluster.hosts), "each of them once"
 
 
 def test_a_gang_waits_for_no_lease_of_a_node_that_is_proved_off() -> None:
