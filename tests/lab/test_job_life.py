@@ -141,8 +141,8 @@ def jobs_lab(make_lab: MakeLab) -> Lab:
 @pytest.fixture
 def site(jobs_lab: Lab, tmp_path: Path) -> Iterator[Site]:
     yield Site(jobs_lab, tmp_path)
-    for name in ("gpu01", "gpu02", "gpu03"):
-        jobs_lab.heal(name)
+    for host in jobs_lab.status():
+        jobs_lab.heal(host.name)
 
 
 def test_a_job_outlives_its_ranks_its_controller_and_a_node(site: Site) -> None:
