@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from aiops.cli.screen import Screen
 from aiops.layers.core.errors import AiopsError, FailedError
 
 from .compiling import Compiler
-from .deeds import drain, notify
+from .deeds import drain, notify, try_pairs
 from .shelves import Shelves
 from .sites import Sites
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aiops.layers.l2_jobs.job import Account
     from aiops.layers.l2_jobs.line import Lines
     from aiops.layers.l2_jobs.open_lines import OpenLines
+    from aiops.layers.l2_jobs.power import PowerTold
     from aiops.layers.l2_jobs.steady import Steady
 
 TIDY_SECONDS = 3600.0
@@ -134,7 +135,6 @@ def assembled(
     """
     from aiops.layers.l1_cluster.draining import workloads_of
     from aiops.layers.l1_cluster.health.notifier import read_notifiers
-    from aiops.layers.l2_jobs.controller.bmc import told_of_power
     from aiops.layers.l2_jobs.controller.controller import Controller
     from aiops.layers.l2_jobs.controller.desk import Desk
     from aiops.layers.l2_jobs.controller.hands import Deeds, ThreadedHands
@@ -180,8 +180,9 @@ def assembled(
                 examine=sites.examine,
                 diagnose=read,
                 verify=shelves.look,
+                pair=lambda record, order: try_pairs(fleet, sites, record, order, now=steady, own=settings.pair_test),
                 warn=screen.warn,
-                ask_power=lambda node: told_of_power(sites.nodes[node], steady),
+                ask_power=_asker(sites, steady),
             )
         )
         stack.callback(hands.close)
@@ -198,6 +199,7 @@ def assembled(
             failpoint=failpoint or nothing,
         )
         controller.begin(sites.known())
+        shelves.silent = lambda name: controller.world.watch.node(name).silent is not None
         keeper = _keeper(aiops, screen, store, inventory, fleet)
         if keeper is not None:
             stack.callback(keeper.close)
@@ -331,6 +333,13 @@ def engines_of(aiops: App, context: Any) -> dict[str, Any]:
 def _engine_words(controller: "Controller", name: str) -> str:
     trouble = controller.world.watch.engines.get(name)
     return "answers" if trouble is None else trouble.reason
+
+
+def _asker(sites: Sites, steady: "Steady") -> "Callable[[str], Sequence[PowerTold]]":
+    """Who asks the BMC of a node."""
+    from aiops.layers.l2_jobs.controller.bmc import told_of_power
+
+    return lambda node: told_of_power(sites.nodes[node], steady)
 
 
 def _power_words(controller: "Controller") -> list[str]:

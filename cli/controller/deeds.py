@@ -1,6 +1,6 @@
-"""What the controller has done by L1: drains and messages."""
+"""What the controller has done beside asking engines: drains and messages, by L1, and tests of nodes in pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from aiops.cli.app import App
@@ -12,11 +12,19 @@ if TYPE_CHECKING:
     from aiops.layers.l0_nodes.fleet import Fleet
     from aiops.layers.l0_nodes.inventory import Inventory
     from aiops.layers.l1_cluster.health.notifier import Notifier
+    from aiops.layers.l2_jobs.action import TryPairs
+    from aiops.layers.l2_jobs.pair_test import Paired
+    from aiops.layers.l2_jobs.record import JobRecord
+
+    from .sites import Sites
 
 CHECK = "jobs.fault"
 """The check by whose name L1 keeps a node that a job's fault was on."""
 
 OUTBOX = "job_notices.json"
+
+_LEAVING = 4.0
+"""Seconds in which all processes of a test are gone."""
 
 
 def drain(
@@ -50,6 +58,50 @@ def drain(
         raise ConflictError(acted.waiting[LOCK], code="lock.held")
     for line in (*acted.done, *acted.waiting.values()):
         screen.note(line)
+
+
+def try_pairs(
+    fleet: "Fleet",
+    sites: "Sites",
+    record: "JobRecord",
+    order: "TryPairs",
+    *,
+    now: Callable[[], float],
+    own: tuple[str, ...] = (),
+) -> "Paired":
+    """Have the nodes of a job test each other, over the addresses and ports that its ranks have.
+
+    Args:
+        fleet: The way to the nodes.
+        sites: The nodes.
+        record: Of the job.
+        order: Whom to test with whom.
+        now: The steady clock: once the job goes on, nothing of a test may be left on its nodes.
+        own: The site's own test, for the pairs that have passed ours.
+
+    Raises:
+        FailedError: There is no time left (`job.pair_test`).
+    """
+    from aiops.layers.l2_jobs import pair_trial
+    from aiops.layers.l2_jobs.pair_own import SECONDS, OwnTest, own_pairs
+    from aiops.layers.l2_jobs.pair_probe import End, probe_pairs
+    from aiops.layers.l2_jobs.pair_test import Paired
+    from aiops.layers.l2_jobs.spec import PORTS
+
+    until = pair_trial.SECONDS + (record.trial.began if record.trial is not None else 0.0) - _LEAVING
+    if now() >= until:
+        raise FailedError(f"the nodes of {order.key} are not tested any more: its time is over", code="job.pair_test")
+    names = {name for pair in order.pairs for name in pair.nodes if name in sites.nodes}
+    seats = {name: sites.seat(record.job, name) for name in names}
+    ends = {name: End(sites.nodes[name], seat.address) for name, seat in seats.items()}
+    results = probe_pairs(fleet, ends, order.pairs, range(order.port + 1, order.port + PORTS))
+    seconds = min(SECONDS, until - now())
+    if own and seconds > 0 and record.trial is not None:
+        slots = record.trial.slots
+        most = record.job.devices.count  # a spare is kept whole, and lends as many as the job has of a node
+        devices = {slot.node: (seats[slot.node].vendor, slot.devices[:most]) for slot in slots if slot.node in seats}
+        results = own_pairs(fleet, ends, results, OwnTest(own, record.job, order.port, devices, seconds))
+    return Paired(order.key.number, order.number, results)
 
 
 def notify(aiops: App, inventory: "Inventory", notifiers: "Sequence[Notifier]", job: str, message: str) -> None:

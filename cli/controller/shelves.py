@@ -51,6 +51,8 @@ class Shelves:
         self._nodes = tuple(nodes)
         self._now = now
         self._warn = warn
+        self.silent: Callable[[str], bool] = lambda _node: False
+        """Whether a node is known not to answer: it is asked last."""
         self._lock = threading.Lock()
         self._remembered: dict[str, Remembered] = {}
         self._looked: dict[str, float] = {}
@@ -238,7 +240,10 @@ class Shelves:
         formats = read_formats(self._aiops.plugins, "auto" if plan is None else plan.format)
         settled = SETTLED if live else 0.0
         own = record.attempt.allocation.nodes if record.attempt is not None else ()
-        order = sorted(self._nodes, key=lambda node: (node.name not in own, node.name not in record.job.nodes.chosen))
+        chosen = record.job.nodes.chosen
+        order = sorted(
+            self._nodes, key=lambda node: (self.silent(node.name), node.name not in own, node.name not in chosen)
+        )
         trouble: AiopsError | None = None
         for node in order:
             if node.connection.kind == "local" and os.geteuid() == record.job.owner.uid:
@@ -246,9 +251,10 @@ class Shelves:
                 return local, Reader(local, formats, settled)
             transport = self._fleet.transport(node)
             try:
-                transport.run(Command(("true",), timeout=5.0))
+                answered = not transport.run(Command(("true",), timeout=5.0)).timed_out
             except UnreachableError as error:
-                trouble = trouble or error
+                trouble, answered = trouble or error, False
+            if not answered:
                 continue
             surveyor = NodeSurveyor(transport, record.job.owner)
             return surveyor, Reader(surveyor, formats, settled)

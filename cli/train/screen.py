@@ -28,6 +28,7 @@ _TITLES = {
     "job_failed": "failed",
     "node_drained": "drained",
     "power_asked": "power",
+    "pairs_tested": "pair test",
     "job_submitted": "queued",
 }
 _WIDTH = 100

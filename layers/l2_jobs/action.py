@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from .attempt import Attempt, Key
+from .pair_test import Pair
 from .record import JobRecord
 
 
@@ -99,6 +100,22 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class TryPairs:
+    """Have nodes tested with each other; what comes of it is in `World.paired`, with the same numbers.
+
+    Attributes:
+        key: The attempt after which it is done; nothing of it runs.
+        number: Of the round, from 1.
+        port: The first of those that its attempt had on each of its nodes.
+    """
+
+    key: Key
+    number: int
+    pairs: tuple[Pair, ...]
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notify:
     """Tell people: a job was held, has recovered, failed or ended."""
 
@@ -113,7 +130,21 @@ class AskPower:
     node: str
 
 
-Action = Launch | Stop | Kill | Dump | Release | Drain | SetAside | Examine | Diagnose | Verify | Notify | AskPower
+Action = (
+    Launch
+    | Stop
+    | Kill
+    | Dump
+    | Release
+    | Drain
+    | SetAside
+    | Examine
+    | Diagnose
+    | Verify
+    | TryPairs
+    | Notify
+    | AskPower
+)
 
 
 @dataclass(frozen=True, slots=True)

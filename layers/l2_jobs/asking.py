@@ -39,7 +39,7 @@ def _stop(draft: Draft, record: JobRecord, request: Cancel | Hold) -> None:
     if record.state in OVER or record.state == state or record.stop in {"cancel", verb}:
         return
     if record.state in {"queued", "waiting", "held"}:
-        done = draft.turn(record, state=state, reason=f"{state} by {request.by.user}", until=None, stop="")
+        done = draft.turn(record, state=state, reason=f"{state} by {request.by.user}", until=None, stop="", trial=None)
         draft.say(done, f"job_{state}", done.reason)
         return
     record = draft.put(replace(record, stop=verb))
@@ -65,6 +65,7 @@ def _resume(draft: Draft, record: JobRecord, request: Resume) -> None:
         asked="",
         asked_at=None,
         exact=None,
+        trial=None,
         ran=0.0 if record.state in OVER else record.ran,
         below=None if request.step is None else request.step + 1,
     )

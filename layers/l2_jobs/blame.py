@@ -20,6 +20,10 @@ from .watch import Watch
 ECHOES = frozenset({"nccl_timeout", "nccl_network", "rendezvous_failure", "hang", "process_exit", "ascend_npu"})
 """What survivors tell when something else has gone wrong first."""
 
+AMBIGUOUS = ECHOES - {"process_exit"}
+"""Faults that lie between nodes, so that none of them is told from the others by what was seen. That a process has
+ended, and nothing says why, is most often the program's."""
+
 KILLED = ECHOES | {"host_oom"}
 """What is told of a rank that somebody has killed, by the others and by whoever has started it: torchrun names memory
 as the usual reason. Where the kernel says whether it was, that is known better."""

@@ -9,6 +9,7 @@ from .checkpoint.checkpoint import Checkpoint, newest
 from .draft import Draft
 from .fault.fault import Fault
 from .fence import Fence, fence
+from .pair_trial import try_pairs
 from .policy import MISHAPS_KEPT, Next, sentence, what_next
 from .record import JobRecord, Mishap
 from .running import fault_document
@@ -173,7 +174,7 @@ def _go_on(
         below=None,
     )
     record = _shelve(draft, record, then, shelf)
-    return _enter(draft, record, fault, then)
+    return try_pairs(draft, _enter(draft, record, fault, then), attempt)
 
 
 def _shelve(draft: Draft, record: JobRecord, then: Next, shelf: Shelf | None) -> JobRecord:

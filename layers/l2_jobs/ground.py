@@ -14,6 +14,9 @@ from .world import Settings
 Kind = tuple[EngineName, str | None]
 """Nodes of one engine and one vendor: an attempt never has two kinds."""
 
+SHAKY = 600.0
+"""Seconds after a node was not heard in which others are taken first."""
+
 _NONE: Taken = {}
 
 
@@ -26,6 +29,8 @@ class Ground:
         taken: By node, as given away so far.
         free: Names of nodes that may be given, in order, by kind and by how many whole devices are free.
         stale: Those of them whose verdict of health is too old or missing: they must be looked at first.
+        shaky: Those that were silent a short while ago: they are given where others will not do, for what has failed
+            once may do so again, and Slurm may not have heard yet that its daemon there is back.
         whole: How many of each engine's nodes are free altogether, without what is stale.
         blocked: Nodes that are kept for the first job that does not fit, or wait for their verdict.
     """
@@ -34,6 +39,7 @@ class Ground:
     taken: dict[str, Taken]
     free: dict[Kind, dict[int, dict[str, None]]] = field(default_factory=dict)
     stale: set[str] = field(default_factory=set)
+    shaky: set[str] = field(default_factory=set)
     whole: dict[str, int] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
 
@@ -50,6 +56,8 @@ class Ground:
             hearing = nodes.get(name)
             if hearing is not None and hearing.silent is not None:
                 continue
+            if hearing is not None and hearing.back is not None and now - hearing.back < SHAKY:
+                ground.shaky.add(name)
             if place.verdict_at is None or place.verdict_at < oldest:
                 ground.stale.add(name)
             elif place.verdict not in {"ok", "warn"}:

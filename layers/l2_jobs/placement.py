@@ -143,18 +143,26 @@ class Placement:
         if spare and shape.count:
             limit = min(limit, max(0, ground.whole.get(kind[0], 0) - spare))
         if not shape.before and not shape.suspects and shape.most == 1:
-            fresh = stale = None
+            fresh = stale = shaky = None
             for name in ground.names(kind, shape):
-                if name not in ground.stale:
+                if name in ground.shaky:
+                    shaky = shaky or name
+                elif name not in ground.stale:
                     fresh = name
                     break
-                stale = stale or name
-            one = fresh or stale
+                else:
+                    stale = stale or name
+            one = fresh or stale or shaky
             return [one] if one is not None and limit else []
         found = list(ground.names(kind, shape))
         before = frozenset(shape.before)
-        found.sort(key=lambda name: (name in shape.suspects, name not in before, name in ground.stale))  # stable
+        found.sort(key=lambda name: self._worth(name, shape, before))  # stable
         return found[:limit]
+
+    def _worth(self, name: str, shape: Shape, before: frozenset[str]) -> tuple[bool, bool, bool, bool]:
+        """What is better is less."""
+        ground = self.ground
+        return name in shape.suspects, name in ground.shaky, name not in before, name in ground.stale
 
     def _take(self, names: list[str], shape: Shape) -> Room:
         ground = self.ground

@@ -2,7 +2,9 @@
 
 import shlex
 import zlib
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from aiops.layers.core.command import Command
 from aiops.layers.l0_nodes.node import Node
@@ -34,6 +36,7 @@ _AGENT = (
     *("lease", "processes", "spool", "errands", "units", "kernel", "folders", "terms", "follower", "group", "head"),
     "agent",
 )
+PAIR = ("pair_wire", "pair")
 _BOOT = """
 import os, zlib
 def take(count):
@@ -58,7 +61,10 @@ def launcher_program() -> str:
 @cache
 def _agent(base: str | None, term: Term | None) -> bytes:
     said = None if term is None else (term.lineage, term.number)
-    source = program(_AGENT, f"serve({launcher_program()!r}, {base!r}, {said!r})", _PACKAGE)
+    return _packed(program(_AGENT, f"serve({launcher_program()!r}, {base!r}, {said!r})", _PACKAGE))
+
+
+def _packed(source: str) -> bytes:
     packed = zlib.compress(source.encode(), 9)
     return b"%08d%s" % (len(packed), packed)
 
@@ -72,5 +78,14 @@ def agent_command(node: Node, *, root: bool = True, base: str | None = None, ter
         base: The folder of all attempts; None for the usual one.
         term: Of the controller; a node that has seen a later one refuses it. None where nobody is to be told apart.
     """
+    return _talking(node, _agent(base, term), root=root)
+
+
+def listener_command(node: Node, spec: Mapping[str, Any]) -> Command:
+    """The command that listens on `node` for the other one of a pair, and says where as soon as it does."""
+    return _talking(node, _packed(program(PAIR, f"listen({dict(spec)!r})", _PACKAGE)), root=True)
+
+
+def _talking(node: Node, packed: bytes, *, root: bool) -> Command:
     python = shlex.split(node.connection.python or "") or ["python3"]
-    return Command((*python, "-I", "-S", "-c", _BOOT), stdin=_agent(base, term), root=root)
+    return Command((*python, "-I", "-S", "-c", _BOOT), stdin=packed, root=root)

@@ -9,6 +9,7 @@ from .attempt import Attempt, Key
 from .checkpoint.checkpoint import Checkpoint, Wanted, fits, newest
 from .draft import Draft
 from .ground import Ground
+from .pair_trial import try_on
 from .placement import Placement, Policy
 from .policy import WAIT_MOST
 from .record import JobRecord
@@ -18,8 +19,12 @@ ASK_AGAIN = 30.0
 
 
 def wait_out(draft: Draft, record: JobRecord) -> JobRecord:
-    """Look after a `waiting` job: its back-off, and the storage that it waits for."""
+    """Look after a `waiting` job: the test of its nodes, its back-off, and the storage that it waits for."""
     now = draft.now
+    if record.trial is not None:
+        record = try_on(draft, record, record.trial)
+        if record.trial is not None:
+            return record
     until = record.until if record.until is not None else now
     if now < until:
         return record

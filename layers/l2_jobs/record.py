@@ -7,11 +7,12 @@ from typing import Literal
 from .attempt import Attempt
 from .fault.fault import Fault
 from .job import Job
+from .pair_test import Trial
 
 JobState = Literal["queued", "starting", "running", "stopping", "waiting", "held", "succeeded", "failed", "cancelled"]
 """`starting`: an attempt was chosen, and not all of its rank groups run. `stopping`: an attempt is being ended, or its
-lease is waited for; nothing new is started before nothing of it can write. `waiting`: a back-off, or storage that is
-away. `held`: it needs a person."""
+lease is waited for; nothing new is started before nothing of it can write. `waiting`: a back-off, storage that is away,
+or a test of its nodes. `held`: it needs a person."""
 
 OVER: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -68,6 +69,7 @@ class JobRecord:
         suspects: Nodes that are passed over where others will do, with the reason.
         cut: Since when the head hears nobody of it, or cannot ask its engine: nothing is done about it then.
         told: What was told once of this attempt: `straggler`.
+        trial: The pair test of its nodes, while it is `waiting` for that.
     """
 
     job: Job
@@ -95,6 +97,7 @@ class JobRecord:
     suspects: Mapping[str, str] = field(default_factory=dict, hash=False)
     cut: float | None = None
     told: tuple[str, ...] = ()
+    trial: Trial | None = None
 
     @property
     def step_seconds(self) -> float | None:

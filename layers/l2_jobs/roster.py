@@ -66,6 +66,13 @@ class Roster:
         return sum(map(len, self.queue.values()))
 
 
+def _held(record: JobRecord) -> tuple[Slot, ...]:
+    """What a job has of nodes: its attempt's, or what is kept for it while they are tested."""
+    if record.state in HOLDING and record.attempt is not None:
+        return record.attempt.allocation.slots
+    return record.trial.slots if record.state == "waiting" and record.trial is not None else ()
+
+
 class _Change:
     """A roster while it is being changed: what is changed is copied first, once."""
 
@@ -88,9 +95,8 @@ class _Change:
             insort(self._turns(Shape.of(record)), turn(record))
         elif record.state != "held":
             self._active.add(job)
-        if record.state in HOLDING and record.attempt is not None:
-            for slot in record.attempt.allocation.slots:
-                self._hold(job, slot, 1)
+        for slot in _held(record):
+            self._hold(job, slot, 1)
 
     def _forget(self, job: str, old: JobRecord) -> None:
         del self._jobs[job]
@@ -102,9 +108,8 @@ class _Change:
             if not turns:
                 del self._queue[shape]
                 self._copied.discard(shape)
-        if old.state in HOLDING and old.attempt is not None:
-            for slot in old.attempt.allocation.slots:
-                self._hold(job, slot, -1)
+        for slot in _held(old):
+            self._hold(job, slot, -1)
 
     def _turns(self, shape: Shape) -> list[Turn]:
         if shape not in self._copied:

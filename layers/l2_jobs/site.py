@@ -10,7 +10,7 @@ from aiops.layers.l0_nodes.settings import Settings as Said
 from .spec import PORTS
 from .world import Settings
 
-_KEYS = ("verdict_age", "budget", "ports", "spares")
+_KEYS = ("verdict_age", "budget", "ports", "spares", "pair_test")
 _CAUSERS = ("node", "network", "storage", "framework", "scheduler", "process", "user")
 _LEAST_PORT, _MOST_PORT = 1024, 65536
 _MOST_AGE = 3600.0
@@ -52,7 +52,19 @@ class _Reader:
         if not _whole(spares) or not 0 <= spares <= _MOST:
             self._complain(f"`jobs.spares` must be a whole number of nodes from 0 to {_MOST}", "spares")
             spares = fresh.spares
-        return Settings(float(age), self._budget(table, fresh.budget), self._ports(table, fresh.ports), spares)
+        budget, ports = self._budget(table, fresh.budget), self._ports(table, fresh.ports)
+        return Settings(float(age), budget, ports, spares, self._pair_test(table))
+
+    def _pair_test(self, table: Mapping[str, Any]) -> tuple[str, ...]:
+        said = table.get("pair_test", [])
+        if (
+            isinstance(said, list)
+            and all(isinstance(one, str) and "\0" not in one for one in said)
+            and said[:1] != [""]
+        ):
+            return tuple(said)
+        self._complain('`jobs.pair_test` must be a program and its words, as in `["/opt/site/pair-test"]`', "pair_test")
+        return ()
 
     def _budget(self, table: Mapping[str, Any], fresh: Mapping[str, int]) -> Mapping[str, int]:
         own = table.get("budget", {})

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from .attempt import Key
 from .fault.fault import Fault
 from .node import Place
+from .pair_test import Paired
 from .power import Power
 from .record import JobRecord
 from .request import Request
@@ -23,6 +24,7 @@ class Settings:
         budget: Restarts of a job by causer, where its own `restarts.budget` does not say.
         ports: The ports of rendezvous, from the first to the one after the last.
         spares: Well nodes that are kept free for restarts, of each engine.
+        pair_test: The site's own test of two nodes, beside ours; empty for none.
     """
 
     verdict_age: float = 60.0
@@ -31,6 +33,7 @@ class Settings:
     )
     ports: tuple[int, int] = (20000, 32000)
     spares: int = 0
+    pair_test: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class World:
         diagnoses: What the reading of an attempt's logs has come to: its fault, None where it says nothing; an attempt
             that is not in it was not read yet.
         power: What BMCs have said of silent nodes; a node whose BMC was never asked is not in it.
+        paired: What came of the last round of pairs, by job.
         requests: What clients ask, oldest first. All of them are answered by this decision.
         over: Jobs that are over, as far as a request names them.
         ports: Ports that were given on a node in the last hour.
@@ -61,6 +65,7 @@ class World:
     shelves: Mapping[str, Shelf] = field(default_factory=dict, hash=False)
     diagnoses: Mapping[Key, Fault | None] = field(default_factory=dict, hash=False)
     power: Mapping[str, Power] = field(default_factory=dict, hash=False)
+    paired: Mapping[str, Paired] = field(default_factory=dict, hash=False)
     requests: tuple[Request, ...] = ()
     over: Mapping[str, JobRecord] = field(default_factory=dict, hash=False)
     ports: Mapping[str, frozenset[int]] = field(default_factory=dict, hash=False)

@@ -18,6 +18,7 @@ from .queue import (
     SlurmJob,
     cancel,
     comment,
+    end_script,
     kill_steps,
     read_commented,
     read_jobs,
@@ -125,10 +126,13 @@ class Bureau:
     def cancel(self, number: str) -> None:
         """End a job: what it has started at once, so that its script can write down the end, then all of it.
 
+        Without a word to its script that one would wait for the srun of a lost node until KillWait is over, and its
+        nodes with it.
+
         Raises:
             AwayError: Slurm does not answer.
         """
-        for command in (kill_steps(number), cancel(number)):
+        for command in (kill_steps(number), end_script(number), cancel(number)):
             self._run(command)  # one that waits has no steps, and one that is over says so: both are well
 
     def ask(self, number: str) -> None:

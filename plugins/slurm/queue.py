@@ -93,6 +93,11 @@ def kill_steps(number: str) -> Command:
     return Command(("scancel", "--signal=KILL", number), timeout=SECONDS, root=True)
 
 
+def end_script(number: str) -> Command:
+    """Have a job's script wait for its srun no longer: of a node that is lost no word ever comes."""
+    return Command(("scancel", "--batch", "--signal=USR2", number), timeout=SECONDS, root=True)
+
+
 def signal_steps(number: str, name: str = "TERM") -> Command:
     """Send a signal to all processes of a job's steps."""
     return Command(("scancel", f"--signal={name}", number), timeout=SECONDS, root=True)

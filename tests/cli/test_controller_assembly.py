@@ -24,7 +24,7 @@ from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.transport import Channel
-from aiops.layers.l2_jobs.action import Decided
+from aiops.layers.l2_jobs.action import Decided, TryPairs
 from aiops.layers.l2_jobs.allocation import Allocation, Slot
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.controller.desk import Submission
@@ -32,6 +32,7 @@ from aiops.layers.l2_jobs.controller.ledger import Ledger
 from aiops.layers.l2_jobs.controller.rows import Entry
 from aiops.layers.l2_jobs.job import Job
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.pair_test import Pair, Trial
 from aiops.layers.l2_jobs.power import Power
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Signed
@@ -185,3 +186,25 @@ def test_a_dry_run_shows_the_container_that_would_run(tmp_path: Path) -> None:
     )
     assert [group.argv[:2] for group in plan.groups] == [("podman", "run")] * 2
     assert plan.groups[0].argv[-2:] == ("sleep", "1")
+
+
+def test_the_nodes_of_a_job_are_tested_in_pairs_over_the_addresses_of_its_ranks(tmp_path: Path) -> None:
+    """Written down by an earlier controller; these nodes have no program to run, so nothing is known of them."""
+    now = time.time()
+    order = TryPairs(KEY, 1, (Pair("n1", "n2"),), 20000)
+    slots = (Slot("n1"), Slot("n2"))
+    trial = Trial(now, ("n1", "n2"), slots, (), 1, order.pairs, now)
+    attempt = Attempt(KEY, "ssh", Allocation(slots), 20000)
+    record = JobRecord(job(1), "waiting", now, attempt=attempt, launched=1, trial=trial)
+    with Store.open(tmp_path, {}) as store:
+        Ledger(store).commit(Decided((record,), (), (order,)), Entry(now), {})
+    app = FakeApp({"AIOPS_HOME": str(tmp_path)}, working_folder=tmp_path)
+    app.said = {}
+    inventory = Inventory(tmp_path / "inventory.yml", "lab", (Node("n1"), Node("n2")), {})
+    with assembled(app, app.screen(quiet=True), inventory) as running:
+        until(running, lambda: running.controller.world.roster.jobs["sleep-1"].trial is None)
+        told = [one.decision for one in running.ledger.decisions("sleep-1")]
+        assert [one.message for one in told if one.kind == "pairs_tested"] == ["of n1 and n2 it could not be told"]
+        (pair,) = next(one.evidence["pairs"] for one in told if one.kind == "pairs_tested")
+        assert (pair["passed"], pair["silent"]) == (None, ["n1"])
+        until(running, lambda: not running.ledger.open_actions())

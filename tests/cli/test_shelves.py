@@ -23,6 +23,7 @@ from aiops.layers.l2_jobs.controller.hands import Deeds, ThreadedHands
 from aiops.layers.l2_jobs.document import action_document, action_of
 from aiops.layers.l2_jobs.job import Account, CheckpointPlan
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.pair_test import Paired
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.shelf import Shelf
 
@@ -173,6 +174,7 @@ def test_a_folder_that_stalls_keeps_no_other_job_waiting_and_an_answer_from_a_ru
         examine=lambda _names: dict[str, Place](),
         diagnose=lambda _key: None,
         verify=verify,
+        pair=lambda _record, order: Paired(order.key.number, order.number, ()),
         warn=lambda _words: None,
         ask_power=lambda _node: (),
     )
@@ -207,3 +209,12 @@ def test_what_lies_in_the_folder_of_a_job_that_is_not_there_yet(tmp_path: Path, 
     assert set(read) == {"step-50", "step-40"}
     assert rig.shelves.lying(replace(fresh, checkpoint=CheckpointPlan(str(tmp_path / "none")))) == ()
     assert rig.shelves.lying(replace(fresh, checkpoint=None)) == ()
+
+
+def test_a_node_that_is_known_not_to_answer_is_asked_last(tmp_path: Path) -> None:
+    rig, folder = Rig(tmp_path / "home"), lay("dcp", tmp_path / "run")
+    nodes = [Node("n0", connection=Connection("ssh", "192.0.2.1")), Node("n1", connection=Connection("local"))]
+    app = App({"AIOPS_HOME": str(tmp_path / "home")}, plugins=Plugins())
+    rig.shelves = Shelves(app, Fleet(lambda _node: pytest.fail("n0 was asked")), nodes, rig.clock, warn=print)
+    rig.shelves.silent = lambda name: name == "n0"
+    assert [one.step for one in rig.shelves.look(record(folder, "queued"), live=False).checkpoints] == [20, 10]

@@ -28,6 +28,8 @@ from aiops.layers.l2_jobs.report import (
 )
 
 TICK = 0.25
+COLLECTIVE = 5.0
+"""Seconds that ranks wait for each other's data."""
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Host:
         head: Whether the head's beats and its words reach it.
         mute: It hears all, and nobody hears it.
         bad: What is really broken in it; empty for nothing.
+        fabric: Whether data of ranks comes through to its peers; the head, and beats, have another way.
         kernel: What its kernel has said and nobody has been told yet.
         bmc: What its BMC says: `true` for the truth, or `on`, `off`, `unknown` always; empty where it has none.
     """
@@ -50,6 +53,7 @@ class Host:
     head: bool = True
     mute: bool = False
     bad: str = ""
+    fabric: bool = True
     closed: str = ""
     kernel: list[Signed] = field(default_factory=list)
     bmc: str = ""
@@ -242,6 +246,9 @@ class Cluster:
         run = self.runs[key]
         if self._flawed(job, key, run, units):
             return
+        if len(units) > 1 and not all(unit.host.fabric for unit in units):
+            self._starved(key, run, units)
+            return
         run.advance(TICK, folder, self.now, storage=self.storage != "stalled")
         if self.storage == "broken" and run.phase == "save":
             self.exit(key, units[0].host.name, 1, "storage_io")
@@ -261,6 +268,14 @@ class Cluster:
             self.exit(key, units[0].host.name, flaw.status, flaw.kind)
             return True
         return False
+
+    def _starved(self, key: Key, run: Run, units: list[Unit]) -> None:
+        """A collective waits for data that does not come; after a while the first of the ranks that wait says so."""
+        run.starved = run.starved or self.now
+        if self.now - run.starved >= COLLECTIVE:
+            self.exit(
+                key, self.random.choice(units).host.name, -6, self.random.choice(["nccl_timeout", "nccl_network"])
+            )
 
     def _tell(self, unit: Unit, run: Run) -> None:
         tells = run.script.tells

@@ -25,6 +25,7 @@ from aiops.layers.l2_jobs.action import (
     Release,
     SetAside,
     Stop,
+    TryPairs,
     Verify,
 )
 from aiops.layers.l2_jobs.attempt import Key
@@ -32,6 +33,7 @@ from aiops.layers.l2_jobs.checkpoint.checkpoint import Checkpoint, Level
 from aiops.layers.l2_jobs.decide import decide
 from aiops.layers.l2_jobs.fault.fault import Evidence, Fault, usual_fault
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.pair_test import Pair, Paired, PairResult
 from aiops.layers.l2_jobs.power import PowerTold, after, begun, ended
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Report
@@ -76,8 +78,8 @@ class SimulatedController:
         for one in live:
             if one.state == "starting" and one.attempt is not None:
                 self.engine.start(one.job, one.attempt)  # harmless where it was started, and it may not have been
+        pending, self.pending = self.pending + [one[1] for one in self._answers if isinstance(one[1], TryPairs)], []
         self._answers = []
-        pending, self.pending = self.pending, []
         for action in pending:
             self._act(action)
 
@@ -169,6 +171,9 @@ class SimulatedController:
                 self.asked.append((now, node))
                 self.world = replace(self.world, power=begun(self.world.power, node, now))
                 self._answers.append((now + 0.5, action, now))
+            case TryPairs(_, _, pairs):
+                seconds = 1.0 if all(self._passes(pair) for pair in pairs) else 7.0
+                self._answers.append((now + seconds, action, now))
             case Notify():
                 pass
 
@@ -209,6 +214,9 @@ class SimulatedController:
                     problem = "input/output error" if cluster.storage else ""
                     shelf = Shelf(asked, () if problem else tuple(self._checkpoints(job)), problem, now, live)
                     self.world = replace(self.world, shelves={**self.world.shelves, job: shelf})
+                case TryPairs(key, number, pairs):
+                    paired = Paired(key.number, number, tuple(self._met(pair) for pair in pairs))
+                    self.world = replace(self.world, paired={**self.world.paired, key.job: paired})
                 case _:
                     pass
 
@@ -223,6 +231,15 @@ class SimulatedController:
         else:
             power = ended(power, [node])
         self.world = replace(self.world, power=power)
+
+    def _passes(self, pair: Pair) -> bool:
+        return all(self.cluster.hosts[name].fabric for name in pair.nodes)
+
+    def _met(self, pair: Pair) -> PairResult:
+        """What a pair says: those whom the head does not reach say nothing."""
+        hosts = [self.cluster.hosts[name] for name in pair.nodes]
+        silent = tuple(host.name for host in hosts if not host.answers)
+        return PairResult(pair, None if silent else self._passes(pair) and hosts[0].side == hosts[1].side, "", silent)
 
     def _diagnosis(self, key: Key) -> Fault | None:
         kind = self.cluster.logs.get(key)

@@ -265,6 +265,20 @@ def node_and_controller(stage: Stage) -> None:
         stage.after(stage.random.uniform(0, 20), stage.controller.killed)
 
 
+def fabric_broken(stage: Stage) -> None:
+    """Data of ranks does not come through to one node; its beats do, and its health is good."""
+    stage.cluster.hosts[stage.victim].fabric = False
+    stage.attempts = (3, 3)
+
+
+def fabric_and_controller(stage: Stage) -> None:
+    """The same, and the controller is killed several times: the test goes again, or is given up."""
+    fabric_broken(stage)
+    for _ in range(5):
+        stage.after(stage.random.uniform(0, 40), stage.controller.killed)
+    stage.attempts = (3, 5)
+
+
 def echoes_of_a_lost_node(stage: Stage) -> None:
     """A node is lost, and ranks of the others end before the head knows."""
     victim = stage.victim
@@ -309,6 +323,8 @@ FAULTS: tuple[Callable[[Stage], None], ...] = (
     rank_and_controller,
     node_and_controller,
     echoes_of_a_lost_node,
+    fabric_broken,
+    fabric_and_controller,
 )
 
 FROM_THE_START = frozenset({user_bug, silent_bug, crash_loop, out_of_memory, loss_lost, loss_lost_again, loss_jumped})

@@ -77,6 +77,7 @@ class Run:
     stuck: str = ""
     done: bool = False
     spoilt: bool = False
+    starved: float = 0.0
 
     def __post_init__(self) -> None:
         self.left = self.script.start

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from random import Random
 
-from tests.l2_jobs.simulated_faults import FROM_THE_START, gpu_broken, split
+from tests.l2_jobs.simulated_faults import FROM_THE_START, fabric_broken, gpu_broken, split
 from tests.l2_jobs.simulated_program import Script
 from tests.l2_jobs.simulated_stage import Stage
 
@@ -44,7 +44,7 @@ def suffer(fault: Callable[[Stage], None], seed: int, *, longest: float = 3600.0
             break
     for _ in range(8):
         stage.tick()
-    if fault is gpu_broken and not stage.controller.drained:
+    if fault in {gpu_broken, fabric_broken} and not stage.controller.drained:
         stage.cluster.wrongs.append("the broken node is not drained")
     return _judge(stage, played=played)
 
@@ -59,7 +59,12 @@ def _judge(stage: Stage, *, played: bool) -> list[str]:
     least, most = (1, 1) if stage.unbroken else stage.attempts
     if not least <= record.launched <= most:
         wrong.append(f"{record.launched} attempts, expected {least} to {most}: {[one.kind for one in record.past]}")
-    healthy = [name for name in stage.controller.drained if not stage.cluster.hosts[name].bad]
+    healthy = [name for name in stage.controller.drained if _well(stage, name)]
     wrong += [f"{name} is healthy and drained: {stage.controller.drained[name]}" for name in healthy]
     wrong += [f"{unit.key} still runs on {unit.host.name}" for unit in stage.cluster.live(stage.job.id)]
     return wrong
+
+
+def _well(stage: Stage, name: str) -> bool:
+    host = stage.cluster.hosts[name]
+    return not host.bad and host.fabric

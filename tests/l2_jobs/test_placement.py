@@ -13,7 +13,7 @@ from aiops.layers.l2_jobs.decide import decide
 from aiops.layers.l2_jobs.job import Devices, Job, Span
 from aiops.layers.l2_jobs.node import Place
 from aiops.layers.l2_jobs.record import JobRecord
-from aiops.layers.l2_jobs.report import Silent, Unavailable
+from aiops.layers.l2_jobs.report import Heard, Silent, Unavailable
 from aiops.layers.l2_jobs.roster import Roster
 from aiops.layers.l2_jobs.watch import Watch
 from aiops.layers.l2_jobs.world import Settings, World
@@ -62,6 +62,17 @@ def test_others_do_not_delay_the_first_that_does_not_fit() -> None:
     # With a fifth node the small one has room that the large one does not need.
     actions = decide(replace(world, roster=roster, places=places(6)), 111.0).actions
     assert {a.attempt.key.job for a in actions if isinstance(a, Launch)} == {"large-1", "small-1"}
+
+
+def test_a_node_that_was_silent_a_short_while_ago_is_taken_last() -> None:
+    watch = Watch().after([Heard("gpu01", 1.0, "b"), Silent("gpu01", 50.0, "x"), Heard("gpu01", 60.0, "b")])
+    for one in (job("a"), job("a", 3)):
+        assert "gpu01" not in started([one], places(), watch=watch)["a-1"]
+    assert "gpu01" in started([job("a", 4)], places(), watch=watch)["a-1"]
+    assert started([job("a")], places(1), watch=watch)["a-1"] == ("gpu01",)
+    watch = Watch().after([Heard("gpu01", -900.0, "b"), Silent("gpu01", -800.0, "x"), Heard("gpu01", -700.0, "b")])
+    assert started([job("a")], places(), watch=watch)["a-1"] == ("gpu01",)
+    assert started([job("a")], places(), watch=Watch().after([Heard("gpu01", 100.0, "b")]))["a-1"] == ("gpu01",)
 
 
 def test_a_job_that_can_never_fit_keeps_nothing_back() -> None:

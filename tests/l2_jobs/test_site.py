@@ -24,9 +24,11 @@ def test_the_reference_says_the_defaults(tmp_path: Path) -> None:
 
 def test_what_a_site_says(tmp_path: Path) -> None:
     found = said(
-        tmp_path, "[jobs]\nspares = 2\nverdict_age = 30\nports = [30000, 30064]\nbudget = {node = 3, storage = 9}"
+        tmp_path,
+        "[jobs]\nspares = 2\nverdict_age = 30\nports = [30000, 30064]\n"
+        "budget = {node = 3, storage = 9}\npair_test = ['/p', '-v']",
     )
-    assert found == Settings(30.0, {**Settings().budget, "node": 3, "storage": 9}, (30000, 30064), 2)
+    assert found == Settings(30.0, {**Settings().budget, "node": 3, "storage": 9}, (30000, 30064), 2, ("/p", "-v"))
 
 
 def test_all_mistakes_at_once_with_lines_and_the_nearest_names(tmp_path: Path) -> None:
@@ -36,6 +38,7 @@ spares = -1
 verdict_age = "60"
 ports = [30000, 30002]
 budget = {nod = 3, network = true}
+pair_test = "/p -v"
 """
     with pytest.raises(InputError) as caught:
         said(tmp_path, text)
@@ -46,6 +49,7 @@ budget = {nod = 3, network = true}
         (6, "did you mean `node`?"),
         (6, None),
         (5, None),
+        (7, None),
     ]
     with pytest.raises(InputError, match="is wrong in 1 place"):
         said(tmp_path, "jobs = 3")

@@ -110,6 +110,17 @@ def test_signals_do_not_keep_the_end_from_being_written(folder: Path) -> None:
     assert sorted(record(folder)["signals"]) == sorted([signal.SIGTERM, signal.SIGUSR1])
 
 
+def test_an_srun_that_waits_for_a_lost_node_is_ended_and_the_end_is_written(folder: Path) -> None:
+    words = ["sh", "-c", f"trap '' TERM; touch {folder / 'runs'}; while :; do sleep 0.05; done"]
+    process = batch(folder, words)
+    until("srun runs", (folder / "runs").exists)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGUSR2)
+    assert process.wait(SECONDS) == 128 + 9
+    end = record(folder)
+    assert (end["status"], set(end["signals"])) == (-9, {int(signal.SIGTERM), int(signal.SIGUSR2)})
+
+
 def test_the_users_own_command_is_kept_from_a_folder_of_a_newer_attempt(folder: Path, tmp_path: Path) -> None:
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()

@@ -152,7 +152,7 @@ class FakeQueue:
         job = self.jobs.get(int(number))
         if job is None:
             return 1, b"", b"scancel: error: Kill job error on job id: Invalid job id specified\n"
-        signals = [word.partition("=")[2] for word in options]
+        signals = [word.partition("=")[2] for word in options if word.startswith("--signal=")]
         job.signals += signals or ["CANCEL"]
         if not signals and job.state in {"PENDING", "RUNNING"}:
             job.state = "CANCELLED"

@@ -31,6 +31,7 @@ from aiops.layers.l2_jobs.engine import Engine
 from aiops.layers.l2_jobs.fault.fault import Fault
 from aiops.layers.l2_jobs.lease import EXPIRED
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.pair_test import Paired
 from aiops.layers.l2_jobs.power import PowerTold
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Deposed, Report
@@ -66,6 +67,7 @@ class Answers:
         places: Nodes as they were found, by name.
         shelves: By job.
         diagnoses: By attempt.
+        paired: By job.
         power: What BMCs have said.
     """
 
@@ -73,6 +75,7 @@ class Answers:
     places: Mapping[str, Place] | None = None
     shelves: Mapping[str, Shelf] | None = None
     diagnoses: Mapping[Key, Fault | None] | None = None
+    paired: Mapping[str, Paired] | None = None
     power: tuple[PowerTold, ...] = ()
 
 
@@ -260,6 +263,8 @@ class Controller:
                 self._ledger.keep_shelf(job, shelf)
         if answers.diagnoses:
             world = replace(world, diagnoses={**world.diagnoses, **answers.diagnoses})
+        if answers.paired:
+            world = replace(world, paired={**world.paired, **answers.paired})
         if not world.settled:
             world = replace(world, settled=self._knows(world, now))
         self._before, self._world = self._world.watch, world
@@ -278,6 +283,7 @@ class Controller:
         found = bool(answers.places or answers.power)
         whole = jobs is None or found or now - self._whole >= WHOLE_SECONDS
         named = frozenset(jobs or ()) | frozenset(answers.shelves or ()) | {key.job for key in answers.diagnoses or ()}
+        named |= frozenset(answers.paired or ())
         if not whole and not named and not asked:
             return Decided()
         if whole:
@@ -338,6 +344,7 @@ class Controller:
                 world,
                 shelves={job: one for job, one in world.shelves.items() if job not in gone},
                 diagnoses={key: one for key, one in world.diagnoses.items() if key.job not in gone},
+                paired={job: one for job, one in world.paired.items() if job not in gone},
             )
         self._world = world
         self.transitions += len(decided.records)

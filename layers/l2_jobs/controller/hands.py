@@ -11,10 +11,21 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiops.layers.core.errors import AiopsError
-from aiops.layers.l2_jobs.action import Action, AskPower, Diagnose, Drain, Examine, Notify, SetAside, Verify
+from aiops.layers.l2_jobs.action import (
+    Action,
+    AskPower,
+    Diagnose,
+    Drain,
+    Examine,
+    Notify,
+    SetAside,
+    TryPairs,
+    Verify,
+)
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.fault.fault import Fault
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.pair_test import Paired
 from aiops.layers.l2_jobs.power import PowerTold
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.shelf import Shelf
@@ -30,11 +41,13 @@ LOOKS = 8
 ASKED = 16
 """BMCs that are asked at once: one that does not answer takes ten seconds, and a rack may be without power."""
 
+TRIALS = 4
+"""Jobs whose nodes are tested in pairs at once: each is waited for, and no longer than a minute."""
+
+_AT_ONCE: Mapping[type, int] = {Verify: LOOKS, TryPairs: TRIALS, AskPower: ASKED}
+
 TRIES = 30
 """So often, that is for nearly 5 minutes: then it is given up, and told as a warning."""
-
-
-_AT_ONCE: Mapping[type, int] = {Verify: LOOKS, AskPower: ASKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,7 @@ class Deeds:
         examine: Looks at nodes; what they are now.
         diagnose: Reads the logs of an attempt.
         verify: Looks at a job's folder of checkpoints; whether it may still be writing there.
+        pair: Tests pairs of nodes of a job; what came of each.
         warn: Is told what could not be done at all.
         ask_power: Asks a node's BMC, twice where it says `off`.
     """
@@ -58,6 +72,7 @@ class Deeds:
     examine: Callable[[Sequence[str]], Mapping[str, Place]]
     diagnose: Callable[[Key], Fault | None]
     verify: Callable[[JobRecord, bool], Shelf]
+    pair: Callable[[JobRecord, TryPairs], Paired]
     warn: Callable[[str], None]
     ask_power: Callable[[str], Sequence[PowerTold]]
 
@@ -89,6 +104,7 @@ class ThreadedHands:
         self._shelves: dict[str, Shelf] = {}
         self._diagnoses: dict[Key, Fault | None] = {}
         self._power: list[PowerTold] = []
+        self._paired: dict[str, Paired] = {}
 
     def take(self, number: int, action: Action, record: JobRecord | None) -> None:
         """Do it in its turn."""
@@ -110,8 +126,11 @@ class ThreadedHands:
     def answers(self) -> Answers:
         """What has come since the last call."""
         with self._changed:
-            answers = Answers(tuple(self._done), self._places, self._shelves, self._diagnoses, tuple(self._power))
-            self._done, self._places, self._shelves, self._diagnoses, self._power = [], {}, {}, {}, []
+            answers = Answers(
+                tuple(self._done), self._places, self._shelves, self._diagnoses, self._paired, tuple(self._power)
+            )
+            self._done, self._places, self._shelves, self._diagnoses = [], {}, {}, {}
+            self._paired, self._power = {}, []
         return answers
 
     def offer(self, places: Mapping[str, Place]) -> None:
@@ -188,7 +207,8 @@ class ThreadedHands:
                 self._deeds.warn(f"{_words(task.action)}, and is tried again: {why}")
         else:
             return False
-        if task.tries < TRIES:
+        # A round of pairs is asked for again by whoever waits for it: later its nodes may be another's.
+        if task.tries < (1 if isinstance(task.action, TryPairs) else TRIES):
             return True
         self._deeds.warn(f"{_words(task.action)}: {why}")
         return False
@@ -220,8 +240,17 @@ class ThreadedHands:
                     waits = self._shelves.get(job)
                     if waits is None or waits.live or not live:
                         self._shelves[job] = shelf
-            case _:  # its job is over: nobody waits for it
+            case TryPairs(key) as order if record is not None and _waits_for(record, order):
+                paired = deeds.pair(record, order)
+                with self._changed:
+                    self._paired[key.job] = paired
+            case _:  # its job is over, or goes on by now: nobody waits for it
                 return
+
+
+def _waits_for(record: JobRecord, order: TryPairs) -> bool:
+    """Whether a job still waits for that round: its nodes may be another's by now."""
+    return record.trial is not None and record.launched == order.key.number and record.trial.number == order.number
 
 
 def _subject(action: Action) -> Hashable:
@@ -251,6 +280,8 @@ def _words(action: Action) -> str:
             words = f"the logs of {key} could not be read"
         case AskPower(node):
             words = f"the BMC of {node} could not be asked"
+        case TryPairs(key):
+            words = f"the nodes of {key} could not be tested in pairs"
         case Verify(job):
             words = f"the checkpoints of {job} could not be looked at"
         case _:

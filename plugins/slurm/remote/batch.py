@@ -18,6 +18,10 @@ END = "end.json"
 REFUSED = 73
 """Exit status (EX_CANTCREAT) of a script that was not allowed to begin; it has run nothing."""
 
+LOOK = 0.5
+LINGER = 1.0
+"""Seconds that srun has to end by itself once it is asked to."""
+
 EPOCH = ".aiops-epoch"
 """What the name of a fence begins with, as in layers/l2_jobs/remote/fence.py; a dot and the job's id follow."""
 
@@ -132,23 +136,33 @@ def run(words, environment, ask):
 
     SIGUSR1 comes some time before the time limit, SIGTERM with `scancel` and at the limit. Neither ends this script:
     the record of the end has still to be written. Those whom srun runs are asked once to save and leave, by `ask`.
+    SIGUSR2 comes once all that srun has started was killed: srun has a moment to say how that ended, and then it is
+    ended too, for it waits for what it has started on a lost node.
     """
     came = []
     asking = []
+    ending = []
 
     def told(number, _frame):
         came.append(int(number))
+        if number == signal.SIGUSR2 and not ending:
+            ending.append(time.time() + LINGER)
         if number == signal.SIGUSR1 and not asking:
             try:
                 asking.append(subprocess.Popen(ask, stdin=subprocess.DEVNULL, start_new_session=True))
             except OSError as error:
                 sys.stderr.write("aiops: %s: %s\n" % (ask[0], error))
 
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, told)
     # In a session of its own: what Slurm sends to this script's group must not be passed on by srun to every process.
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
-    return process.wait(), came
+    while True:
+        try:
+            return process.wait(timeout=LOOK), came
+        except subprocess.TimeoutExpired:
+            if ending and time.time() >= ending[0]:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def main(folder, key, words, ask, own):

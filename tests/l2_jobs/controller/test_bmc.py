@@ -82,7 +82,11 @@ def hands_of(bmcs: Bmcs, now: Callable[[], float], warned: list[str]) -> Threade
         return {name: Place(name, "ssh", verdict="ok", verdict_at=now(), bmc=True) for name in names}
 
     return ThreadedHands(
-        Deeds(nothing, nothing, nothing, examine, nothing, nothing, warned.append, lambda name: bmcs.told(name, now))
+        Deeds(
+            *(nothing, nothing, nothing, examine, nothing, nothing, nothing),
+            warn=warned.append,
+            ask_power=lambda name: bmcs.told(name, now),
+        )
     )
 
 

@@ -36,7 +36,7 @@ def deeds(verify: Callable[[JobRecord], Shelf], warned: list[str]) -> Deeds:
         return None
 
     looked = lambda record, _live: verify(record)  # noqa: E731 - one line
-    return Deeds(nothing, nothing, nothing, nothing, nothing, looked, warned.append, nothing)
+    return Deeds(nothing, nothing, nothing, nothing, nothing, looked, nothing, warned.append, nothing)
 
 
 def until(condition: Callable[[], bool]) -> None:

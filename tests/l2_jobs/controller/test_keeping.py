@@ -29,6 +29,7 @@ from aiops.layers.l2_jobs.action import (
     Notify,
     SetAside,
     Stop,
+    TryPairs,
     Verify,
 )
 from aiops.layers.l2_jobs.allocation import Allocation, Slot
@@ -44,6 +45,7 @@ from aiops.layers.l2_jobs.document import action_document, action_of, document, 
 from aiops.layers.l2_jobs.fault.fault import Evidence, Fault
 from aiops.layers.l2_jobs.job import CheckpointPlan, Devices, Job, Limits, Restarts, Service
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.pair_test import Pair
 from aiops.layers.l2_jobs.record import JobRecord, Mishap
 from aiops.layers.l2_jobs.remote.steps import Steps
 from aiops.layers.l2_jobs.report import Stepped
@@ -122,6 +124,7 @@ def test_a_record_is_read_as_it_was_written(one: Job, attempt: Attempt, state: s
         SetAside("a-1", "/p", "r"),
         Notify("a-1", "m"),
         Verify("a-1"),
+        TryPairs(Key("a-1", 2), 1, (Pair("n", "m"),), 20000),
     ],
 )
 def test_an_action_is_read_as_it_was_written(action: Action) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.l2_jobs.controller.rig import ANN, FakeEngine, Killed, Rig, Truth, job
 from tests.l2_jobs.controller.test_killed import Fuse
 
-from aiops.layers.l2_jobs.action import Action, Diagnose, Drain, Examine, Notify, SetAside, Verify
+from aiops.layers.l2_jobs.action import Action, Diagnose, Drain, Examine, Notify, SetAside, TryPairs, Verify
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.checkpoint.checkpoint import Checkpoint, Level
 from aiops.layers.l2_jobs.controller.controller import Answers, Controller
@@ -17,6 +17,7 @@ from aiops.layers.l2_jobs.decide import decide
 from aiops.layers.l2_jobs.fault.fault import Fault
 from aiops.layers.l2_jobs.job import CheckpointPlan
 from aiops.layers.l2_jobs.node import Place
+from aiops.layers.l2_jobs.pair_test import Paired, PairResult
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Signed
 from aiops.layers.l2_jobs.request import Submit
@@ -91,6 +92,9 @@ class LateHands:
             case Verify(name):
                 left = () if BAD.path in truth.aside else (BAD,)
                 shelves = {name: Shelf(began, (GOOD, *left), answered=now)}
+            case TryPairs(key, round_, pairs):
+                results = tuple(PairResult(pair, "n1" not in pair.nodes) for pair in pairs)
+                return Answers((number,), paired={key.job: Paired(key.number, round_, results)})
             case _:
                 raise AssertionError(action)
         return Answers((number,), places, shelves, diagnoses)
