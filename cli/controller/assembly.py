@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aiops.layers.l2_jobs.job import Account
     from aiops.layers.l2_jobs.line import Lines
     from aiops.layers.l2_jobs.open_lines import OpenLines
+    from aiops.layers.l2_jobs.power import PowerTold
     from aiops.layers.l2_jobs.steady import Steady
     from aiops.layers.l2_jobs.term import Term
 
@@ -186,6 +187,7 @@ def assembled(
                 verify=shelves.look,
                 pair=lambda record, order: try_pairs(fleet, sites, record, order, now=steady, own=settings.pair_test),
                 warn=screen.warn,
+                ask_power=_asker(sites, steady),
             )
         )
         stack.callback(hands.close)
@@ -204,9 +206,7 @@ def assembled(
         )
         controller.begin(sites.known())
         shelves.silent = lambda name: controller.world.watch.node(name).silent is not None
-        keeper = _keeper(aiops, screen, store, inventory, fleet)
-        if keeper is not None:
-            stack.callback(keeper.close)
+        keeper = _keeper(stack, aiops, screen, store, inventory=inventory, fleet=fleet)
 
         def status() -> Mapping[str, Any]:
             return {
@@ -217,6 +217,7 @@ def assembled(
                 "engines": {name: _engine_words(controller, name) for name in engines},
                 "backup": None if keeper is None else keeper.document(),
                 "logs": logs.trouble or None,
+                "power": _power_words(controller),
             }
 
         def planned(submission: "Submission", account: "Account") -> dict[str, Any]:
@@ -363,12 +364,30 @@ def _engine_words(controller: "Controller", name: str) -> str:
     return "answers" if trouble is None else trouble.reason
 
 
-def _keeper(aiops: App, screen: Screen, store: "Store", inventory: "Inventory", fleet: Any) -> "Keeper | None":
-    """Who backs the store up to other nodes; None where there is none, or where PostgreSQL keeps it."""
+def _asker(sites: Sites, steady: "Steady") -> "Callable[[str], Sequence[PowerTold]]":
+    """Who asks the BMC of a node."""
+    from aiops.layers.l2_jobs.controller.bmc import told_of_power
+
+    return lambda node: told_of_power(sites.nodes[node], steady)
+
+
+def _power_words(controller: "Controller") -> list[str]:
+    """The nodes whose BMCs proved nothing when they were asked last."""
+    from aiops.layers.l2_jobs.power import unproved
+
+    return list(unproved(controller.world.power, controller.world.watch))
+
+
+def _keeper(
+    stack: ExitStack, aiops: App, screen: Screen, store: "Store", *, inventory: "Inventory", fleet: Any
+) -> "Keeper | None":
+    """Who backs the store up to other nodes, until `stack` ends; None where there is none, or PostgreSQL keeps it."""
     from aiops.layers.l2_jobs.controller.backup import others
     from aiops.layers.l2_jobs.controller.keeper import Keeper
 
     nodes = others(inventory)
     if not nodes or aiops.environment.get("AIOPS_DB"):
         return None
-    return Keeper(store, fleet, nodes, inventory.cluster, clock=aiops.clock, warn=screen.warn)
+    keeper = Keeper(store, fleet, nodes, inventory.cluster, clock=aiops.clock, warn=screen.warn)
+    stack.callback(keeper.close)
+    return keeper

@@ -112,5 +112,6 @@ def status(
         rows.append(("backup on", ", ".join(backup["nodes"])))
     if found.get("logs"):
         rows.append(("logs", found["logs"]))
+    rows += [("power unknown", words) for words in found.get("power") or ()]
     screen.table(("", ""), rows)
     return Exit.DONE

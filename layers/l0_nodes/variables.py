@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .node import Node
+from .power_words import require_harmless
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -24,6 +25,7 @@ def _number(value: Any) -> Any:
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Number = Annotated[int, BeforeValidator(_number)]
+PowerWords = Annotated[list[str], AfterValidator(require_harmless)]
 
 
 class _Strict(BaseModel):
@@ -121,6 +123,19 @@ class NodeVariables(_Strict):
     )
     aiops_jobs_as_root: Flag = Field(
         default=False, description="Whether jobs of root may run on this node; those of others never run as root."
+    )
+    aiops_power_status: PowerWords = Field(
+        default=[],
+        description="The command, as a list of words, that asks the node's BMC whether the node has power. It runs on"
+        " the machine of the controller, as its user, has 10 s, and says so in its last line: `Chassis Power is off`,"
+        " `on`, a Redfish document with `PowerState`; whatever else it says is unknown. It may only ask. All users of"
+        " that machine see its words: let it read the password from a file (`-f`).",
+        examples=[
+            [
+                *("ipmitool", "-I", "lanplus", "-H", "{{ bmc }}", "-U", "aiops"),
+                *("-f", "/etc/aiops/bmc.password", "chassis", "power", "status"),
+            ]
+        ],
     )
     aiops_ntp_servers: list[str] = Field(
         default=[],

@@ -123,7 +123,28 @@ class Notify:
     message: str
 
 
-Action = Launch | Stop | Kill | Dump | Release | Drain | SetAside | Examine | Diagnose | Verify | TryPairs | Notify
+@dataclass(frozen=True, slots=True)
+class AskPower:
+    """Have the BMC of a silent node asked whether it has power; the answers come in `World.power`."""
+
+    node: str
+
+
+Action = (
+    Launch
+    | Stop
+    | Kill
+    | Dump
+    | Release
+    | Drain
+    | SetAside
+    | Examine
+    | Diagnose
+    | Verify
+    | TryPairs
+    | Notify
+    | AskPower
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from .cascade import limit
 from .draft import Draft
 from .ending import see_out
 from .placement import Policy, PriorityThenAge
+from .power_question import ask_power, with_proofs
 from .queue import place_all, wait_out
 from .record import JobRecord
 from .running import watch_over
@@ -29,9 +30,11 @@ def decide(world: World, now: float, policy: Policy = _POLICY) -> Decided:
         now: The time, by the steady clock.
         policy: Whose turn it is in the queue.
     """
+    world = with_proofs(world, now)
     draft = Draft(world, now)
     for request in world.requests:
         answer(draft, request)
+    ask_power(draft)
     for job in _looked_at(world, draft):
         record = draft.record(job)
         if record is not None:

@@ -65,8 +65,8 @@ def fence(attempt: Attempt, watch: Watch, places: Mapping[str, Place], began: fl
         told = _told(group)
         if told is not None:
             over[node] = told
-        elif place is not None and place.off is not None:
-            over[node], dead[node] = place.off, "it is proved to be without power"
+        elif place is not None and place.off is not None and not _heard_by_peer(attempt, track, watch, node):
+            over[node], dead[node] = place.off, "its BMC has said twice that it is without power"
         elif booted(track, watch, node):
             over[node], dead[node] = hearing.since or hearing.heard or began, "it has booted since"
         elif hearing.silent is None:
@@ -82,6 +82,16 @@ def booted(track: Track, watch: Watch, node: str) -> bool:
     """Whether a node has booted since the attempt's rank group ran there."""
     before, now = track.group(node).boot_id, watch.node(node).boot_id
     return bool(before and now and before != now)
+
+
+def _heard_by_peer(attempt: Attempt, track: Track, watch: Watch, node: str) -> bool:
+    """Whether a peer that is heard hears a node: it has power then, whichever BMC was asked."""
+    for peer in attempt.allocation.nodes:
+        group = track.group(peer)
+        speaks = group.started is not None and not group.over and watch.node(peer).up
+        if peer != node and speaks and node not in group.misses:
+            return True
+    return False
 
 
 def _told(group: Group) -> float | None:

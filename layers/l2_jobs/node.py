@@ -18,7 +18,9 @@ class Place:
         verdict: Of its health: `ok`, `warn`, `critical`, `unknown`.
         verdict_at: When it was judged, by the steady clock; None when it never was.
         looking: Whether it is being looked at just now (`Examine`), so that it need not be asked for again.
-        off: Since when it is proved to be without power (by its BMC), by the steady clock; None while it is not.
+        bmc: Whether the inventory says how its BMC is asked for its power.
+        off: Since when it is proved to be without power, by the steady clock; None while it is not. Worked out whenever
+            something is decided, from what its BMC has said (`power.py`).
         missing: How many more accelerators it has, or had, that are ill or were not found at the last look.
     """
 
@@ -31,6 +33,7 @@ class Place:
     verdict: str = "unknown"
     verdict_at: float | None = None
     looking: bool = False
+    bmc: bool = False
     off: float | None = None
     missing: int = 0
 

@@ -65,7 +65,9 @@ def stop_it(draft: Draft, record: JobRecord, attempt: Attempt, reason: str) -> J
 
 def end_it(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence, fault: Fault) -> JobRecord:
     """End an attempt for a fault, at once; of a hung one the stacks are written first."""
-    nodes = held.running + held.silent
+    # What was on its way to a node that is off, or stands in Slurm's queue for it, must not begin once it has power.
+    off = tuple(node for node in held.dead if draft.world.watch.node(node).silent is not None)
+    nodes = held.running + held.silent + off
     dump = fault.kind == "hang" and bool(held.running)
     if nodes:
         draft.do(Dump(attempt.key) if dump else Kill(attempt.key, nodes))
@@ -73,7 +75,7 @@ def end_it(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence, fault
     old = draft.now - draft.world.settings.verdict_age / 2
     places = draft.world.places
     stale = [n for n in attempt.allocation.nodes if n in places and (places[n].verdict_at or 0.0) < old]
-    stale = [n for n in stale if n not in held.silent and not places[n].looking]
+    stale = [n for n in stale if n not in held.silent and places[n].off is None and not places[n].looking]
     if stale:
         draft.do(Examine(tuple(stale)))
     asked = "" if not nodes else "dump" if dump else "kill"
@@ -143,7 +145,9 @@ def _cut(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence) -> JobR
     elif record.cut is not None:
         away = draft.now - record.cut
         record = draft.put(replace(record, cut=None))
-        draft.say(record, "control_plane_back", f"it is heard again after {away:.0f} s")
+        # One that is proved to be off is waited for no longer, and not heard either.
+        if any(draft.world.watch.node(node).silent is None for node in attempt.allocation.nodes):
+            draft.say(record, "control_plane_back", f"it is heard again after {away:.0f} s")
     return record
 
 

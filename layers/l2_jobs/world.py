@@ -7,6 +7,7 @@ from .attempt import Key
 from .fault.fault import Fault
 from .node import Place
 from .pair_test import Paired
+from .power import Power
 from .record import JobRecord
 from .request import Request
 from .roster import Roster
@@ -48,6 +49,7 @@ class World:
         shelves: Checkpoints, by job; a job that was never looked at is not in it.
         diagnoses: What the reading of an attempt's logs has come to: its fault, None where it says nothing; an attempt
             that is not in it was not read yet.
+        power: What BMCs have said of silent nodes; a node whose BMC was never asked is not in it.
         paired: What came of the last round of pairs, by job.
         requests: What clients ask, oldest first. All of them are answered by this decision.
         over: Jobs that are over, as far as a request names them.
@@ -64,6 +66,7 @@ class World:
     places: Mapping[str, Place] = field(default_factory=dict, hash=False)
     shelves: Mapping[str, Shelf] = field(default_factory=dict, hash=False)
     diagnoses: Mapping[Key, Fault | None] = field(default_factory=dict, hash=False)
+    power: Mapping[str, Power] = field(default_factory=dict, hash=False)
     paired: Mapping[str, Paired] = field(default_factory=dict, hash=False)
     requests: tuple[Request, ...] = ()
     over: Mapping[str, JobRecord] = field(default_factory=dict, hash=False)

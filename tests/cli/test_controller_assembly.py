@@ -38,6 +38,7 @@ from aiops.layers.l2_jobs.controller.rows import Entry
 from aiops.layers.l2_jobs.job import Job
 from aiops.layers.l2_jobs.node import Place
 from aiops.layers.l2_jobs.pair_test import Pair, Trial
+from aiops.layers.l2_jobs.power import Power
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Signed
 from aiops.layers.l2_jobs.wire import document_of
@@ -104,8 +105,8 @@ class FakeApp(App):
 
 
 @contextmanager
-def controller(home: Path, words: dict[str, dict[str, Any]], settings: str = "") -> Iterator[Running]:
-    """A controller that takes up a job which runs on n1 and n2, whose agents say `words`."""
+def controller(home: Path, words: dict[str, dict[str, Any]], settings: str = "", **variables: Any) -> Iterator[Running]:
+    """A controller that takes up a job which runs on n1 and n2, whose agents say `words`; `variables` are n1's."""
     now = time.time()
     attempt = Attempt(KEY, "ssh", Allocation((Slot("n1"), Slot("n2"))), 20000)
     with Store.open(home, {}) as store:
@@ -114,7 +115,7 @@ def controller(home: Path, words: dict[str, dict[str, Any]], settings: str = "")
     app = FakeApp({"AIOPS_HOME": str(home)}, working_folder=home)
     app.said = words
     (home / "aiops.toml").write_text(settings)
-    nodes = (Node("n1"), Node("n2"))
+    nodes = (Node("n1", aiops=variables), Node("n2"))
     inventory = Inventory(home / "inventory.yml", "lab", nodes, {}, read_settings(home / "aiops.toml"))
     with assembled(app, app.screen(quiet=True), inventory) as running:
         yield running
@@ -195,6 +196,15 @@ def test_logs_are_kept_as_long_as_the_site_says(tmp_path: Path) -> None:
         logs.close()
         running.tidy()
         assert {path.name for path in (tmp_path / "jobs").glob("old-*")} == {"old-6"}
+
+
+def test_the_bmc_that_the_inventory_names_is_asked_by_its_command_on_this_machine(tmp_path: Path) -> None:
+    with controller(tmp_path, {}, aiops_power_status=["echo", "Chassis Power is on"]) as running:
+        until(running, lambda: running.controller.world.power.get("n1", Power(0.0)).told is not None)
+        told = running.controller.world.power["n1"].told
+        assert told is not None
+        assert (told.state, told.words) == ("on", "Chassis Power is on")
+        assert set(running.controller.world.power) == {"n1"}
 
 
 def test_a_dry_run_shows_the_container_that_would_run(tmp_path: Path) -> None:

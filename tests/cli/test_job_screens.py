@@ -50,6 +50,7 @@ class House:
                 "settled": True,
                 "engines": {"ssh": "answers"},
                 "backup": {"at": None, "nodes": [], "trouble": "no other node has taken a backup"},
+                "power": ["n1: `ipmitool` did not end within 10 s"],
             },
         )
         self.door = Door(home / "controller.sock", desk.answer)
@@ -95,6 +96,7 @@ def test_a_job_is_left_to_the_controller_and_looked_at(shown: Shown, house: Hous
     assert "job_started" in shown("job", "explain", "sleep-1")
     assert "goes on" in shown("job", "attempts", "sleep-1")
     assert "engine ssh\tanswers" in shown("controller", "status")
+    assert "power unknown\tn1: `ipmitool` did not end within 10 s" in shown("controller", "status")
 
 
 def test_how_far_a_job_is_while_it_runs(shown: Shown, house: House) -> None:

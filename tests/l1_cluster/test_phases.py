@@ -12,6 +12,7 @@ from aiops.layers.core.errors import InputError
 from aiops.layers.l1_cluster.context import ClusterContext
 from aiops.layers.l1_cluster.phase import shipped_phases
 from aiops.layers.l1_cluster.resource import File, Mount, Package, Service, Sysctl, User
+from aiops.layers.l1_cluster.template import Templates
 
 LAB = a_cluster(LAB_HOST, accelerator_packages="simulated")
 MACHINES = a_cluster(MACHINE)
@@ -461,3 +462,15 @@ def test_the_controller_of_a_head_can_read_its_inventory_before_its_key_is_there
     template = (shipped_phases() / "jobs/inventory.yml.j2").read_text("utf-8")
     assert "private_key_file:" not in template, "a key that is named so must be there"
     assert "-o IdentityFile=/etc/aiops/keys/id_ed25519" in template
+
+
+def test_the_controller_of_a_head_asks_the_bmcs_that_the_inventory_names() -> None:
+    words = ["/usr/local/bin/power-of", "gpu01's", '<"a b">', "-f", "/etc/aiops/bmc.password"]
+    named = a_node("gpu03", "workers", MACHINE, "10.0.0.13", power_status=words)
+    cluster = a_cluster(MACHINE, named)
+    written = Templates(shipped_phases() / "jobs").file(
+        "inventory.yml.j2", {"cluster": cluster, "node": cluster.node("head")}
+    )
+    hosts = yaml.safe_load(written)["all"]["children"]["workers"]["hosts"]
+    assert hosts["gpu03"]["aiops_power_status"] == words
+    assert "aiops_power_status" not in hosts["gpu01"]

@@ -43,6 +43,7 @@ class Host:
         bad: What is really broken in it; empty for nothing.
         fabric: Whether data of ranks comes through to its peers; the head, and beats, have another way.
         kernel: What its kernel has said and nobody has been told yet.
+        bmc: What its BMC says: `true` for the truth, or `on`, `off`, `unknown` always; empty where it has none.
     """
 
     name: str
@@ -55,6 +56,12 @@ class Host:
     fabric: bool = True
     closed: str = ""
     kernel: list[Signed] = field(default_factory=list)
+    bmc: str = ""
+
+    @property
+    def power(self) -> str:
+        """What its BMC says of it."""
+        return self.bmc if self.bmc != "true" else "on" if self.up else "off"
 
     @property
     def answers(self) -> bool:

@@ -12,6 +12,7 @@ from tests.l2_jobs.simulated_engine import SimulatedEngine
 
 from aiops.layers.l2_jobs.action import (
     Action,
+    AskPower,
     Decided,
     Decision,
     Diagnose,
@@ -33,6 +34,7 @@ from aiops.layers.l2_jobs.decide import decide
 from aiops.layers.l2_jobs.fault.fault import Evidence, Fault, usual_fault
 from aiops.layers.l2_jobs.node import Place
 from aiops.layers.l2_jobs.pair_test import Pair, Paired, PairResult
+from aiops.layers.l2_jobs.power import PowerTold, after, begun, ended
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Report
 from aiops.layers.l2_jobs.request import Request, Submit
@@ -51,7 +53,9 @@ class SimulatedController:
         self.pending: list[Action] = []
         self.decisions: list[Decision] = []
         self.launches: list[Key] = []
+        self.asked: list[tuple[float, str]] = []
         self.drained: dict[str, str] = {}
+        self.killed_on: set[str] = set()
         self.away = False
         self._devices = tuple(range(devices))
         self._requests: list[Request] = []
@@ -62,7 +66,8 @@ class SimulatedController:
         cluster = self.cluster
         self.engine = SimulatedEngine(cluster)
         places = {
-            name: Place(name, "ssh", self._devices, "nvidia" if self._devices else None) for name in cluster.hosts
+            name: Place(name, "ssh", self._devices, "nvidia" if self._devices else None, bmc=bool(host.bmc))
+            for name, host in cluster.hosts.items()
         }
         self.world = World(
             Roster.of(self.written.values()), places=places, began=cluster.now, seed=cluster.random.getrandbits(128)
@@ -141,6 +146,7 @@ class SimulatedController:
             case Stop(key, seconds):
                 self.engine.stop(key, seconds=seconds)
             case Kill(key, nodes):
+                self.killed_on |= set(nodes)
                 self.engine.kill(key, nodes)
             case Dump(key):
                 self.engine.dump(key)
@@ -161,15 +167,20 @@ class SimulatedController:
                 known = any(one[1] == action for one in self._answers)
                 if not known:
                     self._answers.append((now + 0.5, action, now))
+            case AskPower(node):
+                self.asked.append((now, node))
+                self.world = replace(self.world, power=begun(self.world.power, node, now))
+                self._answers.append((now + 0.5, action, now))
             case TryPairs(_, _, pairs):
                 seconds = 1.0 if all(self._passes(pair) for pair in pairs) else 7.0
                 self._answers.append((now + seconds, action, now))
             case Notify():
                 pass
 
-    def know_off(self, node: str) -> None:
-        """Its BMC says that a node is without power."""
-        self._place(node, off=self.cluster.now)
+    def wire_bmc(self, node: str, says: str) -> None:
+        """Give a node a BMC, see `Host.bmc`."""
+        self.cluster.hosts[node].bmc = says
+        self._place(node, bmc=bool(says))
 
     def close(self, node: str, why: str) -> None:
         """Somebody takes a node out of service."""
@@ -191,6 +202,8 @@ class SimulatedController:
                         reached = host.answers
                         verdict = "unknown" if not reached else "critical" if host.bad else "ok"
                         self._place(node, verdict=verdict, verdict_at=asked, looking=False)
+                case AskPower(node):
+                    self._told_of_power(node, asked, action)
                 case Diagnose(key):
                     found = {**self.world.diagnoses, key: self._diagnosis(key)}
                     self.world = replace(self.world, diagnoses=found)
@@ -206,6 +219,18 @@ class SimulatedController:
                     self.world = replace(self.world, paired={**self.world.paired, key.job: paired})
                 case _:
                     pass
+
+    def _told_of_power(self, node: str, asked: float, action: Action) -> None:
+        """A BMC answers; where it says `off` it is asked once more, as `controller/bmc.py` does."""
+        now, power, says = self.cluster.now, self.world.power, self.cluster.hosts[node].power
+        again = power[node].told is not None and power[node].told.asked >= asked  # type: ignore[union-attr]
+        told = PowerTold(node, now if again else asked, now, says, f"Chassis Power is {says}")  # type: ignore[arg-type]
+        power = after(power, [told], self.world.watch)
+        if says == "off" and not again:
+            self._answers.append((now + 2.25, action, asked))
+        else:
+            power = ended(power, [node])
+        self.world = replace(self.world, power=power)
 
     def _passes(self, pair: Pair) -> bool:
         return all(self.cluster.hosts[name].fabric for name in pair.nodes)

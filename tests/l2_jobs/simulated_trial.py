@@ -13,17 +13,20 @@ from aiops.layers.l2_jobs.request import Submit
 SCRIPTS = (Script(steps=120, step=0.5), Script(), Script(step=2.0))
 
 
-def suffer(fault: Callable[[Stage], None], seed: int, *, longest: float = 3600.0) -> list[str]:
+def suffer(fault: Callable[[Stage], None], seed: int, *, longest: float = 3600.0, bmc: str = "") -> list[str]:
     """What went wrong when one job met one fault.
 
     Args:
         fault: The fault.
         seed: Of when it comes, whom it hits, and all that varies.
         longest: Seconds of fake time within which the job must have ended.
+        bmc: What the BMCs of all nodes say, see `Host.bmc`.
     """
     random = Random(seed)  # noqa: S311 - drawn by a seed
     gang = 4 if fault is split else random.choice([2, 2, 3, 4])
     stage = Stage(seed, gang=gang, script=SCRIPTS[seed % len(SCRIPTS)])
+    for name in stage.cluster.hosts:
+        stage.controller.wire_bmc(name, bmc)
     stage.controller.ask(Submit(stage.job))
     began = stage.cluster.now
     if fault in FROM_THE_START:

@@ -156,7 +156,8 @@ def test_a_one_node_job_that_is_not_heard_runs_on_and_moves_only_on_proof() -> N
     runs(made, 120)
     assert record(made).state == "running"
     assert record(made).cut is not None
-    made.controller.know_off(victim)
+    assert not made.controller.asked
+    made.controller.wire_bmc(victim, "true")
     until(made, lambda r: r.state == "running" and r.launched == 2)
     attempt = record(made).attempt
     assert attempt is not None

@@ -12,6 +12,7 @@ from tests.l2_jobs.simulated_trial import suffer
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.__name__ for fault in FAULTS])
 def test_each_fault_is_survived_or_told(fault: Callable[[Stage], None]) -> None:
     assert not suffer(fault, 7)
+    assert not suffer(fault, 8, bmc="true")
 
 
 @pytest.mark.parametrize("kind", KINDS)

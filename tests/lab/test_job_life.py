@@ -1,10 +1,11 @@
-"""One job on booted hosts: a rank is killed, the controller is killed, a node loses its power; the job ends well."""
+"""Jobs on booted hosts: a rank is killed, the controller is killed, a node loses its power; each ends well."""
 
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,22 @@ nodes: 2
 folder: {SHARED}
 checkpoint: {{path: {SHARED}/saved}}
 """
+ALONE = f"""
+aiops: 1
+name: alone
+command: [python3, {SHARED}/stepper.py, --steps, "100000", --rate, "10"]
+launch: command
+folder: {SHARED}
+"""
+BMC = f"""
+import json, os, subprocess, sys
+environment = {{**os.environ, "AIOPS_HOME": sys.argv[1]}}
+command = [{str(AIOPS)!r}, "lab", "status", "--name", sys.argv[2], "--json"]
+done = subprocess.run(command, env=environment, capture_output=True, check=True)
+(host,) = [one for one in json.loads(done.stdout)["hosts"] if one["name"] == sys.argv[3]]
+print("Chassis Power is", "on" if host["running"] else "off")
+"""
+"""What asks for the power of a host of the lab, from outside of it, as `ipmitool` asks a BMC."""
 
 
 class Site:
@@ -45,6 +62,20 @@ class Site:
         shutil.copy(PROGRAM, lab.folder / "shared" / "stepper.py")
         (lab.folder / "shared" / "saved").mkdir(exist_ok=True)
         (home / "job.yml").write_text(JOB)
+
+    def name_bmcs(self, lab_home: Path) -> None:
+        """Have the inventory say how the power of its nodes is asked for."""
+        (self.home / "alone.yml").write_text(ALONE)
+        (self.home / "bmc.py").write_text(BMC)
+        words = [
+            sys.executable,
+            str(self.home / "bmc.py"),
+            str(lab_home),
+            self.lab.state.name,
+            "{{ inventory_hostname }}",
+        ]
+        named = f"aiops_power_status: {json.dumps(words)}\n    aiops_engine: ssh"
+        self.inventory.write_text(self.inventory.read_text("utf-8").replace("aiops_engine: ssh", named))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -74,13 +105,18 @@ class Site:
                 process.send_signal(signal.SIGTERM)
                 process.wait(30)
 
-    def show(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.aiops("job", "show", "life", "--json").document
+    def show(self, job: str = "life") -> dict[str, Any]:
+        found: dict[str, Any] = self.aiops("job", "show", job, "--json").document
         return found
 
-    def runs(self, attempt: int, beyond: int) -> bool:
+    def said(self, kind: str, job: str) -> list[dict[str, Any]]:
+        """The decisions of a kind."""
+        found = self.aiops("job", "explain", job, "--json").document["decisions"]
+        return [one for one in found if one["kind"] == kind]
+
+    def runs(self, attempt: int, beyond: int, job: str = "life") -> bool:
         """Whether an attempt runs and has come beyond a step."""
-        found = self.show()
+        found = self.show(job)
         progress = found["progress"]
         return (
             found["state"] == "running"
@@ -97,9 +133,16 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.3)
 
 
+@pytest.fixture(scope="module")
+def jobs_lab(make_lab: MakeLab) -> Lab:
+    return make_lab(LabSpec("jobs", nodes=3, disk_mib=1024))
+
+
 @pytest.fixture
-def site(make_lab: MakeLab, tmp_path: Path) -> Site:
-    return Site(make_lab(LabSpec("jobs", nodes=3, disk_mib=1024)), tmp_path)
+def site(jobs_lab: Lab, tmp_path: Path) -> Iterator[Site]:
+    yield Site(jobs_lab, tmp_path)
+    for host in jobs_lab.status():
+        jobs_lab.heal(host.name)
 
 
 def test_a_job_outlives_its_ranks_its_controller_and_a_node(site: Site) -> None:
@@ -132,3 +175,26 @@ def test_a_job_outlives_its_ranks_its_controller_and_a_node(site: Site) -> None:
     kinds = [one["kind"] for one in json.loads(site.aiops("job", "explain", "life", "--json").stdout)["decisions"]]
     assert kinds.count("job_started") == 3
     assert kinds[-1] == "job_succeeded"
+
+
+def test_a_job_of_one_node_moves_when_its_node_is_proved_off_and_stays_while_it_is_cut_off(
+    site: Site, lab_home: Path
+) -> None:
+    site.name_bmcs(lab_home)
+    with site.controller():
+        started = site.aiops("train", "alone.yml", "--detach")
+        assert started.code == 0, started.stderr
+        until(lambda: site.runs(1, 5, "alone"), 90, "5 steps")
+        (node,) = site.show("alone")["attempt"]["nodes"]
+        site.lab.fault(node, "network-cut")
+        until(lambda: bool(site.said("power_asked", "alone")), 60, "its BMC is asked")
+        assert [one["evidence"]["power"] for one in site.said("power_asked", "alone")] == ["on"]
+        site.lab.heal(node)
+        until(lambda: bool(site.said("control_plane_back", "alone")), 60, "it is heard again")
+        assert site.runs(1, 10, "alone"), "what is cut off goes on, and nothing is started elsewhere"
+        site.lab.fault(node, "power-loss")
+        until(lambda: site.runs(2, 5, "alone"), 90, "it goes on elsewhere")
+        assert site.show("alone")["attempt"]["nodes"] != [node]
+        assert site.said("power_asked", "alone")[-1]["evidence"]["power"] == "off"
+        assert site.aiops("job", "cancel", "alone").code == 0
+        until(lambda: site.show("alone")["state"] == "cancelled", 60, "it is cancelled")

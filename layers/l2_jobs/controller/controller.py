@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from aiops.layers.core.errors import AiopsError, ConflictError
+from aiops.layers.l2_jobs import power
 from aiops.layers.l2_jobs.action import (
     Action,
+    AskPower,
     Decided,
     Drain,
     Dump,
@@ -31,6 +33,7 @@ from aiops.layers.l2_jobs.fault.fault import Fault
 from aiops.layers.l2_jobs.lease import EXPIRED
 from aiops.layers.l2_jobs.node import Place
 from aiops.layers.l2_jobs.pair_test import Paired
+from aiops.layers.l2_jobs.power import PowerTold
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Deposed, Report
 from aiops.layers.l2_jobs.roster import HOLDING, Roster
@@ -65,6 +68,7 @@ class Answers:
         shelves: By job.
         diagnoses: By attempt.
         paired: By job.
+        power: What BMCs have said.
     """
 
     done: tuple[int, ...] = ()
@@ -72,6 +76,7 @@ class Answers:
     shelves: Mapping[str, Shelf] | None = None
     diagnoses: Mapping[Key, Fault | None] | None = None
     paired: Mapping[str, Paired] | None = None
+    power: tuple[PowerTold, ...] = ()
 
 
 class Hands(Protocol):
@@ -143,6 +148,8 @@ class Controller:
         self._handed: set[int] = set()
         self._examined: dict[int, tuple[str, ...]] = {}
         """The nodes of each `Examine` that is not answered yet."""
+        self._asked: dict[int, str] = {}
+        """The node of each `AskPower` that is not answered yet."""
         self._whole = float("-inf")
         self._before = self._world.watch
         self._over: dict[str, JobRecord] = {}
@@ -253,6 +260,9 @@ class Controller:
             self._examined.pop(number, None)
         if answers.places or answers.done:
             world = replace(world, places=self._looked_at(world.places))
+        over = [self._asked.pop(number) for number in answers.done if number in self._asked]
+        if answers.power or over:
+            world = replace(world, power=power.ended(power.after(world.power, answers.power, world.watch), over))
         if answers.shelves:
             alive = {job: shelf for job, shelf in answers.shelves.items() if job in world.roster.jobs}
             asked_for = {job: shelf for job, shelf in alive.items() if not shelf.aside}
@@ -293,7 +303,8 @@ class Controller:
     ) -> Decided | None:
         """What is decided; nothing where nothing was told and all were looked at a moment ago. None: see `Judge`."""
         jobs = touched(reports, self._before)
-        whole = jobs is None or bool(answers.places) or now - self._whole >= WHOLE_SECONDS
+        found = bool(answers.places or answers.power)
+        whole = jobs is None or found or now - self._whole >= WHOLE_SECONDS
         named = frozenset(jobs or ()) | frozenset(answers.shelves or ()) | {key.job for key in answers.diagnoses or ()}
         named |= frozenset(answers.paired or ())
         if not whole and not named and not asked:
@@ -380,6 +391,9 @@ class Controller:
             if isinstance(action, Examine):
                 self._examined[number] = action.nodes
                 self._world = replace(self._world, places=self._looked_at(self._world.places))
+            elif isinstance(action, AskPower):
+                self._asked[number] = action.node
+                self._world = replace(self._world, power=power.begun(self._world.power, action.node, self._now()))
             job = action.key.job if hasattr(action, "key") else getattr(action, "job", None)
             self._hands.take(number, action, records.get(job) if job is not None else None)
         self._failpoint("after an action")

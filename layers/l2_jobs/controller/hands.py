@@ -11,11 +11,22 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiops.layers.core.errors import AiopsError
-from aiops.layers.l2_jobs.action import Action, Diagnose, Drain, Examine, Notify, SetAside, TryPairs, Verify
+from aiops.layers.l2_jobs.action import (
+    Action,
+    AskPower,
+    Diagnose,
+    Drain,
+    Examine,
+    Notify,
+    SetAside,
+    TryPairs,
+    Verify,
+)
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.fault.fault import Fault
 from aiops.layers.l2_jobs.node import Place
 from aiops.layers.l2_jobs.pair_test import Paired
+from aiops.layers.l2_jobs.power import PowerTold
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.shelf import Shelf
 
@@ -27,10 +38,13 @@ RETRY_SECONDS = 10.0
 LOOKS = 8
 """Folders of checkpoints that are looked at at once: one whose storage stalls must not hold up the others."""
 
+ASKED = 16
+"""BMCs that are asked at once: one that does not answer takes ten seconds, and a rack may be without power."""
+
 TRIALS = 4
 """Jobs whose nodes are tested in pairs at once: each is waited for, and no longer than a minute."""
 
-_AT_ONCE: Mapping[type, int] = {Verify: LOOKS, TryPairs: TRIALS}
+_AT_ONCE: Mapping[type, int] = {Verify: LOOKS, TryPairs: TRIALS, AskPower: ASKED}
 
 TRIES = 30
 """So often, that is for nearly 5 minutes: then it is given up, and told as a warning."""
@@ -49,6 +63,7 @@ class Deeds:
         verify: Looks at a job's folder of checkpoints; whether it may still be writing there.
         pair: Tests pairs of nodes of a job; what came of each.
         warn: Is told what could not be done at all.
+        ask_power: Asks a node's BMC, twice where it says `off`.
     """
 
     drain: Callable[[str, str], None]
@@ -59,6 +74,7 @@ class Deeds:
     verify: Callable[[JobRecord, bool], Shelf]
     pair: Callable[[JobRecord, TryPairs], Paired]
     warn: Callable[[str], None]
+    ask_power: Callable[[str], Sequence[PowerTold]]
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +103,7 @@ class ThreadedHands:
         self._places: dict[str, Place] = {}
         self._shelves: dict[str, Shelf] = {}
         self._diagnoses: dict[Key, Fault | None] = {}
+        self._power: list[PowerTold] = []
         self._paired: dict[str, Paired] = {}
 
     def take(self, number: int, action: Action, record: JobRecord | None) -> None:
@@ -109,8 +126,11 @@ class ThreadedHands:
     def answers(self) -> Answers:
         """What has come since the last call."""
         with self._changed:
-            answers = Answers(tuple(self._done), self._places, self._shelves, self._diagnoses, self._paired)
-            self._done, self._places, self._shelves, self._diagnoses, self._paired = [], {}, {}, {}, {}
+            answers = Answers(
+                tuple(self._done), self._places, self._shelves, self._diagnoses, self._paired, tuple(self._power)
+            )
+            self._done, self._places, self._shelves, self._diagnoses = [], {}, {}, {}
+            self._paired, self._power = {}, []
         return answers
 
     def offer(self, places: Mapping[str, Place]) -> None:
@@ -210,6 +230,10 @@ class ThreadedHands:
                 fault = deeds.diagnose(key)
                 with self._changed:
                     self._diagnoses[key] = fault
+            case AskPower(node):
+                told = deeds.ask_power(node)
+                with self._changed:
+                    self._power += told
             case Verify(job, live) if record is not None:
                 shelf = deeds.verify(record, live)
                 with self._changed:
@@ -254,6 +278,8 @@ def _words(action: Action) -> str:
             words = f"{', '.join(nodes)} could not be looked at"
         case Diagnose(key):
             words = f"the logs of {key} could not be read"
+        case AskPower(node):
+            words = f"the BMC of {node} could not be asked"
         case TryPairs(key):
             words = f"the nodes of {key} could not be tested in pairs"
         case Verify(job):

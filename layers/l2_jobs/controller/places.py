@@ -68,6 +68,7 @@ def place_of(
         closed=_closed(engine, facts, state, cause, standing),
         verdict=verdict,
         verdict_at=verdict_at,
+        bmc=bool(variables_of(node).aiops_power_status),
         missing=max(0, had - len(devices)),
     )
 

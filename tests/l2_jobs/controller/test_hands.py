@@ -35,9 +35,8 @@ def deeds(verify: Callable[[JobRecord], Shelf], warned: list[str]) -> Deeds:
     def nothing(*_: object) -> Any:
         return None
 
-    return Deeds(
-        nothing, nothing, nothing, nothing, nothing, lambda record, _live: verify(record), nothing, warned.append
-    )
+    looked = lambda record, _live: verify(record)  # noqa: E731 - one line
+    return Deeds(nothing, nothing, nothing, nothing, nothing, looked, nothing, warned.append, nothing)
 
 
 def until(condition: Callable[[], bool]) -> None:
