@@ -148,7 +148,7 @@ class Machine(RuleBasedStateMachine):
             host.head, host.side = True, 0
             if not host.up:
                 self.cluster.power(host.name, on=True)
-        for _ in range(80):
+        for _ in range(200):  # fifty minutes: ranks that hang before they have told steps are given thirty
             self._ticks(60)
             if all(record.state in {*OVER, "held"} for record in self.controller.written.values()):
                 break
