@@ -45,6 +45,9 @@ with socket.socket(socket.AF_UNIX) as launcher:
 """
 """Asks the launcher of a folder to have its processes save and leave, for Slurm's time is nearly over."""
 
+STEPS = 32
+"""sruns of one attempt: each takes some MiB on its first node."""
+
 _END = "AIOPS_END_OF_BATCH"
 _MIB = 1 << 20
 _MOST_WARNING = 65535
@@ -156,20 +159,41 @@ def sbatch(job: Job, attempt: Attempt, rooms: Sequence[Room], terms: Terms, scri
     return Command(tuple(words), stdin=script.encode(), timeout=SECONDS, root=True)
 
 
-def srun(job: Job, attempt: Attempt, rooms: Sequence[Room], around: Sequence[str] = ()) -> list[str]:
-    """The words that the batch script runs: one launcher on every node, or the user's own command.
+def sruns(job: Job, attempt: Attempt, rooms: Sequence[Room], around: Sequence[str] = ()) -> list[list[str]]:
+    """What the batch script runs, all at once: one launcher on every node, or the user's own command.
+
+    Launchers are steps of their own, up to `STEPS` of them: the first node of a step waits for up to a minute for the
+    others to end (REVERSE_TREE_CHILDREN_TIMEOUT of slurmstepd), and one that is lost would keep it from the next
+    attempt for as long. The user's own command is one step, whose processes know each other by Slurm.
+    """
+    if job.launch == "srun":
+        return [srun(job, attempt, rooms, around)]
+    each = math.ceil(len(rooms) / STEPS)
+    parts = [rooms[first : first + each] for first in range(0, len(rooms), each)]
+    return [srun(job, attempt, rooms, around, part) for part in parts]
+
+
+def srun(
+    job: Job,
+    attempt: Attempt,
+    rooms: Sequence[Room],
+    around: Sequence[str] = (),
+    part: Sequence[Room] | None = None,
+) -> list[str]:
+    """One srun, on those of the rooms that are in `part`; None for all.
 
     One that cannot begin ends all (`--kill-on-bad-exit`): a gang without one of them is of no use. A keeper whose
     launcher has begun never ends badly, so that the others can say their last words. One that is done ends nobody
     (`--wait=0`).
     """
-    folder, count = folder_of(attempt), len(rooms)
+    folder, count = folder_of(attempt), len(rooms if part is None else part)
     own = job.launch == "srun"
     tasks = job.processes if own else 1
     processors = processors_of(job, rooms)
     each = None if processors is None else max(1, processors // tasks)
     return [
         *("srun", f"--nodes={count:d}", f"--ntasks={count * tasks:d}", f"--ntasks-per-node={tasks:d}"),
+        *((f"--nodelist={','.join(room.name for room in part)}",) if part is not None else ()),
         *(
             "--kill-on-bad-exit=1",
             "--wait=0",
@@ -262,7 +286,7 @@ def script(
     values: Mapping[str, object] = {
         "folder": folder_of(attempt),
         "key": str(attempt.key),
-        "words": srun(job, attempt, rooms, around),
+        "commands": sruns(job, attempt, rooms, around),
         "ask": asking(job, attempt, rooms),
         "own": own,
         "term": None if term is None else (term.lineage, term.number),

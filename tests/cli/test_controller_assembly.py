@@ -175,7 +175,7 @@ def test_a_node_whose_words_meet_a_defect_ends_no_controller(
     monkeypatch.setattr(node_line, "document_of", odd)
     with controller(tmp_path, {"n2": {"kernel": "poison"}}) as running:
         until(running, lambda: running.controller.world.watch.node("n2").silent is not None)
-        assert running.controller.world.watch.node("n1").up
+        until(running, lambda: running.controller.world.watch.node("n1").up)
         until(running, lambda: running.controller.world.watch.node("n2").up)  # its line was opened again
         assert running.fallen == []
         assert not running.ended.is_set()

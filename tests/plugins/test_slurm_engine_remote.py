@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 def batch(
     folder: Path, words: list[str], *, own: Any = None, ask: list[str] | None = None, term: Any = None
 ) -> subprocess.Popen[bytes]:
-    call = f"main({str(folder)!r}, {KEY!r}, {words!r}, {ask or ['true']!r}, {own or {}!r}, term={term!r})"
+    call = f"main({str(folder)!r}, {KEY!r}, {[words]!r}, {ask or ['true']!r}, {own or {}!r}, term={term!r})"
     program = folder.parent / f"batch-{len(list(folder.parent.iterdir()))}.py"  # one that runs must not be rewritten
     program.write_text(batch_program(call))
     with (folder.parent / "said").open("a") as said:

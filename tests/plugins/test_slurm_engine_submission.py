@@ -24,7 +24,18 @@ from aiops.layers.l2_jobs.spec import Seat
 from aiops.plugins.slurm.enrolment import around_command, files_of
 from aiops.plugins.slurm.queue import OVER, SlurmJob, read_commented, read_jobs, read_number, show_jobs
 from aiops.plugins.slurm.reading import read_nodes
-from aiops.plugins.slurm.submission import Room, Terms, memory_of, processors_of, sbatch, script, srun, takes_all
+from aiops.plugins.slurm.submission import (
+    STEPS,
+    Room,
+    Terms,
+    memory_of,
+    processors_of,
+    sbatch,
+    script,
+    srun,
+    sruns,
+    takes_all,
+)
 
 KEY = Key("llama-1", 3)
 ATTEMPT = Attempt(KEY, "slurm", Allocation((Slot("a"), Slot("b"))), 20000, secret="5ec4e7")
@@ -95,8 +106,8 @@ def test_no_text_of_a_users_is_code(command: list[str], folder: str, environment
     assert text.startswith("#!/bin/sh\nexec python3 -I -S - <<'AIOPS_END_OF_BATCH'\n")
     assert text.count("\nAIOPS_END_OF_BATCH\n") == 1
     found = values_of(text)
-    assert found["words"][-len(command) :] == command
-    assert found["words"][-len(command) - 1] == "--"
+    assert found["commands"][0][-len(command) :] == command
+    assert found["commands"][0][-len(command) - 1] == "--"
     assert found["own"]["folder"] == folder
     assert {**environment, **found["own"]["environment"]} == found["own"]["environment"] | {
         name: value for name, value in environment.items() if name not in found["own"]["environment"]
@@ -129,10 +140,22 @@ def test_launchers_get_one_task_on_every_node_and_no_secret_in_a_command() -> No
     assert '"tombstone": "/var/lib/aiops-jobs/.ended/llama-1.3"' in found["a"]["spec.json"]
 
 
+def test_each_launcher_is_a_step_of_its_own_so_that_a_lost_node_keeps_no_other() -> None:
+    given = sruns(job(), ATTEMPT, ROOMS)
+    names = [room.name for room in ROOMS]
+    assert [[word for word in one if word.startswith(("--nodelist", "--nodes"))] for one in given] == [
+        ["--nodes=1", f"--nodelist={name}"] for name in names
+    ]
+    many = sruns(job(), ATTEMPT, [Room(f"n{number}") for number in range(100)])
+    assert len(many) <= STEPS
+    assert sum(one.partition("=")[2].count(",") + 1 for words in many for one in words if "nodelist" in one) == 100
+    assert len(sruns(job(launch="srun", devices=Devices(4)), ATTEMPT, ROOMS)) == 1
+
+
 def test_a_users_own_command_gets_its_tasks_and_its_checkpoint_folder() -> None:
     made = job(launch="srun", processes=4, checkpoint=CheckpointPlan("/shared/run"), devices=Devices(4))
     found = values_of(script(made, replace(ATTEMPT, resume="/shared/run/step-8"), ROOMS, "10.0.0.1"))
-    assert {"--ntasks=8", "--ntasks-per-node=4", "--chdir=/shared"} <= set(found["words"])
+    assert {"--ntasks=8", "--ntasks-per-node=4", "--chdir=/shared"} <= set(found["commands"][0])
     assert found["own"]["checkpoints"] == "/shared/run"
     assert found["own"]["environment"]["AIOPS_RESUME"] == "/shared/run/step-8"
     assert files_of(made, ATTEMPT, {}) == {"a": {}, "b": {}}

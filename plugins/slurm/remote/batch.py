@@ -24,7 +24,7 @@ END = "end.json"
 REFUSED = 73
 """Exit status (EX_CANTCREAT) of a script that was not allowed to begin; it has run nothing."""
 
-LOOK = 0.5
+LOOK = 0.1
 LINGER = 1.0
 """Seconds that srun has to end by itself once it is asked to."""
 SUPERSEDED = "superseded"
@@ -160,8 +160,8 @@ def unready(own, job, epoch):
     return ""
 
 
-def run(words, environment, ask):
-    """Run srun to its end; return its status (-N after signal N) and the signals that came meanwhile.
+def run(commands, environment, ask):
+    """Run all sruns to their ends; return the first bad status (-N after signal N) and the signals that came meanwhile.
 
     SIGUSR1 comes some time before the time limit, SIGTERM with `scancel` and at the limit. Neither ends this script:
     the record of the end has still to be written. Those whom srun runs are asked once to save and leave, by `ask`.
@@ -185,22 +185,43 @@ def run(words, environment, ask):
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, told)
     # In a session of its own: what Slurm sends to this script's group must not be passed on by srun to every process.
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
-    while True:
-        try:
-            return process.wait(timeout=LOOK), came
-        except subprocess.TimeoutExpired:
-            if ending and time.time() >= ending[0]:
-                os.killpg(process.pid, signal.SIGKILL)
+    running, ended = begun(commands, environment), []
+    while running:
+        ended += [process for process in running if process.poll() is not None]
+        running = [process for process in running if process not in ended]
+        if ending and time.time() >= ending[0]:
+            killed(running)
+        if running:
+            time.sleep(LOOK)
+    return next((process.returncode for process in ended if process.returncode), 0), came
 
 
-def main(folder, key, words, ask, own, *, term=None):
-    """Begin, run srun with `words`, write the end, and end as srun did.
+def begun(commands, environment):
+    """Start all; none where one of them cannot be started."""
+    running = []
+    try:
+        for words in commands:
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+            running.append(process)
+    except OSError:
+        killed(running)
+        raise
+    return running
+
+
+def killed(running):
+    """End processes and all that they have started, at once."""
+    for process in running:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def main(folder, key, commands, ask, own, *, term=None):
+    """Begin, run srun with each of `commands`, write the end, and end as srun did.
 
     Args:
         folder: The attempt's, on this node; it was made before the job was submitted.
         key: The attempt, `JOB.NUMBER`.
-        words: srun's command.
+        commands: srun's words, of each.
         ask: The command that asks those whom it runs to save and leave; `JOB` in it stands for Slurm's number.
         own: Of the user's own command, where srun is given it as it is: see `unready`, and `environment`, its variables
             beside those of Slurm; empty for a launcher.
@@ -226,10 +247,12 @@ def main(folder, key, words, ask, own, *, term=None):
     else:
         try:
             status, came = run(
-                words, dict(os.environ, **own.get("environment", {})), [job if word == "JOB" else word for word in ask]
+                commands,
+                dict(os.environ, **own.get("environment", {})),
+                [job if word == "JOB" else word for word in ask],
             )
         except OSError as error:
-            reason = "%s: %s" % (words[0], error)
+            reason = "%s: %s" % (commands[0][0], error)
             sys.stderr.write("aiops: %s\n" % reason)
     about.update(begun=about["at"], at=time.time(), end=ended)
     end(folder, dict(about, status=status, signals=came, reason=reason))

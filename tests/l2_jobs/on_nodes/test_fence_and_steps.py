@@ -1,6 +1,8 @@
 """The fence in a checkpoint folder, and the words about progress."""
 
+import importlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiops.layers.l2_jobs.remote import fence, steps
+from aiops.layers.l2_jobs.remote import fence, steps, terms
 from aiops.layers.l2_jobs.remote.peers import interface_towards
-from aiops.plugins.slurm.remote import batch
+
+sys.modules.setdefault("aiops.plugins.slurm.remote.terms", terms)  # on a node they are of one program
+batch = importlib.import_module("aiops.plugins.slurm.remote.batch")
 
 
 def test_the_fence_only_rises(tmp_path: Path) -> None:
