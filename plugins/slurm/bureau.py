@@ -19,7 +19,6 @@ from .queue import (
     cancel,
     comment,
     end_script,
-    kill_steps,
     read_commented,
     read_jobs,
     read_number,
@@ -124,15 +123,12 @@ class Bureau:
         raise RefusedError(words, "user" if USERS.search(done.error_text) else "scheduler")
 
     def cancel(self, number: str) -> None:
-        """End a job: what it has started at once, so that its script can write down the end, then all of it.
-
-        Without a word to its script that one would wait for the srun of a lost node until KillWait is over, and its
-        nodes with it.
+        """End a job: what it has started at once, by its script, which then writes down the end; then all of it.
 
         Raises:
             AwayError: Slurm does not answer.
         """
-        for command in (kill_steps(number), end_script(number), cancel(number)):
+        for command in (end_script(number), cancel(number)):
             self._run(command)  # one that waits has no steps, and one that is over says so: both are well
 
     def ask(self, number: str) -> None:

@@ -88,13 +88,12 @@ def cancel(number: str) -> Command:
     return Command(("scancel", number), timeout=SECONDS, root=True)
 
 
-def kill_steps(number: str) -> Command:
-    """End what a job's script has started, at once; the script then writes its record."""
-    return Command(("scancel", "--signal=KILL", number), timeout=SECONDS, root=True)
-
-
 def end_script(number: str) -> Command:
-    """Have a job's script wait for its srun no longer: of a node that is lost no word ever comes."""
+    """Have a job's script end what it has started, at once, and write its record.
+
+    `scancel --signal=KILL` would end the script too, and leave behind it an srun that waits for a lost node: its own
+    node would be kept from others until KillWait is over.
+    """
     return Command(("scancel", "--batch", "--signal=USR2", number), timeout=SECONDS, root=True)
 
 

@@ -285,7 +285,7 @@ def test_one_that_runs_is_asked_first_and_ended_by_slurm_when_it_does_not_leave(
     desk.engine.stop(KEY, seconds=0.2)
     assert desk.lines.calls[-2:] == [("stop", KEY, "n1", 0.2), ("stop", KEY, "n2", 0.2)]
     assert desk.queue.job(KEY).signals == []
-    desk.until(lambda: desk.queue.job(KEY).signals[:3] == ["KILL", "USR2", "CANCEL"])
+    desk.until(lambda: desk.queue.job(KEY).signals[:2] == ["USR2", "CANCEL"])
 
 
 def test_a_job_that_slurm_ends_before_it_began_is_told_with_the_reason(desk: Desk) -> None:

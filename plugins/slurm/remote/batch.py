@@ -165,22 +165,21 @@ def run(commands, environment, ask):
 
     SIGUSR1 comes some time before the time limit, SIGTERM with `scancel` and at the limit. Neither ends this script:
     the record of the end has still to be written. Those whom srun runs are asked once to save and leave, by `ask`.
-    SIGUSR2 comes once all that srun has started was killed: srun has a moment to say how that ended, and then it is
-    ended too, for it waits for what it has started on a lost node.
+    At SIGUSR2 all steps are killed; srun has a moment to say how that ended, and then it is ended too, for it waits for
+    what it has started on a lost node.
     """
-    came = []
-    asking = []
-    ending = []
+    came, asking, ending = [], [], []
+    job = os.environ.get("SLURM_JOB_ID", "")
+    kill = ["scancel", "--signal=KILL"] + ["%s.%d" % (job, number) for number in range(len(commands))]
 
     def told(number, _frame):
         came.append(int(number))
         if number == signal.SIGUSR2 and not ending:
             ending.append(time.time() + LINGER)
+            aside(kill)
         if number == signal.SIGUSR1 and not asking:
-            try:
-                asking.append(subprocess.Popen(ask, stdin=subprocess.DEVNULL, start_new_session=True))
-            except OSError as error:
-                sys.stderr.write("aiops: %s: %s\n" % (ask[0], error))
+            asking.append(True)
+            aside(ask)
 
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, told)
@@ -194,6 +193,14 @@ def run(commands, environment, ask):
         if running:
             time.sleep(LOOK)
     return next((process.returncode for process in ended if process.returncode), 0), came
+
+
+def aside(words):
+    """Run a command beside all else, whatever becomes of it."""
+    try:
+        subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
+    except OSError as error:
+        sys.stderr.write("aiops: %s: %s\n" % (words[0], error))
 
 
 def begun(commands, environment):
