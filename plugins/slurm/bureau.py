@@ -123,13 +123,20 @@ class Bureau:
         raise RefusedError(words, "user" if USERS.search(done.error_text) else "scheduler")
 
     def cancel(self, number: str) -> None:
-        """End a job: what it has started at once, by its script, which then writes down the end; then all of it.
+        """Have Slurm end a job, all of it.
 
         Raises:
             AwayError: Slurm does not answer.
         """
-        for command in (end_script(number), cancel(number)):
-            self._run(command)  # one that waits has no steps, and one that is over says so: both are well
+        self._run(cancel(number))  # one that is over says so, which is well
+
+    def end(self, number: str) -> None:
+        """Have a job's script end what it has started at once, write down the end, and end itself.
+
+        Raises:
+            AwayError: Slurm does not answer.
+        """
+        self._run(end_script(number))
 
     def ask(self, number: str) -> None:
         """Ask what a job runs to save and leave.

@@ -84,8 +84,8 @@ def seen(one: Enlisted, at: float, found: SlurmJob | None) -> Turn:
             if set(now.nodes) - set(now.boots):
                 errands.append("look")
         if now.cancel_at is not None and at >= now.cancel_at:
-            errands.append("cancel")
-            now = replace(now, cancel_at=at + AGAIN)
+            ending = hurried(now, at)
+            now, errands = ending.enlisted, [*errands, *ending.errands]
         now, explained = _explained(now, at)
         reports += explained
         return Turn(now, tuple(reports), tuple(errands))
@@ -229,6 +229,16 @@ def killed(one: Enlisted, nodes: Sequence[str], at: float) -> Enlisted:
     if one.own or not runs(one) or one.ended.union(one.killed).issuperset(one.nodes):
         return replace(one, wish="end", cancel_at=at)
     return one
+
+
+def hurried(one: Enlisted, at: float) -> Turn:
+    """What is done to end it now.
+
+    Its script is asked first. Once that has ended Slurm finds nothing left on its nodes, and they are free at once;
+    where Slurm itself has to end what runs there, slurmd looks only now and then whether it is gone.
+    """
+    first = one.state == "RUNNING" and not one.asked
+    return Turn(replace(one, asked=one.asked or first, cancel_at=at + AGAIN), (), ("end" if first else "cancel",))
 
 
 def runs(one: Enlisted) -> bool:

@@ -171,7 +171,7 @@ class SlurmEngine:
 
     def _wake(self, one: Enlisted, *, cancel: bool) -> None:
         if cancel and one.number:
-            self._send(one.key, "cancel", self._cancel)
+            self._take(one.key, course.hurried)
         self._run()
 
     def _watch(self) -> None:
@@ -230,7 +230,7 @@ class SlurmEngine:
             for node in one.nodes:  # no launcher ever says its last word there
                 self._lines.kill(key, node)
         for errand in turn.errands:
-            self._send(key, errand, self._cancel if errand == "cancel" else self._look)
+            self._send(key, errand, {"end": self._end, "cancel": self._cancel, "look": self._look}[errand])
 
     # -- errands, each in a thread of its own
 
@@ -274,6 +274,10 @@ class SlurmEngine:
             self._bureau.cancel(enrolled.number)
         if not enrolled.refused:
             self._follow(one)
+
+    def _end(self, one: Enlisted) -> None:
+        if one.number and one.over_since is None:
+            self._latest(one).end(one.number)
 
     def _cancel(self, one: Enlisted) -> None:
         if one.number and one.over_since is None:

@@ -13,8 +13,9 @@ from aiops.layers.l2_jobs.text import plain
 FORGOTTEN = "FORGOTTEN"
 """The state of a job that Slurm does not know any more."""
 
-Errand = Literal["cancel", "look"]
-"""`cancel`: have Slurm end the job. `look`: ask the nodes of which nothing was heard what there is of the attempt."""
+Errand = Literal["end", "cancel", "look"]
+"""`end`: have the job's script end what it runs, and itself. `cancel`: have Slurm end the job. `look`: ask the nodes of
+which nothing was heard what there is of the attempt."""
 
 _LINE = 300
 """Letters of a log's line that are told."""
@@ -74,7 +75,8 @@ class Enlisted:
         state: What Slurm said last; `FORGOTTEN` once it knows it no more, empty before it was asked.
         wish: What is wanted of it: that it runs, saves and leaves, or ends.
         killed: Nodes on which it was to be ended at once.
-        cancel_at: When Slurm is asked to end it (steady clock).
+        cancel_at: When it is to end (steady clock): its script is asked to first, then Slurm.
+        asked: Whether its script was.
         over_since: Since when Slurm says that it is over, or does not know it.
         look_at: When its nodes are asked next.
         refusal: Why it can never run, where that is so.
@@ -95,6 +97,7 @@ class Enlisted:
     wish: Literal["run", "stop", "end"] = "run"
     killed: frozenset[str] = frozenset()
     cancel_at: float | None = None
+    asked: bool = False
     over_since: float | None = None
     look_at: float | None = None
     refusal: str = ""
