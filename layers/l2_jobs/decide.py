@@ -47,9 +47,10 @@ def decide(world: World, now: float, policy: Policy = _POLICY) -> Decided:
 
 
 def _looked_at(world: World, draft: Draft) -> Iterable[str]:
-    if world.touched is None:
-        return sorted(world.roster.active)
-    return sorted((world.touched | draft.records.keys()) & world.roster.active)
+    looked_at = world.roster.active
+    if world.touched is not None:
+        looked_at &= world.touched | draft.records.keys()
+    return sorted(looked_at - world.resting)
 
 
 def _tend(draft: Draft, record: JobRecord) -> None:
@@ -69,7 +70,7 @@ def _unknown(draft: Draft) -> None:
     jobs = draft.world.roster.jobs
     for key, track in draft.world.watch.tracks.items():
         known = jobs.get(key.job)
-        if known is None or key.number <= known.launched:
+        if known is None or key.number <= known.launched or key.job in draft.world.resting:
             continue
         record = draft.record(key.job)
         if record is None or key.number <= record.launched:
@@ -87,7 +88,7 @@ def _hand_over(draft: Draft) -> None:
         out = [node for node in shape.avoid if node in places and places[node].closed]
         for _, _, job in turns if out else ():
             record = draft.record(job)
-            if record is not None and record.state == "queued":
+            if record is not None and record.state == "queued" and job not in draft.world.resting:
                 left = {node: why for node, why in record.avoid.items() if node not in out}
                 gone = {node: why for node, why in record.avoid.items() if node in out}
                 draft.put(replace(record, avoid=left, suspects={**record.suspects, **gone}))

@@ -53,7 +53,8 @@ def ask_power(draft: Draft) -> None:
             draft.do(AskPower(node))
         if power is not None:
             for record in waiting:
-                _tell(draft, record, place, power, hearing)
+                if record.job.id not in world.resting:
+                    _tell(draft, record, place, power, hearing)
 
 
 def _waits(draft: Draft, job: str, node: str) -> JobRecord | None:

@@ -59,6 +59,8 @@ class World:
         settled: Whether the controller knows what runs; until then nothing is started and nothing is called a fault.
         touched: Only these jobs, requests and the queue are looked at; None for all. Time passes for all of them, so
             all are to be looked at at least once a second.
+        resting: Jobs that are left as they are, for deciding about them meets a defect (`controller/judging.py`). All
+            else is looked at as without them, and what `touched` says.
     """
 
     roster: Roster
@@ -75,4 +77,5 @@ class World:
     seed: int = 0
     settled: bool = True
     touched: frozenset[str] | None = None
+    resting: frozenset[str] = frozenset()
     settings: Settings = field(default_factory=Settings)

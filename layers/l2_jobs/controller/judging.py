@@ -40,10 +40,7 @@ class Judge:
         Raises:
             Exception: A defect that no single job makes.
         """
-        resting = self._resting(now)
-        if resting:
-            looked_at = world.roster.active if world.touched is None else world.touched
-            world = replace(world, touched=frozenset(looked_at - resting))
+        world = replace(world, resting=self._resting(now))
         try:
             return self._decide(world, now)
         except Exception as error:  # noqa: BLE001 - raised again where it is not some job's alone
