@@ -10,12 +10,14 @@ from dataclasses import replace
 from .action import Action, Decided, Drain
 from .asking import answer
 from .cascade import limit
+from .defects import About
 from .draft import Draft
 from .ending import see_out
 from .placement import Policy, PriorityThenAge
 from .power_question import ask_power, with_proofs
 from .queue import place_all, wait_out
 from .record import JobRecord
+from .request import job_of
 from .running import watch_over
 from .world import World
 
@@ -29,16 +31,22 @@ def decide(world: World, now: float, policy: Policy = _POLICY) -> Decided:
         world: All that is known.
         now: The time, by the steady clock.
         policy: Whose turn it is in the queue.
+
+    Raises:
+        OfOneJobError: A defect was met while one job was decided about; without that one (`World.resting`) all others
+            can be.
     """
     world = with_proofs(world, now)
     draft = Draft(world, now)
     for request in world.requests:
-        answer(draft, request)
+        with About(job_of(request)):
+            answer(draft, request)
     ask_power(draft)
     for job in _looked_at(world, draft):
         record = draft.record(job)
         if record is not None:
-            _tend(draft, record)
+            with About(job):
+                _tend(draft, record)
     _unknown(draft)
     _hand_over(draft)
     place_all(draft, policy)

@@ -10,12 +10,39 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
+from types import TracebackType
 
 LEAST, MOST = 1.0, 60.0
 """Seconds that a subject is let be after its first defect; doubled with each that follows, up to this."""
 
 _REMEMBERED = 1024
 """Of those that were told; then all are forgotten, and one that comes again is told again."""
+
+
+class OfOneJobError(Exception):
+    """A defect that is one job's alone: it was met while that one was decided about."""
+
+    def __init__(self, job: str, defect: Exception) -> None:
+        super().__init__(f"{type(defect).__name__}, about {job}")
+        self.job = job
+        self.defect = defect
+
+
+class About:
+    """While one job is decided about: a defect that is met meanwhile is that job's (`OfOneJobError`)."""
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: str) -> None:
+        self._job = job
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, met: BaseException | None, at: TracebackType | None) -> None:
+        """Say whose it is."""
+        if isinstance(met, Exception) and not isinstance(met, OfOneJobError):
+            raise OfOneJobError(self._job, met) from met
 
 
 def nobody(words: str) -> None:

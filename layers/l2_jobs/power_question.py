@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from .action import AskPower, Notify
+from .defects import About
 from .draft import Draft
 from .hearing import Hearing
 from .node import Place
@@ -54,7 +55,8 @@ def ask_power(draft: Draft) -> None:
         if power is not None:
             for record in waiting:
                 if record.job.id not in world.resting:
-                    _tell(draft, record, place, power, hearing)
+                    with About(record.job.id):
+                        _tell(draft, record, place, power, hearing)
 
 
 def _waits(draft: Draft, job: str, node: str) -> JobRecord | None:

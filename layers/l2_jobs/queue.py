@@ -7,12 +7,14 @@ from .action import Examine, Launch, Notify, Verify
 from .allocation import Allocation
 from .attempt import Attempt, Key
 from .checkpoint.checkpoint import Checkpoint, Wanted, fits, newest
+from .defects import About
 from .draft import Draft
 from .ground import Ground
 from .pair_trial import try_on
-from .placement import Placement, Policy
+from .placement import Order, Placement, Policy
 from .policy import WAIT_MOST
 from .record import JobRecord
+from .shape import Shape
 from .spec import PORTS
 
 ASK_AGAIN = 30.0
@@ -59,20 +61,29 @@ def place_all(draft: Draft, policy: Policy) -> None:
     order = policy.order(roster)
     for turn, shape in order:
         record = roster.jobs[turn[2]]
-        reason = policy.may_start(record) or _unready(draft, record)
-        if reason:
-            draft.put(replace(draft.record(record.job.id) or record, reason=reason))
+        if record.job.id in world.resting:
             continue
-        room = placement.place(record, shape)
-        if room.allocation is not None:
-            _launch(draft, record, room.allocation)
-        elif room.waits:
-            examine += room.examine
-        else:
-            order.skip(shape)
-            draft.put(replace(record, reason=room.reason))
+        with About(record.job.id):
+            reason = policy.may_start(record) or _unready(draft, record)
+            if reason:
+                draft.put(replace(draft.record(record.job.id) or record, reason=reason))
+            else:
+                examine += _seek(draft, placement, order, record, shape)
     if examine:
         draft.do(Examine(tuple(sorted(set(examine)))))
+
+
+def _seek(draft: Draft, placement: Placement, order: Order, record: JobRecord, shape: Shape) -> tuple[str, ...]:
+    """Start a job where there is room for it; the nodes that must be looked at before."""
+    room = placement.place(record, shape)
+    if room.allocation is not None:
+        _launch(draft, record, room.allocation)
+    elif room.waits:
+        return room.examine
+    else:
+        order.skip(shape)
+        draft.put(replace(record, reason=room.reason))
+    return ()
 
 
 def _spares(draft: Draft) -> dict[str, int]:

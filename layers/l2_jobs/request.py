@@ -45,6 +45,13 @@ class Hold:
 
 
 Request = Submit | Cancel | Resume | Hold
+
+
+def job_of(request: Request) -> str:
+    """The id of the job that it is about."""
+    return request.job.id if isinstance(request, Submit) else request.job
+
+
 RequestKind = Literal["submit", "cancel", "resume", "hold"]
 
 _KINDS: Mapping[RequestKind, type] = {"submit": Submit, "cancel": Cancel, "resume": Resume, "hold": Hold}

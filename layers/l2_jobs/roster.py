@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .allocation import Slot
+from .defects import About
 from .record import OVER, JobRecord, JobState
 from .shape import Shape
 
@@ -57,7 +58,8 @@ class Roster:
         """The roster once `records` are as they are; of two of one job the last counts."""
         change = _Change(self)
         for job, record in {record.job.id: record for record in records}.items():
-            change.enter(job, record)
+            with About(job):
+                change.enter(job, record)
         return change.done()
 
     @property
