@@ -12,12 +12,13 @@ from .asking import answer
 from .cascade import limit
 from .defects import About
 from .draft import Draft
-from .ending import see_out
+from .ending import end_alone, see_out
 from .placement import Policy, PriorityThenAge
 from .power_question import ask_power, with_proofs
 from .queue import place_all, wait_out
 from .record import JobRecord
-from .request import job_of
+from .request import Cancel, Hold, job_of
+from .roster import HOLDING
 from .running import watch_over
 from .world import World
 
@@ -52,6 +53,24 @@ def decide(world: World, now: float, policy: Policy = _POLICY) -> Decided:
     place_all(draft, policy)
     decided = draft.decided()
     return replace(decided, actions=_guarded(world, decided.actions))
+
+
+def decide_end(world: World, now: float, job: str) -> Decided:
+    """What is done about one job that rests (`World.resting`), where its owner wants it ended: only that.
+
+    Args:
+        world: All that is known.
+        now: The time, by the steady clock.
+        job: Its id.
+    """
+    draft = Draft(with_proofs(world, now), now)
+    for request in world.requests:
+        if isinstance(request, Cancel | Hold) and request.job == job:
+            answer(draft, request)
+    record = draft.record(job)
+    if record is not None and record.stop and record.attempt is not None and record.state in HOLDING:
+        end_alone(draft, record, record.attempt)
+    return draft.decided()
 
 
 def _looked_at(world: World, draft: Draft) -> Iterable[str]:

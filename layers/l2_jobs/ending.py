@@ -55,12 +55,37 @@ def see_out(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
     return _close(draft, record, attempt, held)
 
 
+def end_alone(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
+    """End what runs of a job as its owner has asked, looking at as little of it as can be.
+
+    It is for one about which nothing else can be decided: to be ended it need not be understood, but its nodes are
+    given to nobody before nothing of it can write.
+    """
+    now = draft.now
+    if record.state != "stopping":
+        words = "cancelled" if record.stop == "cancel" else "held"
+        reason = f"it is being {words} as its owner has asked, at once"
+        record = draft.turn(record, state="stopping", reason=reason, asked="", asked_at=None)
+        draft.say(record, "job_stopping", reason)
+    if record.asked_at is None or now - record.asked_at >= _patience(record):
+        draft.do(Kill(attempt.key, attempt.allocation.nodes))
+        return draft.put(replace(record, asked="kill", asked_at=now))
+    held = fence(attempt, draft.world.watch, draft.world.places, draft.world.began)
+    if not held.closed(now):
+        return record
+    return _close(draft, replace(record, ended=now if record.ended is None else record.ended), attempt, held)
+
+
+def _patience(record: JobRecord) -> float:
+    """Seconds from what its attempt was asked last to the word that ends it."""
+    return {"": 0.0, "dump": DUMP, "stop": record.job.limits.stop + GRACE, "kill": AGAIN}[record.asked]
+
+
 def _press(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence) -> JobRecord:
     """End what still runs; tell what is waited for."""
     now = draft.now
     since = now - (record.asked_at if record.asked_at is not None else now)
-    patience = {"": 0.0, "dump": DUMP, "stop": record.job.limits.stop + GRACE, "kill": AGAIN}[record.asked]
-    if held.running and since >= patience:
+    if held.running and since >= _patience(record):
         draft.do(Kill(attempt.key, held.running))
         record = draft.put(replace(record, asked="kill", asked_at=now))
     elif not held.running and held.silent:

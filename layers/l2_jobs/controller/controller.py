@@ -215,7 +215,7 @@ class Controller:
         _require_latest(told)
         reports, watch = take_in(told, self._world.roster.jobs, self._world.watch, self._defects)
         answers = self._hands.answers()
-        asked = [one for one in self._ledger.asked() if self._judge.hears(one.request, now)]
+        asked = self._judge.heard(self._ledger.asked(), self._world.roster.jobs, now)
         self._failpoint("observed")
         entry = self._observe(reports, watch, answers, asked, now)
         decided = self._decided(reports, answers, asked, now)

@@ -10,7 +10,7 @@ from tests.l2_jobs.controller.rig import ANN, NODES, FakeHands, Rig, job
 from tests.l2_jobs.controller.test_confined import odd_about, states
 
 from aiops.layers.l2_jobs import decide as deciding
-from aiops.layers.l2_jobs import queue
+from aiops.layers.l2_jobs import ending, queue
 from aiops.layers.l2_jobs.action import Action, AskPower, Verify
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.checkpoint.checkpoint import Checkpoint, Level
@@ -21,7 +21,7 @@ from aiops.layers.l2_jobs.node import Place
 from aiops.layers.l2_jobs.power import PowerTold
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.report import Silent
-from aiops.layers.l2_jobs.request import Submit
+from aiops.layers.l2_jobs.request import Cancel, Hold, Resume, Submit
 from aiops.layers.l2_jobs.shelf import Shelf
 
 
@@ -117,3 +117,82 @@ def test_a_queued_job_that_meets_a_defect_waits_and_the_one_behind_it_starts(
     broken.clear()
     rig.ticks(controller, 20)
     assert states(controller) == {"sleep-1": "running", "sleep-2": "running"}
+
+
+def users(controller: Controller) -> set[str]:
+    return {name for names in controller.world.roster.users.values() for name in names}
+
+
+@pytest.mark.parametrize(("word", "state"), [(Cancel, "cancelled"), (Hold, "held")])
+def test_a_job_that_meets_a_defect_is_ended_when_its_owner_asks_and_its_nodes_are_free(
+    word: type[Cancel] | type[Hold], state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, controller, _ = running(tmp_path, monkeypatch)
+    odd_about(monkeypatch, {"sleep-1"})
+    rig.ticks(controller, 40)
+    rig.ledger.append(word("sleep-1", ANN), ANN, rig.now)
+    rig.ledger.append(Resume("sleep-1", ANN), ANN, rig.now)  # which waits, for nothing can be decided about that
+    rig.ticks(controller, 4)
+    assert {key.job for key, _ in rig.truth.running} == {"sleep-2"}
+    assert users(controller) == {"sleep-2"}
+    assert rig.ledger.written({"sleep-1"})["sleep-1"].state == state
+    assert [one.request for one in rig.ledger.asked()] == [Resume("sleep-1", ANN)]
+    assert states(controller)["sleep-2"] == "running"
+
+
+def test_a_queued_job_that_meets_a_defect_is_cancelled_when_its_owner_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, controller, _ = begun(tmp_path, monkeypatch)
+
+    def odd(*given: Any) -> Any:
+        raise KeyError(given)
+
+    monkeypatch.setattr(queue, "_chosen", odd)  # of both
+    rig.ticks(controller)
+    rig.ledger.append(Cancel("sleep-1", ANN), ANN, rig.now)
+    rig.ticks(controller)
+    assert states(controller).keys() <= {"sleep-2"}
+    assert rig.ledger.written({"sleep-1"})["sleep-1"].state == "cancelled"
+
+
+def test_one_that_cannot_even_be_fenced_is_killed_and_keeps_its_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, controller, _ = running(tmp_path, monkeypatch)
+    odd_about(monkeypatch, broken := {"sleep-1"})
+    real = ending.fence
+
+    def odd(attempt: Any, *given: Any) -> Any:
+        if attempt.key.job in broken:
+            raise KeyError(attempt.key)
+        return real(attempt, *given)
+
+    monkeypatch.setattr(ending, "fence", odd)
+    rig.ledger.append(Cancel("sleep-1", ANN), ANN, rig.now)
+    rig.ticks(controller, 40)
+    assert {key.job for key, _ in rig.truth.running} == {"sleep-2"}
+    assert users(controller) == {"sleep-1", "sleep-2"}
+    broken.clear()
+    rig.ticks(controller, 70)
+    assert users(controller) == {"sleep-2"}
+    assert states(controller) == {"sleep-2": "running"}
+
+
+def test_what_is_not_taken_up_is_not_cancelled_before_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, controller, _ = begun(tmp_path, monkeypatch)
+    real, broken = queue._unready, {"sleep-1"}
+
+    def odd(draft: Any, record: JobRecord) -> str:
+        if record.job.id in broken:
+            raise KeyError(record.job.id)
+        return real(draft, record)
+
+    monkeypatch.setattr(queue, "_unready", odd)
+    rig.ticks(controller, 4)
+    rig.ledger.append(Cancel("sleep-1", ANN), ANN, rig.now)
+    rig.ticks(controller, 4)
+    broken.clear()
+    rig.ticks(controller, 70)
+    assert states(controller) == {"sleep-2": "running"}
+    assert rig.ledger.written({"sleep-1"})["sleep-1"].state == "cancelled"
