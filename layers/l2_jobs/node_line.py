@@ -1,7 +1,6 @@
 """The line to one node: its channel, while there is one, and what runs there. Used by one thread."""
 
 import base64
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -15,7 +14,7 @@ from .defects import Setback
 from .report import Deposed, Heard, Report, Signed, Silent
 from .strand import Reader, Strand
 from .text import plain
-from .wire import document_of, whole
+from .wire import document_of, lines_of, whole
 
 IDLE = 60.0
 """Seconds that a line nobody needs stays open: the next start need not wait for a connection."""
@@ -77,11 +76,12 @@ class NodeLine:
     # -- what is wanted
 
     def add(self, strand: Strand, now: float) -> None:
-        """Begin with a rank group, unless it is known."""
+        """Begin with a rank group, unless it is known; it is known once it is sure that it can be told."""
         known = self.strands.get(strand.key)
         if known is None:
+            words = lines_of(*strand.orders())
             self.strands[strand.key] = known = strand
-            self._order(*strand.orders())
+            self._say(words)
         elif known.over is not None:
             self._tell(known.over)
         self._needed = now
@@ -91,18 +91,18 @@ class NodeLine:
         strand = self.strands.get(key)
         if strand is not None and strand.over is None and strand.stop is None:
             strand.stop = seconds
-            self._order({"do": "stop", "key": str(key), "seconds": seconds})
+            self._say(lines_of({"do": "stop", "key": str(key), "seconds": seconds}))
 
     def kill(self, strand: Strand, now: float) -> None:
         """End one at once, whether it is known here or not."""
         known = self.strands.setdefault(strand.key, strand)
         known.killed = True
         self._needed = now
-        self._order({"do": "kill", "key": str(known.key), "uid": known.owner})
+        self._say(lines_of({"do": "kill", "key": str(known.key), "uid": known.owner}))
 
     def dump(self, key: Key) -> None:
         """Have the stacks of one written to its log."""
-        self._order({"do": "dump", "key": str(key)})
+        self._say(lines_of({"do": "dump", "key": str(key)}))
 
     def release(self, key: Key, now: float) -> None:
         """Forget one."""
@@ -111,7 +111,7 @@ class NodeLine:
         self._needed = now
         if self._channel is None:
             self._releases[key] = owner
-        self._order(_release(key, owner))
+        self._say(lines_of(_release(key, owner)))
 
     # -- the channel
 
@@ -120,16 +120,27 @@ class NodeLine:
         needed = self.strands or self._releases
         return bool(needed) and self._channel is None and not self.connecting and now >= self._next_try
 
-    def opened(self, channel: Channel, now: float) -> None:
-        """There is a channel."""
+    def again(self, key: Key) -> None:
+        """Tell the agent of one as if it knew nothing of it."""
+        strand = self.strands.get(key)
+        if strand is not None:
+            self._say(lines_of(*strand.orders()))
+
+    def opened(self, channel: Channel, now: float) -> list[Key]:
+        """There is a channel, and its agent is told all; those it cannot be told of, for a defect of ours (`again`)."""
         self.connecting = False
         self.close()
         self._channel, self._incoming, self._outgoing = channel, b"", b""
         self._answered, self._opened = None, now
-        self._order(*(one for strand in self.strands.values() for one in strand.orders()))
-        for key, owner in sorted(self._releases.items()):
-            self._order(_release(key, owner))
+        untold: list[Key] = []
+        for strand in self.strands.values():
+            try:
+                self._outgoing += lines_of(*strand.orders())
+            except Exception:  # noqa: BLE001 - it is this group's alone; whoever tries it again tells of it
+                untold.append(strand.key)
+        self._say(lines_of(*(_release(key, owner) for key, owner in sorted(self._releases.items()))))
         self._releases.clear()
+        return untold
 
     def failed(self, error: AiopsError, now: float) -> None:
         """It could not be opened."""
@@ -207,11 +218,10 @@ class NodeLine:
             self._silent = True
             self._tell(Silent(self.name, now, reason))
 
-    def _order(self, *orders: Mapping[str, Any]) -> None:
+    def _say(self, words: bytes) -> None:
         """Send, where there is a channel; what is not sent now is said anew by whoever opens the next one."""
         if self._channel is not None:
-            for one in orders:
-                self._outgoing += json.dumps(one).encode() + b"\n"
+            self._outgoing += words
             self._push(None)
 
     def _push(self, now: float | None) -> None:
@@ -251,7 +261,7 @@ class NodeLine:
             self._told_heard = now
             self._tell(Heard(self.name, now, boot_id))
         self._boot_id, self._answered, self._silent, self._failures = boot_id, now, False, 0
-        self._outgoing += json.dumps({"do": "beat", "n": words.get("n")}).encode() + b"\n"
+        self._outgoing += lines_of({"do": "beat", "n": words.get("n")})
 
     def _strand(self, key: Any) -> Strand | None:
         try:

@@ -245,7 +245,9 @@ class OpenLines:
         if outcome.value is None:
             line.failed(outcome.error or AiopsError("it cannot be reached", code="line.unknown"), now)
             return
-        line.opened(outcome.value, now)
+        for key in line.opened(outcome.value, now):
+            if not self._orders.wait(line.name, key):
+                self._orders.take(line.name, key, partial(line.again, key), now)
 
         def came() -> None:
             self._news.add(line.name)

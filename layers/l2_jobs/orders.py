@@ -38,6 +38,10 @@ class Orders:
         elif not self._done(node, key, order):
             self._delayed[node, key] = _Delayed(Setback().again(now), deque([order]))
 
+    def wait(self, node: str, key: Key) -> bool:
+        """Whether some wait for one rank group."""
+        return (node, key) in self._delayed
+
     def again(self, now: float) -> None:
         """Do what waits and is due."""
         for (node, key), delayed in list(self._delayed.items()):

@@ -1,4 +1,4 @@
-"""What an agent says on a line, as reports: pure. Whatever is garbled, or made up by a job's user, is no report.
+"""What is said on a line, both ways: pure. Whatever is garbled, or made up by a job's user, is no report.
 
 A job's user owns what its launcher writes, and may put anything there: every number has bounds, every text is plain.
 """
@@ -86,6 +86,11 @@ def document_of(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def lines_of(*orders: Mapping[str, Any]) -> bytes:
+    """Orders to an agent, in lines."""
+    return b"".join(json.dumps(one).encode() + b"\n" for one in orders)
 
 
 def whole(value: Any, below: int = WHOLE) -> TypeGuard[int]:

@@ -144,6 +144,24 @@ def test_what_was_asked_is_asked_again_on_the_next_channel() -> None:
     assert [one["do"] for one in rig.wire.said_to] == ["release"]
 
 
+def test_one_that_cannot_be_told_of_keeps_no_other_from_being_told() -> None:
+    rig, other = Rig(), Key("b-1", 1)
+    with pytest.raises(TypeError):
+        rig.line.add(rig.strand({"user": object()}), 0.0)
+    assert not rig.line.strands, "a retry is to begin it"
+    odd: dict[str, Any] = dict(SPEC)
+    rig.line.add(rig.strand(odd), 0.0)
+    rig.line.add(Strand(other, "n1", 7, SPEC, reader), 0.0)
+    odd["user"] = object()
+    assert rig.line.opened(rig.wire, 0.0) == [KEY]
+    assert [one["key"] for one in rig.wire.said_to] == [str(other)]
+    with pytest.raises(TypeError):
+        rig.line.again(KEY)
+    odd["user"] = {}
+    rig.line.again(KEY)
+    assert [one["key"] for one in rig.wire.said_to] == [str(other), str(KEY)]
+
+
 def test_a_sign_of_a_kernel_is_told_again_after_a_while_and_after_a_boot() -> None:
     def once() -> Reader:
         seen: set[str] = set()

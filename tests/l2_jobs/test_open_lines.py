@@ -201,6 +201,23 @@ def test_what_was_asked_and_met_a_defect_is_asked_again_in_its_order(nodes: Node
     nodes.beaten("n2")
 
 
+def test_one_that_cannot_be_told_of_keeps_no_other_of_its_node_from_being_heard(nodes: Nodes) -> None:
+    spec: dict[str, Any] = {**SPEC, "odd": 1}
+    nodes.lines.start(Key("b-1", 1), "n1", spec)
+    nodes.lines.follow(KEY, "n1", 7)
+    nodes.beaten("n1")
+    spec["odd"] = object()
+    nodes.agents["n1"].says({"kernel": "poison"})
+    nodes.until(lambda: len(nodes.warned) == 2)
+    assert sorted(one.partition(": ")[0] for one in nodes.warned) == ["b-1.1 on n1", "n1"]
+    nodes.beaten("n1")
+    assert nodes.agents["n1"].opened == 2
+    said = nodes.agents["n1"].said_to
+    before = len(said)
+    spec["odd"] = 2
+    nodes.until(lambda: [one for one in said[before:] if one.get("spec") == spec])
+
+
 def test_what_is_let_go_while_its_beginning_waits_is_not_begun_after_that(nodes: Nodes) -> None:
     def unreadable(key: Key, node: str) -> int:
         raise PermissionError(node)

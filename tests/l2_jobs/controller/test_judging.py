@@ -149,9 +149,9 @@ def test_a_queued_job_that_meets_a_defect_is_cancelled_when_its_owner_asks(
         raise KeyError(given)
 
     monkeypatch.setattr(queue, "_chosen", odd)  # of both
-    rig.ticks(controller)
+    rig.ticks(controller, 40)
     rig.ledger.append(Cancel("sleep-1", ANN), ANN, rig.now)
-    rig.ticks(controller)
+    rig.ticks(controller, 2)
     assert states(controller).keys() <= {"sleep-2"}
     assert rig.ledger.written({"sleep-1"})["sleep-1"].state == "cancelled"
 
