@@ -20,7 +20,7 @@ from aiops.layers.l0_nodes.transport import Channel, Transport
 from .attempt import Key
 from .defects import Defects
 from .node_line import NodeLine
-from .orders import Call, Orders
+from .orders import Call, Order, Orders
 from .programs import agent_command
 from .report import Heard, Report, Stepped
 from .steady import Steady
@@ -79,7 +79,7 @@ class OpenLines:
         self._term = term
         self._defects = defects or Defects()
         self._lines: dict[str, NodeLine] = {}
-        self._mail: deque[tuple[str, Key | None, Call]] = deque()
+        self._mail: deque[tuple[str, Key | None, Order]] = deque()
         """What the thread is to do for a node: an order for a rank group, or what became of opening its line."""
         self._orders = Orders(self._defects)
         self._ring = threading.Event()
@@ -113,7 +113,12 @@ class OpenLines:
 
     def kill(self, key: Key, node: str) -> None:
         """End a rank group at once."""
-        self._post(node, key, lambda: self._line(node).kill(self._strand(key, node, -1, None), self._steady()))
+
+        def end() -> None:
+            line = self._line(node)
+            line.kill(line.strands.get(key) or self._ended(key, node), self._steady())
+
+        self._post(node, key, end, ends=True)
 
     def dump(self, key: Key, node: str) -> None:
         """Have the stacks of its processes written to its log."""
@@ -121,7 +126,7 @@ class OpenLines:
 
     def release(self, key: Key, node: str) -> None:
         """Forget a rank group that has ended."""
-        self._post(node, key, lambda: self._line(node).release(key, self._steady()))
+        self._post(node, key, lambda: self._line(node).release(key, self._steady()), ends=True)
 
     def reports(self, keys: Sequence[Key] | None = None) -> list[Report]:
         """What has come since the last call, of those attempts, or all that nobody else has taken."""
@@ -151,12 +156,12 @@ class OpenLines:
 
     # -- the thread
 
-    def _post(self, node: str, key: Key | None, call: Call) -> None:
+    def _post(self, node: str, key: Key | None, call: Call, *, ends: bool = False) -> None:
         with self._lock:
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._serve, name="lines", daemon=True)
                 self._thread.start()
-        self._mail.append((node, key, call))
+        self._mail.append((node, key, Order(call, ends)))
         self._ring.set()
 
     def _serve(self) -> None:
@@ -165,11 +170,11 @@ class OpenLines:
             self._ring.wait(_TICK)
             self._ring.clear()
             while self._mail:
-                node, key, call = self._mail.popleft()
+                node, key, order = self._mail.popleft()
                 if key is None:
-                    self._guarded(node, call)
+                    self._guarded(node, order.call)
                 else:
-                    self._orders.take(node, key, call, self._steady())
+                    self._orders.take(node, key, order, self._steady())
             now = self._steady()
             while self._news:
                 node = self._news.pop()
@@ -247,7 +252,7 @@ class OpenLines:
             return
         for key in line.opened(outcome.value, now):
             if not self._orders.wait(line.name, key):
-                self._orders.take(line.name, key, partial(line.again, key), now)
+                self._orders.take(line.name, key, Order(partial(line.again, key)), now)
 
         def came() -> None:
             self._news.add(line.name)
@@ -262,6 +267,12 @@ class OpenLines:
 
     def _strand(self, key: Key, node: str, owner: int, spec: Mapping[str, Any] | None) -> Strand:
         return Strand(key, node, owner, spec, self._reader(), log=self._kept(key, node))
+
+    def _ended(self, key: Key, node: str) -> Strand:
+        """One that is not known here and is only to be ended: that waits for no folder of logs."""
+        with suppress(Exception):
+            return self._strand(key, node, -1, None)
+        return Strand(key, node, -1, None, read_nothing)
 
     def _keep(self, key: Key, node: str, offset: int, data: bytes) -> None:
         try:

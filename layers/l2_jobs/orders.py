@@ -10,19 +10,31 @@ from .defects import Defects, Setback
 Call = Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked of a rank group.
+
+    Attributes:
+        ends: Whether it ends the group, or lets it go: what waits to begin or to guide it is not wanted any more.
+    """
+
+    call: Call
+    ends: bool = False
+
+
 @dataclass(slots=True)
 class _Delayed:
     """Orders for one rank group, of which the first has met a defect."""
 
     setback: Setback
-    orders: deque[Call] = field(default_factory=deque)
+    orders: deque[Order] = field(default_factory=deque)
 
 
 class Orders:
     """Of one controller's lines; used by one thread.
 
-    What is asked of one group is done in the order in which it was asked, so that nothing is begun after it was let go.
-    No other group waits for it.
+    What is asked of one group is done in the order in which it was asked, so that nothing is begun after it was let go;
+    but what ends it waits for nothing that cannot be begun. No other group waits for it.
     """
 
     def __init__(self, defects: Defects) -> None:
@@ -30,12 +42,16 @@ class Orders:
         self._defects = defects
         self._delayed: dict[tuple[str, Key], _Delayed] = {}
 
-    def take(self, node: str, key: Key, order: Call, now: float) -> None:
+    def take(self, node: str, key: Key, order: Order, now: float) -> None:
         """Do it, or have it wait behind those that wait already."""
         delayed = self._delayed.get((node, key))
-        if delayed is not None:
+        if delayed is not None and order.ends:
+            delayed.orders = deque(one for one in delayed.orders if one.ends)
+        if delayed is not None and delayed.orders:
             delayed.orders.append(order)
-        elif not self._done(node, key, order):
+            return
+        self._delayed.pop((node, key), None)
+        if not self._done(node, key, order):
             self._delayed[node, key] = _Delayed(Setback().again(now), deque([order]))
 
     def wait(self, node: str, key: Key) -> bool:
@@ -53,9 +69,9 @@ class Orders:
             if not delayed.orders:
                 del self._delayed[node, key]
 
-    def _done(self, node: str, key: Key, order: Call) -> bool:
+    def _done(self, node: str, key: Key, order: Order) -> bool:
         try:
-            order()
+            order.call()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this group's alone
             self._defects.met(f"{key} on {node}", error, "what was asked there is tried again")
             return False

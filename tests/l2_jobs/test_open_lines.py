@@ -20,7 +20,7 @@ from aiops.layers.l2_jobs import defects as module
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.defects import MOST, Defects, Setback
 from aiops.layers.l2_jobs.open_lines import OpenLines
-from aiops.layers.l2_jobs.report import Heard, Report, Signed, Silent, Started
+from aiops.layers.l2_jobs.report import Ended, Heard, Report, Signed, Silent, Started
 from aiops.layers.l2_jobs.steady import Steady
 
 SECONDS = 10.0
@@ -199,6 +199,25 @@ def test_what_was_asked_and_met_a_defect_is_asked_again_in_its_order(nodes: Node
     assert nodes.warned[0].startswith("a-1.1 on n1: a defect of aiops, PermissionError at ")
     nodes.lines.follow(Key("a-1", 2), "n2", 7)
     nodes.beaten("n2")
+
+
+def test_to_end_a_group_waits_for_no_beginning_that_fails(nodes: Nodes) -> None:
+    def unreadable(key: Key, node: str) -> int:
+        raise PermissionError(node)
+
+    nodes.kept = unreadable
+    nodes.lines.start(KEY, "n1", SPEC)
+    nodes.lines.stop(KEY, "n1", 9.0)
+    nodes.until(lambda: nodes.warned)
+    nodes.lines.kill(KEY, "n1")
+    said = nodes.agents["n1"].said_to
+    nodes.until(lambda: said)
+    nodes.agents["n1"].says({"beat": "b", "n": 1}, {"key": str(KEY), "unit": "gone"})
+    (end,) = nodes.until(lambda: nodes.of(Ended, "n1"))
+    assert end.end == "stopped"
+    nodes.kept = lambda _key, _node: 0
+    time.sleep(0.3)
+    assert not [one for one in said if one["do"] in {"start", "stop"}], "nobody wants it any more"
 
 
 def test_one_that_cannot_be_told_of_keeps_no_other_of_its_node_from_being_heard(nodes: Nodes) -> None:
