@@ -288,6 +288,18 @@ def test_one_that_runs_is_asked_first_and_ended_by_slurm_when_it_does_not_leave(
     desk.until(lambda: desk.queue.job(KEY).signals[:2] == ["USR2", "CANCEL"])
 
 
+def test_one_that_is_ended_ends_by_its_script_and_slurm_need_not_do_it(desk: Desk) -> None:
+    desk.queue.deaf = False
+    desk.run()
+    desk.lines.waiting = [Started(KEY, node, 1.0, "b") for node in NODES]
+    desk.until(lambda: len(desk.of(Started)) == 2)
+    desk.engine.kill(KEY, NODES)
+    desk.lines.waiting = [Ended(KEY, node, 1.0, "stopped") for node in NODES]
+    desk.until(lambda: ends(desk) == dict.fromkeys(NODES, "stopped"))
+    desk.until(lambda: desk.queue.job(KEY).state == "FAILED")
+    assert desk.queue.job(KEY).signals == ["USR2"]
+
+
 def test_a_job_that_slurm_ends_before_it_began_is_told_with_the_reason(desk: Desk) -> None:
     desk.submitted()
     desk.queue.place("n1", KEY).said = "srun: error: x\npython3: command not found\n"
