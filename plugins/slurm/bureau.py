@@ -22,6 +22,7 @@ from .queue import (
     read_commented,
     read_jobs,
     read_number,
+    renamed,
     said,
     show_jobs,
     show_jobs_of,
@@ -129,6 +130,14 @@ class Bureau:
             AwayError: Slurm does not answer.
         """
         self._run(cancel(number, owner.uid))  # one that is over says so, which is well
+
+    def nudge(self, number: str, key: Key) -> None:
+        """Have Slurm look whether it can start a job; nothing of it is changed.
+
+        Raises:
+            AwayError: It does not answer.
+        """
+        self._run(renamed(number, comment(key, self.store)))
 
     def end(self, number: str, owner: Account) -> None:
         """Have a job's script end what it has started at once, write down the end, and end itself.

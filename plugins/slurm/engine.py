@@ -229,8 +229,9 @@ class SlurmEngine:
         if one.own and turn.enlisted.settled and not one.settled:
             for node in one.nodes:  # no launcher ever says its last word there
                 self._lines.kill(key, node)
+        works = {"end": self._end, "cancel": self._cancel, "nudge": self._nudge, "look": self._look}
         for errand in turn.errands:
-            self._send(key, errand, {"end": self._end, "cancel": self._cancel, "look": self._look}[errand])
+            self._send(key, errand, works[errand])
 
     # -- errands, each in a thread of its own
 
@@ -274,6 +275,9 @@ class SlurmEngine:
             self._bureau.cancel(enrolled.number, one.job.owner)
         if not enrolled.refused:
             self._follow(one)
+
+    def _nudge(self, one: Enlisted) -> None:
+        self._bureau.nudge(one.number, one.key)
 
     def _end(self, one: Enlisted) -> None:
         if one.number and one.over_since is None:

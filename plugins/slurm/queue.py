@@ -91,6 +91,11 @@ def cancel(number: str, uid: int) -> Command:
     return Command(("scancel", f"--user={uid:d}", number), timeout=SECONDS, root=True)
 
 
+def renamed(number: str, words: str) -> Command:
+    """Give a job the comment that it has: slurmctld looks for room for jobs that wait after every change of one."""
+    return Command(("scontrol", "update", f"JobId={number}", f"Comment={words}"), timeout=SECONDS, root=True)
+
+
 def end_script(number: str, uid: int) -> Command:
     """Have a job's script end what it has started, at once, and write its record.
 

@@ -52,6 +52,7 @@ class FakeQueue:
         self.silent = False
         self.deaf = True
         """Whether scripts do not hear that they are to end, as where their node is lost."""
+        self.nudges = 0
         self.lost_answers = 0
         """So many submissions are taken and never answered."""
         self.refusal = b""
@@ -112,7 +113,10 @@ class FakeQueue:
 
         return answer
 
-    def _scontrol(self, _command: Command) -> tuple[int, bytes, bytes]:
+    def _scontrol(self, command: Command) -> tuple[int, bytes, bytes]:
+        if command.argv[1] == "update":
+            self.nudges += 1
+            return 0, b"", b""
         blocks = [
             BLOCK.format(name=name, address=f"10.0.0.{number}", state="IDLE", started="2026-11-22T00:11:02")
             for number, name in enumerate(self.names, 1)
