@@ -13,7 +13,7 @@ from .cascade import limit
 from .draft import Draft
 from .ending import see_out
 from .placement import Policy, PriorityThenAge
-from .power_question import ask_power, with_proofs
+from .power_question import ask_power, keep_checked, with_proofs
 from .queue import place_all, wait_out
 from .record import JobRecord
 from .running import watch_over
@@ -42,6 +42,7 @@ def decide(world: World, now: float, policy: Policy = _POLICY) -> Decided:
     _unknown(draft)
     _hand_over(draft)
     place_all(draft, policy)
+    keep_checked(draft)
     decided = draft.decided()
     return replace(decided, actions=_guarded(world, decided.actions))
 

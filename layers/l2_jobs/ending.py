@@ -94,7 +94,16 @@ def _close(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence) -> Jo
     began = record.began
     ran = max(0.0, (record.ended or draft.now) - began) if began is not None else 0.0
     cleared = replace(
-        record, ran=record.ran + ran, asked="", asked_at=None, after=None, told=(), cut=None, until=None, began=None
+        record,
+        ran=record.ran + ran,
+        asked="",
+        asked_at=None,
+        after=None,
+        told=(),
+        powered={},
+        cut=None,
+        until=None,
+        began=None,
     )
     draft.do(Release(attempt.key))
     if record.stop:
