@@ -8,11 +8,11 @@ from .blame import blame
 from .checkpoint.checkpoint import Checkpoint, newest
 from .draft import Draft
 from .fault.fault import Fault
-from .fence import Fence, fence
+from .fence import Fence
 from .pair_trial import try_pairs
 from .policy import MISHAPS_KEPT, Next, sentence, what_next
 from .record import JobRecord, Mishap
-from .running import fault_document
+from .running import fault_document, fenced
 from .shelf import Shelf
 
 DUMP = 2.0
@@ -39,7 +39,7 @@ EARLY = 1800.0
 
 def see_out(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
     """Look after a job that is `stopping`; it is as it is returned afterwards."""
-    held = fence(attempt, draft.world.watch, draft.world.places, draft.world.began)
+    record, held = fenced(draft, record, attempt)
     if record.ended is None and not held.closed(draft.now):
         return _press(draft, record, attempt, held)
     asks = not (record.stop or record.after is not None)
@@ -101,6 +101,7 @@ def _close(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence) -> Jo
         after=None,
         told=(),
         powered={},
+        off={},
         cut=None,
         until=None,
         began=None,

@@ -19,7 +19,7 @@ APART = 2.0
 """Seconds from the answer of the first `off` to the question of the second: a BMC that is just switching says both."""
 
 FRESH = 30.0
-"""Seconds for which an answer is believed."""
+"""Seconds for which an answer is believed; what it has proved of an attempt by then holds (`fence.py`)."""
 
 AGAIN = 10.0
 """Seconds from one question to the next, of one node."""

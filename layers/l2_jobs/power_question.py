@@ -51,7 +51,8 @@ def ask_power(draft: Draft) -> None:
         if place is None or not place.bmc or (hearing.silent is None and not hearing.up):
             continue
         waiting = [record for job in sorted(jobs) if (record := _waits(draft, job, node))]
-        if waiting and hearing.silent is not None and (power is None or power.due(hearing, now)):
+        unproved = any(node not in record.off for record in waiting)
+        if unproved and hearing.silent is not None and (power is None or power.due(hearing, now)):
             draft.do(AskPower(node))
         elif waiting and hearing.up and (power is None or power.unchecked(now)):
             unchecked.append((power.asked if power is not None else float("-inf"), node))

@@ -153,6 +153,26 @@ def test_a_gang_waits_for_no_lease_of_a_node_that_is_proved_off() -> None:
     assert not proved.controller.drained
 
 
+def test_a_proof_is_kept_with_the_attempt_and_not_asked_for_again() -> None:
+    made = stage("true", gang=3, nodes=6)
+    first, second, third = nodes(made)
+    made.cluster.hosts[third].head = False  # it goes on, and nothing tells the controller that it ends
+    made.controller.wire_bmc(second, "unknown")
+    for name in (first, second):
+        made.cluster.power(name, on=False)
+    until(made, lambda r: set(r.off) == {first}, 20)
+    runs(made, 1)
+    made.controller.killed()
+    made.controller.asked.clear()
+    runs(made, 60)
+    assert (record(made).state, set(record(made).off)) == ("stopping", {first})
+    assert {node for _, node in made.controller.asked} == {second, third}
+    made.controller.wire_bmc(second, "true")
+    made.cluster.power(third, on=False)
+    assert again(made) < 20.0, "nobody waits for half an hour"
+    assert not made.cluster.wrongs
+
+
 def test_what_its_peers_hear_has_power_whichever_bmc_was_asked() -> None:
     """As where the addresses of two BMCs were exchanged."""
     made = stage("on", gang=3)
