@@ -67,6 +67,7 @@ def try_pairs(
     order: "TryPairs",
     *,
     now: Callable[[], float],
+    waits: Callable[[], bool],
     own: tuple[str, ...] = (),
 ) -> "Paired":
     """Have the nodes of a job test each other, over the addresses and ports that its ranks have.
@@ -77,6 +78,7 @@ def try_pairs(
         record: Of the job.
         order: Whom to test with whom.
         now: The steady clock: once the job goes on, nothing of a test may be left on its nodes.
+        waits: Whether the job still waits for it: nothing more is begun otherwise.
         own: The site's own test, for the pairs that have passed ours.
 
     Raises:
@@ -96,7 +98,7 @@ def try_pairs(
     ends = {name: End(sites.nodes[name], seat.address) for name, seat in seats.items()}
     results = probe_pairs(fleet, ends, order.pairs, range(order.port + 1, order.port + PORTS))
     seconds = min(SECONDS, until - now())
-    if own and seconds > 0 and record.trial is not None:
+    if own and seconds > 0 and record.trial is not None and waits():
         slots = record.trial.slots
         most = record.job.devices.count  # a spare is kept whole, and lends as many as the job has of a node
         devices = {slot.node: (seats[slot.node].vendor, slot.devices[:most]) for slot in slots if slot.node in seats}

@@ -2,7 +2,8 @@
 
 It comes after the second fault in a row that lies between nodes and has left no newer checkpoint. After the first one
 the job is started again at once: most such faults do not come back, and their restarts wait for no test. The job keeps
-its nodes meanwhile. Whatever becomes of the test, the job goes on after a minute at most.
+its nodes meanwhile, also when it is cancelled or held: they are let go once the test was answered, or its time is over.
+Whatever becomes of the test, the job goes on after a minute at most.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from .cascade import limit
 from .draft import Draft
 from .node import Place
 from .pair_test import PairResult, PairVerdict, Trial, judge, next_round
-from .record import JobRecord
+from .record import JobRecord, JobState
 
 SECONDS = 60.0
 """Of all rounds together; then the job goes on as it would without."""
@@ -55,7 +56,12 @@ def try_on(draft: Draft, record: JobRecord, trial: Trial) -> JobRecord:
     """Look after a test that is under way; the record has none any more once it is over."""
     now = draft.now
     came = draft.world.paired.get(record.job.id)
-    if came is not None and (came.attempt, came.number) == (record.launched, trial.number):
+    answered = came is not None and (came.attempt, came.number) == (record.launched, trial.number)
+    if record.stop:
+        # What an earlier controller had begun may still run, and is not what was answered.
+        over = answered and trial.asked_at >= draft.world.began
+        return _stop(draft, record) if over or now - trial.began >= SECONDS else record
+    if came is not None and answered:
         trial = replace(trial, results=(*trial.results, *came.results))
         return _next(draft, draft.put(replace(record, trial=trial)), trial)
     if now - trial.began >= SECONDS:
@@ -63,6 +69,16 @@ def try_on(draft: Draft, record: JobRecord, trial: Trial) -> JobRecord:
     if now - trial.asked_at >= AGAIN:
         return _ask(draft, record, trial)
     return record
+
+
+def _stop(draft: Draft, record: JobRecord) -> JobRecord:
+    """Its owner has asked for that meanwhile, and nothing of the test runs any more: its nodes are let go."""
+    state: JobState = "cancelled" if record.stop == "cancel" else "held"
+    done = draft.turn(
+        record, state=state, reason=f"{state} by its owner", stop="", trial=None, until=None, asked_at=None
+    )
+    draft.say(done, f"job_{state}", done.reason)
+    return done
 
 
 def _ambiguous(record: JobRecord) -> bool:

@@ -233,18 +233,42 @@ def test_nodes_are_kept_while_they_are_tested_and_given_to_nobody() -> None:
 
 
 @pytest.mark.parametrize("wish", [Cancel, Hold])
-def test_a_job_that_is_stopped_while_its_nodes_are_tested_lets_them_go(wish: type[Cancel | Hold]) -> None:
+def test_a_job_that_is_stopped_while_its_nodes_are_tested_lets_them_go_once_that_has_ended(
+    wish: type[Cancel | Hold],
+) -> None:
     made = Trying()
     made.fails()
     made.fails()
-    made.stage.controller.ask(wish(made.stage.job.id, ANN))
-    made.until(lambda: made.record.state in {"cancelled", "held"}, 2)
-    assert not made.stage.controller.world.roster.users
+    nodes = set(made.stage.controller.world.roster.users)
+    for _ in range(2):
+        made.stage.controller.ask(wish(made.stage.job.id, ANN))
+        for _ in range(40):
+            made.stage.tick()
+    assert made.record.state == "waiting"
+    assert made.record.reason.endswith("as its owner has asked: the test of its nodes ends first")
+    assert set(made.stage.controller.world.roster.users) == nodes, "the test runs on them"
     made.answer(gpu01=False)
+    assert made.record.state == {Cancel: "cancelled", Hold: "held"}[wish]
+    assert len(made.asked) == 1
+    assert not made.stage.controller.world.roster.users
     assert not made.tested()
     made.stage.controller.ask(Resume(made.stage.job.id, ANN))
     made.until(lambda: made.record.state == "running", 10)
     assert made.record.trial is None
+
+
+def test_the_nodes_of_a_job_that_is_stopped_are_let_go_when_the_time_of_the_test_is_over() -> None:
+    made = Trying()
+    made.fails()
+    made.fails()
+    began = made.stage.cluster.now
+    made.stage.controller.ask(Cancel(made.stage.job.id, ANN))
+    made.stage.tick()
+    made.stage.controller.killed()
+    made.answer()
+    assert made.record.state == "waiting", "what an earlier controller has begun may still run"
+    made.until(lambda: made.record.state == "cancelled")
+    assert pair_trial.SECONDS <= made.stage.cluster.now - began <= pair_trial.SECONDS + 2
 
 
 def test_a_test_that_is_never_answered_is_asked_for_again_and_holds_the_job_up_for_a_minute_at_most() -> None:
