@@ -55,6 +55,10 @@ def try_pairs(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
 def try_on(draft: Draft, record: JobRecord, trial: Trial) -> JobRecord:
     """Look after a test that is under way; the record has none any more once it is over."""
     now = draft.now
+    shared = _shared(draft, record, trial)
+    if shared != trial.shared:
+        trial = replace(trial, shared=shared)
+        record = draft.put(replace(record, trial=trial))
     came = draft.world.paired.get(record.job.id)
     answered = came is not None and (came.attempt, came.number) == (record.launched, trial.number)
     if record.stop:
@@ -69,6 +73,12 @@ def try_on(draft: Draft, record: JobRecord, trial: Trial) -> JobRecord:
     if now - trial.asked_at >= AGAIN:
         return _ask(draft, record, trial)
     return record
+
+
+def _shared(draft: Draft, record: JobRecord, trial: Trial) -> tuple[str, ...]:
+    users = draft.world.roster.users
+    others = {slot.node for slot in trial.slots if users.get(slot.node, frozenset()) - {record.job.id}}
+    return tuple(sorted(others.union(trial.shared)))
 
 
 def _stop(draft: Draft, record: JobRecord) -> JobRecord:
@@ -148,8 +158,12 @@ def _conclude(draft: Draft, record: JobRecord, trial: Trial, *, late: bool) -> J
     why = "a pair test could not tell whether it is well"
     unsure = {} if verdict.network else {node: record.suspects.get(node, why) for node in verdict.unknown}
     kept = {node: words for node, words in record.suspects.items() if node not in verdict.well}
-    out = sorted(verdict.proved - draft.cascade)
+    out = sorted(verdict.proved - draft.cascade - set(trial.shared))
     message = _sentence(trial, verdict, late=late)
+    shared = [node for node in trial.shared if node in verdict.proved]
+    if shared:
+        stay = "stays in service" if len(shared) == 1 else "stay in service"
+        message += f"; {_few(shared)} {stay}, and this job keeps off: what other jobs do there may be the cause"
     if len(out) > 1 and len(out) >= limit(len(draft.world.places)):  # `decide` would let none of these drains through
         message += f"; {_few(out)} are left in service, and this job off them: that many at once have one cause"
         out = []
@@ -189,6 +203,7 @@ def _evidence(trial: Trial, verdict: PairVerdict, now: float) -> dict[str, objec
         "well": list(verdict.well),
         "unknown": list(verdict.unknown),
         "network": verdict.network,
+        "shared": list(trial.shared),
         "spares": list(trial.spares),
         "seconds": round(now - trial.began, 1),
         "pairs": [_pair(one) for one in trial.results],

@@ -11,7 +11,7 @@ from aiops.layers.l2_jobs import pair_trial
 from aiops.layers.l2_jobs.action import Action, Drain, Notify, TryPairs
 from aiops.layers.l2_jobs.decide import decide
 from aiops.layers.l2_jobs.document import action_document, action_of, document, value_of
-from aiops.layers.l2_jobs.job import Restarts
+from aiops.layers.l2_jobs.job import Devices, Restarts
 from aiops.layers.l2_jobs.pair_test import Pair, Paired, PairResult
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.request import Cancel, Hold, Resume, Submit
@@ -153,6 +153,37 @@ def test_whom_only_the_sites_own_test_names_is_avoided_and_not_drained() -> None
         made.told(Paired(order.key.number, order.number, results))
     assert list(made.record.avoid) == ["gpu02"]
     assert not made.stage.controller.drained
+
+
+def test_where_another_job_runs_the_bad_one_is_avoided_and_not_drained() -> None:
+    """Its owner could have the test fail there by what that other job does."""
+    made = Trying(devices=Devices(4))
+    made.fails()
+    made.fails()
+    assert "gpu02" in made.stage.controller.world.roster.users
+    other = a_job("other", 1, devices=Devices(4), priority=99)
+    made.stage.cluster.scripts[other.id] = Script(steps=400)
+    trial = made.record.trial
+    assert trial is not None
+    for free in ("gpu01", "gpu03", "gpu04", "gpu05", "gpu06"):
+        had = next((slot.devices for slot in trial.slots if slot.node == free), ())
+        made.stage.controller._place(free, devices=had)
+    made.stage.controller.ask(Submit(other))
+    written = made.stage.controller.written
+    made.until(lambda: other.id in written and written[other.id].state == "running", 10)
+    attempt = written[other.id].attempt
+    assert attempt is not None
+    assert attempt.allocation.nodes == ("gpu02",)
+    made.answer(gpu02=False)
+    made.stage.controller.ask(Cancel(other.id, ANN))
+    made.until(lambda: written[other.id].state == "cancelled", 10)
+    made.answer(gpu02=False)
+    assert list(made.record.avoid) == ["gpu02"]
+    assert not made.stage.controller.drained
+    ((message, evidence),) = made.tested()
+    assert "gpu02 stays in service, and this job keeps off: what other jobs do there may be the cause" in message
+    assert isinstance(evidence, dict)
+    assert evidence["shared"] == ["gpu02"]
 
 
 def test_of_many_at_once_none_is_drained_and_the_job_keeps_off_them() -> None:
