@@ -7,9 +7,8 @@ on the world after what was decided is written down gives nothing new until some
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .action import Action, Decided, Drain
+from .action import Decided
 from .asking import answer
-from .cascade import limit
 from .draft import Draft
 from .ending import see_out
 from .placement import Policy, PriorityThenAge
@@ -43,8 +42,7 @@ def decide(world: World, now: float, policy: Policy = _POLICY) -> Decided:
     _hand_over(draft)
     place_all(draft, policy)
     keep_checked(draft)
-    decided = draft.decided()
-    return replace(decided, actions=_guarded(world, decided.actions))
+    return draft.decided()
 
 
 def _looked_at(world: World, draft: Draft) -> Iterable[str]:
@@ -92,11 +90,3 @@ def _hand_over(draft: Draft) -> None:
                 left = {node: why for node, why in record.avoid.items() if node not in out}
                 gone = {node: why for node, why in record.avoid.items() if node in out}
                 draft.put(replace(record, avoid=left, suspects={**record.suspects, **gone}))
-
-
-def _guarded(world: World, actions: tuple[Action, ...]) -> tuple[Action, ...]:
-    """Without drains where one tick would drain many nodes: that is no node's fault."""
-    drains = {one.node for one in actions if isinstance(one, Drain)}
-    if len(drains) < limit(len(world.places)) or len(drains) <= 1:
-        return actions
-    return tuple(one for one in actions if not isinstance(one, Drain))

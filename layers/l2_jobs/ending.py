@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from .action import Diagnose, Drain, Examine, Kill, Notify, Release, SetAside, Verify
+from .action import Diagnose, Examine, Kill, Notify, Release, SetAside, Verify
 from .attempt import Attempt
 from .blame import blame
 from .checkpoint.checkpoint import Checkpoint, newest
@@ -224,8 +224,7 @@ def _enter(draft: Draft, record: JobRecord, fault: Fault, then: Next) -> JobReco
     for node, why in then.drain.items():
         if node in draft.cascade:
             continue
-        draft.do(Drain(node, why))
-        draft.say(record, "node_drained", f"{node} is to be taken out of service: {why}", {"node": node})
+        draft.drain(record, node, why)
     if then.state in {"held", "failed"}:
         draft.do(Notify(record.job.id, f"{then.state}: {then.reason}"))
     return record

@@ -9,11 +9,10 @@ Whatever becomes of the test, the job goes on after a minute at most.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .action import Drain, Examine, Notify, TryPairs
+from .action import Examine, Notify, TryPairs
 from .allocation import Slot
 from .attempt import Attempt, Key
 from .blame import AMBIGUOUS
-from .cascade import limit
 from .draft import Draft
 from .node import Place
 from .pair_test import PairResult, PairVerdict, Trial, judge, next_round
@@ -164,16 +163,12 @@ def _conclude(draft: Draft, record: JobRecord, trial: Trial, *, late: bool) -> J
     if shared:
         stay = "stays in service" if len(shared) == 1 else "stay in service"
         message += f"; {_few(shared)} {stay}, and this job keeps off: what other jobs do there may be the cause"
-    if len(out) > 1 and len(out) >= limit(len(draft.world.places)):  # `decide` would let none of these drains through
-        message += f"; {_few(out)} are left in service, and this job off them: that many at once have one cause"
-        out = []
     record = draft.put(
         replace(record, trial=None, avoid={**record.avoid, **bad}, suspects={**kept, **unsure}, asked_at=None)
     )
     draft.say(record, "pairs_tested", message, _evidence(trial, verdict, draft.now))
     for node in out:
-        draft.do(Drain(node, bad[node]))
-        draft.say(record, "node_drained", f"{node} is to be taken out of service: {bad[node]}", {"node": node})
+        draft.drain(record, node, bad[node])
     if bad or verdict.network:
         draft.do(Notify(record.job.id, message))
     return record

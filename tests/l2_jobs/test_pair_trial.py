@@ -9,6 +9,7 @@ from tests.l2_jobs.simulated_stage import ANN, Stage, a_job
 
 from aiops.layers.l2_jobs import pair_trial
 from aiops.layers.l2_jobs.action import Action, Drain, Notify, TryPairs
+from aiops.layers.l2_jobs.allocation import Slot
 from aiops.layers.l2_jobs.decide import decide
 from aiops.layers.l2_jobs.document import action_document, action_of, document, value_of
 from aiops.layers.l2_jobs.job import Devices, Restarts
@@ -195,8 +196,38 @@ def test_of_many_at_once_none_is_drained_and_the_job_keeps_off_them() -> None:
     assert set(made.record.avoid) == {"gpu01", "gpu04"}
     assert not made.stage.controller.drained
     assert "node_drained" not in {one.kind for one in made.stage.controller.decisions}
-    assert "gpu01 and gpu04 are left in service" in made.tested()[0][0]
+    told = [one.message for one in made.stage.controller.decisions if one.kind == "node_kept"]
+    for node, words in zip(("gpu01", "gpu04"), told, strict=True):
+        assert words.startswith(
+            f"{node} stays in service, as 2 nodes at once have one cause: {node} fails in a pair test"
+        )
     made.until(lambda: made.record.launched == 3, 5)
+
+
+def test_of_two_tests_that_end_at_once_each_with_a_bad_node_none_is_drained_and_none_is_told_to_be() -> None:
+    made = Trying()
+    made.fails()
+    made.fails()
+    first, world, now = made.record, made.stage.controller.world, made.stage.cluster.now
+    trial = replace(first.trial, suspects=("gpu05", "gpu06"), slots=(Slot("gpu05"), Slot("gpu06")))  # type: ignore[type-var]
+    other = replace(first, job=replace(first.job, id="other-1"), trial=trial)
+    world = replace(world, roster=world.roster.after([other]))
+    pairs = {
+        first.job.id: [("gpu02", "gpu01", False), ("gpu02", "gpu03", False), ("gpu01", "gpu03", True)],
+        other.job.id: [("gpu05", "gpu01", False), ("gpu05", "gpu03", False), ("gpu01", "gpu03", True)],
+    }
+    paired = {
+        job: Paired(2, 1, tuple(PairResult(Pair(one, two), passed) for one, two, passed in all_))
+        for job, all_ in pairs.items()
+    }
+    alone = decide(replace(world, paired={first.job.id: paired[first.job.id]}), now + pair_trial.SECONDS)
+    both = decide(replace(world, paired=paired), now + pair_trial.SECONDS)
+    assert [one.node for one in alone.actions if isinstance(one, Drain)] == ["gpu02"]
+    assert not [one for one in both.actions if isinstance(one, Drain)]
+    kinds = [one.kind for one in both.decisions]
+    assert kinds.count("pairs_tested") == 2
+    assert kinds.count("node_kept") == 2
+    assert "node_drained" not in kinds
 
 
 def test_where_nothing_passes_it_is_the_network_and_no_node_is_touched() -> None:
