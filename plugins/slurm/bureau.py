@@ -22,6 +22,7 @@ from .queue import (
     read_commented,
     read_jobs,
     read_number,
+    renamed,
     said,
     show_jobs,
     show_jobs_of,
@@ -122,30 +123,38 @@ class Bureau:
         words = said(done)
         raise RefusedError(words, "user" if USERS.search(done.error_text) else "scheduler")
 
-    def cancel(self, number: str) -> None:
+    def cancel(self, number: str, owner: Account) -> None:
         """Have Slurm end a job, all of it.
 
         Raises:
             AwayError: Slurm does not answer.
         """
-        self._run(cancel(number))  # one that is over says so, which is well
+        self._run(cancel(number, owner.uid))  # one that is over says so, which is well
 
-    def end(self, number: str) -> None:
+    def nudge(self, number: str, key: Key) -> None:
+        """Have Slurm look whether it can start a job; nothing of it is changed.
+
+        Raises:
+            AwayError: It does not answer.
+        """
+        self._run(renamed(number, comment(key, self.store)))
+
+    def end(self, number: str, owner: Account) -> None:
         """Have a job's script end what it has started at once, write down the end, and end itself.
 
         Raises:
             AwayError: Slurm does not answer.
         """
-        self._run(end_script(number))
+        self._run(end_script(number, owner.uid))
 
-    def ask(self, number: str) -> None:
+    def ask(self, number: str, owner: Account) -> None:
         """Ask what a job runs to save and leave.
 
         Raises:
             AwayError: Slurm does not answer.
         """
         if number:
-            self._run(signal_steps(number))
+            self._run(signal_steps(number, owner.uid))
 
     def _number(self, done: Completed) -> str:
         try:

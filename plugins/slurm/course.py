@@ -23,6 +23,13 @@ GRACE = 2.0
 HOLD = 5.0
 """Seconds that the end of a group which nobody of us has asked for waits for Slurm's word of its job."""
 
+NUDGE = 3.0
+"""Seconds between two nudges of a restart that waits: slurmctld itself looks only each half minute or minute whether
+the nodes that its predecessor has left are free by now, and learns of each some seconds late while another is lost."""
+
+NUDGES = 10
+"""So often at most: then it waits for more than its predecessor's nodes, and Slurm has others to look after."""
+
 AGAIN = 5.0
 """Seconds until Slurm is asked to end a job again that has not ended, and a node that did not answer."""
 
@@ -83,6 +90,8 @@ def seen(one: Enlisted, at: float, found: SlurmJob | None) -> Turn:
             now = replace(now, started=now.started.union(fresh))
             if set(now.nodes) - set(now.boots):
                 errands.append("look")
+        now, nudging = _nudged(now, at)
+        errands += nudging
         if now.cancel_at is not None and at >= now.cancel_at:
             ending = hurried(now, at)
             now, errands = ending.enlisted, [*errands, *ending.errands]
@@ -97,6 +106,16 @@ def seen(one: Enlisted, at: float, found: SlurmJob | None) -> Turn:
         errands.append("look")
         now = replace(now, look_at=at + AGAIN)
     return Turn(replace(now, cancel_at=None), tuple(reports), tuple(errands))
+
+
+def _nudged(one: Enlisted, at: float) -> tuple[Enlisted, tuple[Errand, ...]]:
+    """Whether Slurm is to look now whether it can start a restart that waits."""
+    waits = one.state == "PENDING" and one.wish == "run" and one.key.number > 1 and one.nudged < NUDGES
+    if not waits:
+        return one, ()
+    if one.nudge_at is None or at < one.nudge_at:
+        return replace(one, nudge_at=one.nudge_at or at + NUDGE), ()
+    return replace(one, nudge_at=at + NUDGE, nudged=one.nudged + 1), ("nudge",)
 
 
 def _explained(one: Enlisted, at: float) -> tuple[Enlisted, tuple[Ended, ...]]:

@@ -103,7 +103,7 @@ class SlurmEngine:
             for node in one.nodes:
                 self._lines.stop(key, node, seconds)
         elif runs:
-            self._send(key, "ask", lambda now: self._latest(now).ask(now.number))
+            self._send(key, "ask", lambda now: self._latest(now).ask(now.number, now.job.owner))
         self._wake(one, cancel=not runs)
 
     def kill(self, key: Key, nodes: Sequence[str]) -> None:
@@ -229,8 +229,9 @@ class SlurmEngine:
         if one.own and turn.enlisted.settled and not one.settled:
             for node in one.nodes:  # no launcher ever says its last word there
                 self._lines.kill(key, node)
+        works = {"end": self._end, "cancel": self._cancel, "nudge": self._nudge, "look": self._look}
         for errand in turn.errands:
-            self._send(key, errand, {"end": self._end, "cancel": self._cancel, "look": self._look}[errand])
+            self._send(key, errand, works[errand])
 
     # -- errands, each in a thread of its own
 
@@ -271,17 +272,20 @@ class SlurmEngine:
                 self._ones[one.key], reports = course.enrolled(now, self._now(), enrolled)
                 self._reports += reports
         if enrolled.submitted and (now is None or now.wish != "run"):  # it was released, or ended, meanwhile
-            self._bureau.cancel(enrolled.number)
+            self._bureau.cancel(enrolled.number, one.job.owner)
         if not enrolled.refused:
             self._follow(one)
 
+    def _nudge(self, one: Enlisted) -> None:
+        self._bureau.nudge(one.number, one.key)
+
     def _end(self, one: Enlisted) -> None:
         if one.number and one.over_since is None:
-            self._latest(one).end(one.number)
+            self._latest(one).end(one.number, one.job.owner)
 
     def _cancel(self, one: Enlisted) -> None:
         if one.number and one.over_since is None:
-            self._latest(one).cancel(one.number)
+            self._latest(one).cancel(one.number, one.job.owner)
 
     def _latest(self, one: Enlisted) -> Bureau:
         """Slurmctld, for what changes something there.

@@ -13,9 +13,9 @@ from aiops.layers.l2_jobs.text import plain
 FORGOTTEN = "FORGOTTEN"
 """The state of a job that Slurm does not know any more."""
 
-Errand = Literal["end", "cancel", "look"]
-"""`end`: have the job's script end what it runs, and itself. `cancel`: have Slurm end the job. `look`: ask the nodes of
-which nothing was heard what there is of the attempt."""
+Errand = Literal["end", "cancel", "nudge", "look"]
+"""`end`: have the job's script end what it runs, and itself. `cancel`: have Slurm end the job. `nudge`: have Slurm look
+whether it can start it. `look`: ask the nodes of which nothing was heard what there is of the attempt."""
 
 _LINE = 300
 """Letters of a log's line that are told."""
@@ -77,6 +77,7 @@ class Enlisted:
         killed: Nodes on which it was to be ended at once.
         cancel_at: When it is to end (steady clock): its script is asked to first, then Slurm.
         asked: Whether its script was.
+        nudge_at: When Slurm is next asked to look whether it can start it, and how often it was.
         over_since: Since when Slurm says that it is over, or does not know it.
         look_at: When its nodes are asked next.
         refusal: Why it can never run, where that is so.
@@ -98,6 +99,8 @@ class Enlisted:
     killed: frozenset[str] = frozenset()
     cancel_at: float | None = None
     asked: bool = False
+    nudge_at: float | None = None
+    nudged: int = 0
     over_since: float | None = None
     look_at: float | None = None
     refusal: str = ""

@@ -83,23 +83,31 @@ def show_jobs_of(uid: int) -> Command:
     return Command(argv, timeout=SECONDS, root=True)
 
 
-def cancel(number: str) -> Command:
-    """End a job: SIGTERM to all of it, SIGKILL after KillWait."""
-    return Command(("scancel", number), timeout=SECONDS, root=True)
+def cancel(number: str, uid: int) -> Command:
+    """End a job: SIGTERM to all of it, SIGKILL after KillWait.
+
+    Here and below only where it is this user's: the number may have been read where he can write.
+    """
+    return Command(("scancel", f"--user={uid:d}", number), timeout=SECONDS, root=True)
 
 
-def end_script(number: str) -> Command:
+def renamed(number: str, words: str) -> Command:
+    """Give a job the comment that it has: slurmctld looks for room for jobs that wait after every change of one."""
+    return Command(("scontrol", "update", f"JobId={number}", f"Comment={words}"), timeout=SECONDS, root=True)
+
+
+def end_script(number: str, uid: int) -> Command:
     """Have a job's script end what it has started, at once, and write its record.
 
     `scancel --signal=KILL` would end the script too, and leave behind it an srun that waits for a lost node: its own
     node would be kept from others until KillWait is over.
     """
-    return Command(("scancel", "--batch", "--signal=USR2", number), timeout=SECONDS, root=True)
+    return Command(("scancel", f"--user={uid:d}", "--batch", "--signal=USR2", number), timeout=SECONDS, root=True)
 
 
-def signal_steps(number: str, name: str = "TERM") -> Command:
+def signal_steps(number: str, uid: int, name: str = "TERM") -> Command:
     """Send a signal to all processes of a job's steps."""
-    return Command(("scancel", f"--signal={name}", number), timeout=SECONDS, root=True)
+    return Command(("scancel", f"--user={uid:d}", f"--signal={name}", number), timeout=SECONDS, root=True)
 
 
 def read_jobs(completed: Completed) -> tuple[SlurmJob, ...]:

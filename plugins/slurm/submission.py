@@ -45,8 +45,8 @@ with socket.socket(socket.AF_UNIX) as launcher:
 """
 """Asks the launcher of a folder to have its processes save and leave, for Slurm's time is nearly over."""
 
-STEPS = 32
-"""sruns of one attempt: each takes some MiB on its first node."""
+STEPS = 64
+"""sruns of one attempt: each takes some MiB on its first node. Of a larger one several nodes share a step."""
 
 _END = "AIOPS_END_OF_BATCH"
 _MIB = 1 << 20
@@ -182,9 +182,9 @@ def srun(
 ) -> list[str]:
     """One srun, on those of the rooms that are in `part`; None for all.
 
-    One that cannot begin ends all (`--kill-on-bad-exit`): a gang without one of them is of no use. A keeper whose
-    launcher has begun never ends badly, so that the others can say their last words. One that is done ends nobody
-    (`--wait=0`).
+    One that cannot begin ends all (`--kill-on-bad-exit`, and the batch script for the other sruns): a gang without one
+    of them is of no use. A keeper whose launcher has begun never ends badly, so that the others can say their last
+    words. One that is done ends nobody (`--wait=0`).
     """
     folder, count = folder_of(attempt), len(rooms if part is None else part)
     own = job.launch == "srun"

@@ -36,7 +36,9 @@ from aiops.layers.l2_jobs.term import Term
 from aiops.plugins.slurm import course
 from aiops.plugins.slurm import engine as module
 from aiops.plugins.slurm.engine import SlurmEngine
+from aiops.plugins.slurm.enlisted import Enlisted
 from aiops.plugins.slurm.groundwork import Groundwork
+from aiops.plugins.slurm.queue import SlurmJob
 
 ANN = Account("ann", 2001, 2001)
 NODES = ("n1", "n2")
@@ -286,6 +288,30 @@ def test_one_that_runs_is_asked_first_and_ended_by_slurm_when_it_does_not_leave(
     assert desk.lines.calls[-2:] == [("stop", KEY, "n1", 0.2), ("stop", KEY, "n2", 0.2)]
     assert desk.queue.job(KEY).signals == []
     desk.until(lambda: desk.queue.job(KEY).signals[:2] == ["USR2", "CANCEL"])
+
+
+@pytest.mark.parametrize(("number", "most"), [(1, 0), (3, course.NUDGES)])
+def test_slurm_is_asked_a_few_times_whether_a_restart_can_start(number: int, most: int) -> None:
+    one = Enlisted(job(), replace(attempt(), key=Key("llama-1", number)), number="41")
+    asked: list[int] = []
+    for second in range(120):
+        turn = course.seen(one, float(second), SlurmJob("41", "PENDING", ANN.uid, "Resources"))
+        one, asked = turn.enlisted, [*asked, *(second for errand in turn.errands if errand == "nudge")]
+    assert len(asked) == most
+    assert asked[:2] == [3, 6][: 2 if most else 0]
+    assert "nudge" not in course.seen(one, 200.0, SlurmJob("41", "RUNNING", ANN.uid)).errands
+
+
+def test_one_that_is_ended_ends_by_its_script_and_slurm_need_not_do_it(desk: Desk) -> None:
+    desk.queue.deaf = False
+    desk.run()
+    desk.lines.waiting = [Started(KEY, node, 1.0, "b") for node in NODES]
+    desk.until(lambda: len(desk.of(Started)) == 2)
+    desk.engine.kill(KEY, NODES)
+    desk.lines.waiting = [Ended(KEY, node, 1.0, "stopped") for node in NODES]
+    desk.until(lambda: ends(desk) == dict.fromkeys(NODES, "stopped"))
+    desk.until(lambda: desk.queue.job(KEY).state == "FAILED")
+    assert desk.queue.job(KEY).signals == ["USR2"]
 
 
 def test_a_job_that_slurm_ends_before_it_began_is_told_with_the_reason(desk: Desk) -> None:

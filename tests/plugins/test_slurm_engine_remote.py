@@ -47,14 +47,23 @@ def folder(tmp_path: Path) -> Path:
 
 
 def batch(
-    folder: Path, words: list[str], *, own: Any = None, ask: list[str] | None = None, term: Any = None
+    folder: Path,
+    words: list[str],
+    *,
+    commands: list[list[str]] | None = None,
+    own: Any = None,
+    ask: list[str] | None = None,
+    term: Any = None,
+    path: str = os.environ["PATH"],
 ) -> subprocess.Popen[bytes]:
-    call = f"main({str(folder)!r}, {KEY!r}, {[words]!r}, {ask or ['true']!r}, {own or {}!r}, term={term!r})"
+    call = f"main({str(folder)!r}, {KEY!r}, {commands or [words]!r}, {ask or ['true']!r}, {own or {}!r}, term={term!r})"
     program = folder.parent / f"batch-{len(list(folder.parent.iterdir()))}.py"  # one that runs must not be rewritten
     program.write_text(batch_program(call))
     with (folder.parent / "said").open("a") as said:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(program)], stderr=said, env={**os.environ, "SLURM_JOB_ID": "77"}
+            [sys.executable, "-I", "-S", str(program)],
+            stderr=said,
+            env={**os.environ, "SLURM_JOB_ID": "77", "PATH": path},
         )
 
 
@@ -122,6 +131,26 @@ def test_an_srun_that_waits_for_a_lost_node_is_ended_and_the_end_is_written(fold
     assert process.wait(SECONDS) == 128 + 9
     end = record(folder)
     assert (end["status"], set(end["signals"])) == (-9, {int(signal.SIGTERM), int(signal.SIGUSR2)})
+
+
+def test_a_launcher_that_cannot_begin_ends_the_others_and_their_steps(folder: Path, tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "scancel").write_text(f"#!/bin/sh\necho $* >> {folder / 'cancelled'}\n")
+    (programs / "scancel").chmod(0o755)
+    waits = ["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"]
+    process = batch(
+        folder, [], commands=[waits, ["sh", "-c", "exit 9"], ["true"]], path=f"{programs}:{os.environ['PATH']}"
+    )
+    assert process.wait(SECONDS) == 9
+    assert record(folder)["status"] == 9
+    until("the steps are ended", (folder / "cancelled").exists)
+    assert (folder / "cancelled").read_text() == "--signal=KILL 77.0 77.1 77.2\n"
+
+
+def test_all_end_well_where_each_does(folder: Path) -> None:
+    assert batch(folder, [], commands=[["sh", "-c", "sleep 0.3"], ["true"], ["sh", "-c", "exit 0"]]).wait(SECONDS) == 0
+    assert record(folder)["status"] == 0
 
 
 def test_the_users_own_command_is_kept_from_a_folder_of_a_newer_attempt(folder: Path, tmp_path: Path) -> None:

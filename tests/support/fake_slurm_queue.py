@@ -50,6 +50,9 @@ class FakeQueue:
         self.names = names
         self.jobs: dict[int, FakeJob] = {}
         self.silent = False
+        self.deaf = True
+        """Whether scripts do not hear that they are to end, as where their node is lost."""
+        self.nudges = 0
         self.lost_answers = 0
         """So many submissions are taken and never answered."""
         self.refusal = b""
@@ -110,7 +113,10 @@ class FakeQueue:
 
         return answer
 
-    def _scontrol(self, _command: Command) -> tuple[int, bytes, bytes]:
+    def _scontrol(self, command: Command) -> tuple[int, bytes, bytes]:
+        if command.argv[1] == "update":
+            self.nudges += 1
+            return 0, b"", b""
         blocks = [
             BLOCK.format(name=name, address=f"10.0.0.{number}", state="IDLE", started="2026-11-22T00:11:02")
             for number, name in enumerate(self.names, 1)
@@ -155,7 +161,11 @@ class FakeQueue:
         if job is None:
             return 1, b"", b"scancel: error: Kill job error on job id: Invalid job id specified\n"
         signals = [word.partition("=")[2] for word in options if word.startswith("--signal=")]
+        if f"--user={job.uid}" not in options:
+            return 1, b"", b"scancel: error: no job of this user\n"
         job.signals += signals or ["CANCEL"]
+        if "USR2" in signals and job.state == "RUNNING" and not self.deaf:
+            self.finish(Key.of(job.comment.rpartition(":")[2]), "FAILED", -9)
         if not signals and job.state in {"PENDING", "RUNNING"}:
             job.state = "CANCELLED"
         return 0, b"", b""

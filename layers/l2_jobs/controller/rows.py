@@ -148,7 +148,7 @@ def fixed_columns(job: Job) -> dict[str, Any]:
 
 def folder_of(job: Job) -> str | None:
     """Where its checkpoints are, by one spelling."""
-    return None if job.checkpoint is None else posixpath.normpath(job.checkpoint.path)
+    return None if job.checkpoint is None else posixpath.normpath("/" + job.checkpoint.path.lstrip("/"))
 
 
 def record_columns(record: JobRecord) -> dict[str, Any]:

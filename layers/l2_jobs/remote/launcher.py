@@ -27,9 +27,9 @@ from .work import Work
 _TICK = 0.1
 _WATCHDOG = 1.0
 _LOOK = 0.25
+"""Seconds between looks for ranks that torchrun has started."""
 _HALTED = 2.0
 """Seconds that a rank is stopped before that is told: some tools stop one for a moment to look at it."""
-"""Seconds between looks for ranks that torchrun has started."""
 _COMPANY = 60.0
 """Seconds that a group which is done waits for a peer that says nothing."""
 _DATAGRAM = 8192

@@ -19,6 +19,8 @@ _EXIT_CODE = 52  # of /proc/PID/stat, counted from 1, see proc(5)
 _STATE = 3
 _PARENT = 4
 _STARTED = 22
+_RECENT = 5.0
+"""Seconds after which a process that was killed for want of memory is no more taken for the rank that has ended."""
 
 
 def boot_id() -> str:
@@ -183,12 +185,20 @@ class Herd(object):
     def __init__(self, unit: Optional[str]) -> None:
         self._unit = unit
         self._listing = control_group(unit)
-        self._out_of_memory = out_of_memory(unit)
+        self._out_of_memory = [out_of_memory(unit)] * 2
+        """How many were, at the look before the last and at the last one."""
+        self._counted = 0.0
 
     def ran_out_of_memory(self) -> Optional[bool]:
-        """Whether the kernel has killed one of them for want of memory; None where it does not tell."""
-        before, now = self._out_of_memory, out_of_memory(self._unit)
+        """Whether the kernel has killed one of them for want of memory since `look`; None where it does not tell."""
+        before, now = self._out_of_memory[0], out_of_memory(self._unit)
         return None if before is None or now is None else now > before
+
+    def look(self, now: float) -> None:
+        """Forget what was killed for want of memory a while ago: a loader that was is not why a rank ends later."""
+        if now - self._counted >= _RECENT:
+            self._counted = now
+            self._out_of_memory = [*self._out_of_memory[1:], out_of_memory(self._unit)]
 
     def living(self) -> Set[int]:
         """Those that have not ended."""

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from typing import Any, Callable, Dict, Optional
 
 from . import processes, stacks
@@ -143,6 +144,7 @@ class Work(object):
 
     def look(self) -> None:
         """Know the ranks that torchrun has started, and those that have ended where the kernel tells nobody."""
+        self._herd.look(time.monotonic())
         if not self._torchrun or self.main is None:
             return
         for pid in processes.children(self.main.pid):
@@ -158,14 +160,19 @@ class Work(object):
                 self._end_of(worker, processes.zombie_status(pid))
 
     def halted(self) -> Any:
-        """The ranks that a signal has stopped and nobody has let go on; where ranks are not known, the node's first."""
+        """The ranks that a signal has stopped and nobody has let go on.
+
+        Which processes of a command are ranks is not known: the node's first is stopped where its main process is, or
+        all that the main one has started. One of several that a program stops itself is its own affair.
+        """
         if self.main is None:
             return set()
         if self._torchrun:
             alive = [(pid, worker.rank) for pid, worker in self._workers.items() if not worker.ended]
-        else:
-            alive = [(pid, self._spec["first_rank"]) for pid in self._herd.living()]
-        return set(rank for pid, rank in alive if processes.halted(pid))
+            return set(rank for pid, rank in alive if processes.halted(pid))
+        others = self._herd.living() - {self.main.pid}
+        stopped = processes.halted(self.main.pid) or (bool(others) and all(processes.halted(pid) for pid in others))
+        return {self._spec["first_rank"]} if stopped else set()
 
     def _worker_ended(self, file: int, now: float) -> None:
         del now

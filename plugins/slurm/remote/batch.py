@@ -165,8 +165,8 @@ def run(commands, environment, ask):
 
     SIGUSR1 comes some time before the time limit, SIGTERM with `scancel` and at the limit. Neither ends this script:
     the record of the end has still to be written. Those whom srun runs are asked once to save and leave, by `ask`.
-    At SIGUSR2 all steps are killed; srun has a moment to say how that ended, and then it is ended too, for it waits for
-    what it has started on a lost node.
+    At SIGUSR2, and where one of them ends badly, all steps are killed; srun has a moment to say how that ended, and
+    then it is ended too, for it waits for what it has started on a lost node.
     """
     came, asking, ending = [], [], []
     job = os.environ.get("SLURM_JOB_ID", "")
@@ -188,6 +188,10 @@ def run(commands, environment, ask):
     while running:
         ended += [process for process in running if process.poll() is not None]
         running = [process for process in running if process not in ended]
+        if not ending and any(process.returncode for process in ended):
+            # A launcher that could not begin; one that has begun ends well. A gang without one of them is of no use.
+            ending.append(time.time() + LINGER)
+            aside(kill)
         if ending and time.time() >= ending[0]:
             killed(running)
         if running:
