@@ -78,7 +78,7 @@ class Power:
             return self
         offs = self.offs
         if told.state == "on":
-            return replace(self, told=told, offs=(), odd=None, seen=self.seen or hearing.up)
+            return replace(self, told=told, offs=(), odd=None, seen=self.seen or _while_heard(told, hearing))
         if told.state == "off" and hearing.up:
             return replace(self, told=told, offs=(), odd=told, boot=hearing.boot_id, seen=False)
         if told.state == "off":
@@ -113,6 +113,10 @@ class Power:
 def _within(told: PowerTold, hearing: Hearing) -> bool:
     """Whether it was asked for since the head does not hear the node: what was true before proves nothing."""
     return hearing.silent is not None and told.asked >= hearing.silent
+
+
+def _while_heard(told: PowerTold, hearing: Hearing) -> bool:
+    return hearing.heard is not None and (hearing.silent is None or told.at < hearing.silent)
 
 
 def after(known: Mapping[str, Power], told: Iterable[PowerTold], watch: Watch) -> Mapping[str, Power]:
