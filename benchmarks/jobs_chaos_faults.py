@@ -152,14 +152,17 @@ def _stalled_store(scene: Scene) -> None:
 
 
 def _torn(scene: Scene) -> None:
-    """Damage the newest checkpoint that was sealed, and kill all ranks before there is a newer one."""
+    """Damage the newest checkpoint that was sealed, and kill all ranks before there is a newer one.
+
+    In this order: a restart may verify it within a second, and what is damaged after that nobody can see.
+    """
     before = newest(scene.checkpoints)
     scene.site.until(lambda: newest(scene.checkpoints) != before, 60, "a new checkpoint")
-    _all_ranks(scene)
     last = newest(scene.checkpoints)
     assert last is not None
     file = last / "rank-1.json"
     os.truncate(file, file.stat().st_size // 2)
+    _all_ranks(scene)
     scene.told.append(str(last))
 
 

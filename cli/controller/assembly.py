@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from aiops.layers.l2_jobs.line import Lines
     from aiops.layers.l2_jobs.open_lines import OpenLines
     from aiops.layers.l2_jobs.power import PowerTold
+    from aiops.layers.l2_jobs.record import JobRecord
     from aiops.layers.l2_jobs.steady import Steady
     from aiops.layers.l2_jobs.term import Term
 
@@ -175,6 +176,9 @@ def assembled(
         def read(key: "Key") -> "Fault | None":
             return diagnosed(aiops.plugins, ledger, logs, key, steady())
 
+        def written(job: str) -> "JobRecord | None":
+            return controller.world.roster.jobs.get(job)
+
         hands = ThreadedHands(
             Deeds(
                 drain=lambda node, reason: drain(
@@ -185,9 +189,12 @@ def assembled(
                 examine=sites.examine,
                 diagnose=read,
                 verify=shelves.look,
-                pair=lambda record, order: try_pairs(fleet, sites, record, order, now=steady, own=settings.pair_test),
+                pair=lambda record, order, waits: try_pairs(
+                    fleet, sites, record, order, now=steady, waits=waits, own=settings.pair_test
+                ),
                 warn=screen.warn,
                 ask_power=_asker(sites, steady),
+                current=written,
             )
         )
         stack.callback(hands.close)

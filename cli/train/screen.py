@@ -27,6 +27,7 @@ _TITLES = {
     "job_held": "held",
     "job_failed": "failed",
     "node_drained": "drained",
+    "node_kept": "not drained",
     "power_asked": "power",
     "pairs_tested": "pair test",
     "job_submitted": "queued",

@@ -38,8 +38,13 @@ def _stop(draft: Draft, record: JobRecord, request: Cancel | Hold) -> None:
     state: JobState = "cancelled" if isinstance(request, Cancel) else "held"
     if record.state in OVER or record.state == state or record.stop in {"cancel", verb}:
         return
+    if record.trial is not None:  # something of it runs on their nodes: they are nobody else's before that has ended
+        reason = f"it is being {state} as its owner has asked: the test of its nodes ends first"
+        record = draft.put(replace(record, stop=verb, reason=reason))
+        draft.say(record, f"{verb}_asked", f"by {request.by.user}")
+        return
     if record.state in {"queued", "waiting", "held"}:
-        done = draft.turn(record, state=state, reason=f"{state} by {request.by.user}", until=None, stop="", trial=None)
+        done = draft.turn(record, state=state, reason=f"{state} by {request.by.user}", until=None, stop="")
         draft.say(done, f"job_{state}", done.reason)
         return
     record = draft.put(replace(record, stop=verb))

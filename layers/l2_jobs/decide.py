@@ -7,14 +7,13 @@ on the world after what was decided is written down gives nothing new until some
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .action import Action, Decided, Drain
+from .action import Decided
 from .asking import answer
-from .cascade import limit
 from .defects import About
 from .draft import Draft
 from .ending import end_alone, see_out
 from .placement import Policy, PriorityThenAge
-from .power_question import ask_power, with_proofs
+from .power_question import ask_power, keep_checked, with_proofs
 from .queue import place_all, wait_out
 from .record import JobRecord
 from .request import Cancel, Hold, job_of
@@ -51,8 +50,8 @@ def decide(world: World, now: float, policy: Policy = _POLICY) -> Decided:
     _unknown(draft)
     _hand_over(draft)
     place_all(draft, policy)
-    decided = draft.decided()
-    return replace(decided, actions=_guarded(world, decided.actions))
+    keep_checked(draft)
+    return draft.decided()
 
 
 def decide_end(world: World, now: float, job: str) -> Decided:
@@ -119,11 +118,3 @@ def _hand_over(draft: Draft) -> None:
                 left = {node: why for node, why in record.avoid.items() if node not in out}
                 gone = {node: why for node, why in record.avoid.items() if node in out}
                 draft.put(replace(record, avoid=left, suspects={**record.suspects, **gone}))
-
-
-def _guarded(world: World, actions: tuple[Action, ...]) -> tuple[Action, ...]:
-    """Without drains where one tick would drain many nodes: that is no node's fault."""
-    drains = {one.node for one in actions if isinstance(one, Drain)}
-    if len(drains) < limit(len(world.places)) or len(drains) <= 1:
-        return actions
-    return tuple(one for one in actions if not isinstance(one, Drain))

@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from .action import Action, Decided, Decision
-from .cascade import cascades
+from .action import Action, Decided, Decision, Drain, Notify
+from .cascade import cascades, limit
 from .record import JobRecord
 from .world import World
 
@@ -20,6 +20,8 @@ class Draft:
         self.records: dict[str, JobRecord] = {}
         self._decisions: list[Decision] = []
         self._actions: list[Action] = []
+        self._drains: list[tuple[int, Drain]] = []
+        """What is to be drained, with the place of its decision."""
 
     @cached_property
     def cascade(self) -> frozenset[str]:
@@ -45,10 +47,24 @@ class Draft:
         """Have something done."""
         self._actions += [one for one in actions if one not in self._actions[-8:]]
 
+    def drain(self, record: JobRecord, node: str, why: str) -> None:
+        """Have a node taken out of service; none is where one tick would take out many: that is no node's fault."""
+        self._drains.append((len(self._decisions), Drain(node, why)))
+        self.do(Drain(node, why))
+        self.say(record, "node_drained", f"{node} is to be taken out of service: {why}", {"node": node})
+
     def turn(self, record: JobRecord, **changes: Any) -> JobRecord:
         """Bring a job into another state, now."""
         return self.put(replace(record, since=self.now, **changes))
 
     def decided(self) -> Decided:
         """All of it."""
-        return Decided(tuple(self.records.values()), tuple(self._decisions), tuple(self._actions))
+        decisions, actions = list(self._decisions), list(self._actions)
+        many = len({drain.node for _, drain in self._drains})
+        if many > 1 and many >= limit(len(self.world.places)):
+            actions = [one for one in actions if not isinstance(one, Drain)]
+            for at, drain in self._drains:
+                words = f"{drain.node} stays in service, as {many} nodes at once have one cause: {drain.reason}"
+                decisions[at] = replace(decisions[at], kind="node_kept", message=words)
+                actions.append(Notify(decisions[at].job, words))
+        return Decided(tuple(self.records.values()), tuple(decisions), tuple(actions))

@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 
-from .action import Diagnose, Drain, Examine, Kill, Notify, Release, SetAside, Verify
+from .action import Diagnose, Examine, Kill, Notify, Release, SetAside, Verify
 from .attempt import Attempt
 from .blame import blame
 from .checkpoint.checkpoint import Checkpoint, newest
 from .draft import Draft
 from .fault.fault import Fault
-from .fence import Fence, fence
+from .fence import Fence
 from .pair_trial import try_pairs
 from .policy import MISHAPS_KEPT, Next, sentence, what_next
 from .record import JobRecord, Mishap
-from .running import fault_document
+from .running import fault_document, fenced
 from .shelf import Shelf
 
 DUMP = 2.0
@@ -39,7 +39,7 @@ EARLY = 1800.0
 
 def see_out(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
     """Look after a job that is `stopping`; it is as it is returned afterwards."""
-    held = fence(attempt, draft.world.watch, draft.world.places, draft.world.began)
+    record, held = fenced(draft, record, attempt)
     if record.ended is None and not held.closed(draft.now):
         return _press(draft, record, attempt, held)
     asks = not (record.stop or record.after is not None)
@@ -70,7 +70,7 @@ def end_alone(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
     if record.asked_at is None or now - record.asked_at >= _patience(record):
         draft.do(Kill(attempt.key, attempt.allocation.nodes))
         return draft.put(replace(record, asked="kill", asked_at=now))
-    held = fence(attempt, draft.world.watch, draft.world.places, draft.world.began)
+    record, held = fenced(draft, record, attempt)
     if not held.closed(now):
         return record
     return _close(draft, replace(record, ended=now if record.ended is None else record.ended), attempt, held)
@@ -119,7 +119,17 @@ def _close(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence) -> Jo
     began = record.began
     ran = max(0.0, (record.ended or draft.now) - began) if began is not None else 0.0
     cleared = replace(
-        record, ran=record.ran + ran, asked="", asked_at=None, after=None, told=(), cut=None, until=None, began=None
+        record,
+        ran=record.ran + ran,
+        asked="",
+        asked_at=None,
+        after=None,
+        told=(),
+        powered={},
+        off={},
+        cut=None,
+        until=None,
+        began=None,
     )
     draft.do(Release(attempt.key))
     if record.stop:
@@ -239,8 +249,7 @@ def _enter(draft: Draft, record: JobRecord, fault: Fault, then: Next) -> JobReco
     for node, why in then.drain.items():
         if node in draft.cascade:
             continue
-        draft.do(Drain(node, why))
-        draft.say(record, "node_drained", f"{node} is to be taken out of service: {why}", {"node": node})
+        draft.drain(record, node, why)
     if then.state in {"held", "failed"}:
         draft.do(Notify(record.job.id, f"{then.state}: {then.reason}"))
     return record

@@ -98,7 +98,7 @@ def _probe(
         ear = _Ear(pair.first, channel)
         to = {"address": there.address, "port": ear.port(), "token": token, "bytes": spec["bytes"]}
         second = _called(fleet.transport(here.node), to)
-        if "why" in second:
+        if "got" not in second:
             with suppress(AiopsError):  # it has ended, and may have said why
                 channel.send(b"\n")
         first = ear.words(_SECONDS)  # also where it has failed: a node that is gone by now has no word to say
@@ -123,8 +123,10 @@ def _called(transport: Transport, to: Mapping[str, Any]) -> Mapping[str, Any]:
 def _compared(pair: Pair, first: Mapping[str, Any], second: Mapping[str, Any], size: int, seconds: float) -> PairResult:
     """What both ends together say; who came knows better than who has listened why nobody did."""
     seconds = round(seconds, 3)
-    if "none" in first:
-        return PairResult(pair, None, f"{pair.first}: {plain(str(first['none']))}", (pair.first,), seconds)
+    none = {name: one["none"] for name, one in zip(pair.nodes, (first, second), strict=True) if "none" in one}
+    if none:
+        said = "; ".join(f"{name}: {plain(str(words))}" for name, words in none.items())
+        return PairResult(pair, None, said, tuple(none), seconds)
     why = [
         f"{name}: {plain(str(one['why']))}"
         for name, one in zip(pair.nodes[::-1], (second, first), strict=True)

@@ -73,6 +73,7 @@ class Trial:
         pairs: That round's.
         asked_at: When it was asked for last.
         results: Of the rounds before.
+        shared: Those of its nodes on which another job ran meanwhile: it may have taken what the test has failed for.
     """
 
     began: float
@@ -83,6 +84,7 @@ class Trial:
     pairs: tuple[Pair, ...] = ()
     asked_at: float = 0.0
     results: tuple[PairResult, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

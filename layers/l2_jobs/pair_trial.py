@@ -2,21 +2,21 @@
 
 It comes after the second fault in a row that lies between nodes and has left no newer checkpoint. After the first one
 the job is started again at once: most such faults do not come back, and their restarts wait for no test. The job keeps
-its nodes meanwhile. Whatever becomes of the test, the job goes on after a minute at most.
+its nodes meanwhile, also when it is cancelled or held: they are let go once the test was answered, or its time is over.
+Whatever becomes of the test, the job goes on after a minute at most.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .action import Drain, Examine, Notify, TryPairs
+from .action import Examine, Notify, TryPairs
 from .allocation import Slot
 from .attempt import Attempt, Key
 from .blame import AMBIGUOUS
-from .cascade import limit
 from .draft import Draft
 from .node import Place
 from .pair_test import PairResult, PairVerdict, Trial, judge, next_round
-from .record import JobRecord
+from .record import JobRecord, JobState
 
 SECONDS = 60.0
 """Of all rounds together; then the job goes on as it would without."""
@@ -54,8 +54,17 @@ def try_pairs(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
 def try_on(draft: Draft, record: JobRecord, trial: Trial) -> JobRecord:
     """Look after a test that is under way; the record has none any more once it is over."""
     now = draft.now
+    shared = _shared(draft, record, trial)
+    if shared != trial.shared:
+        trial = replace(trial, shared=shared)
+        record = draft.put(replace(record, trial=trial))
     came = draft.world.paired.get(record.job.id)
-    if came is not None and (came.attempt, came.number) == (record.launched, trial.number):
+    answered = came is not None and (came.attempt, came.number) == (record.launched, trial.number)
+    if record.stop:
+        # What an earlier controller had begun may still run, and is not what was answered.
+        over = answered and trial.asked_at >= draft.world.began
+        return _stop(draft, record) if over or now - trial.began >= SECONDS else record
+    if came is not None and answered:
         trial = replace(trial, results=(*trial.results, *came.results))
         return _next(draft, draft.put(replace(record, trial=trial)), trial)
     if now - trial.began >= SECONDS:
@@ -63,6 +72,22 @@ def try_on(draft: Draft, record: JobRecord, trial: Trial) -> JobRecord:
     if now - trial.asked_at >= AGAIN:
         return _ask(draft, record, trial)
     return record
+
+
+def _shared(draft: Draft, record: JobRecord, trial: Trial) -> tuple[str, ...]:
+    users = draft.world.roster.users
+    others = {slot.node for slot in trial.slots if users.get(slot.node, frozenset()) - {record.job.id}}
+    return tuple(sorted(others.union(trial.shared)))
+
+
+def _stop(draft: Draft, record: JobRecord) -> JobRecord:
+    """Its owner has asked for that meanwhile, and nothing of the test runs any more: its nodes are let go."""
+    state: JobState = "cancelled" if record.stop == "cancel" else "held"
+    done = draft.turn(
+        record, state=state, reason=f"{state} by its owner", stop="", trial=None, until=None, asked_at=None
+    )
+    draft.say(done, f"job_{state}", done.reason)
+    return done
 
 
 def _ambiguous(record: JobRecord) -> bool:
@@ -132,18 +157,18 @@ def _conclude(draft: Draft, record: JobRecord, trial: Trial, *, late: bool) -> J
     why = "a pair test could not tell whether it is well"
     unsure = {} if verdict.network else {node: record.suspects.get(node, why) for node in verdict.unknown}
     kept = {node: words for node, words in record.suspects.items() if node not in verdict.well}
-    out = sorted(verdict.proved - draft.cascade)
+    out = sorted(verdict.proved - draft.cascade - set(trial.shared))
     message = _sentence(trial, verdict, late=late)
-    if len(out) > 1 and len(out) >= limit(len(draft.world.places)):  # `decide` would let none of these drains through
-        message += f"; {_few(out)} are left in service, and this job off them: that many at once have one cause"
-        out = []
+    shared = [node for node in trial.shared if node in verdict.proved]
+    if shared:
+        stay = "stays in service" if len(shared) == 1 else "stay in service"
+        message += f"; {_few(shared)} {stay}, and this job keeps off: what other jobs do there may be the cause"
     record = draft.put(
         replace(record, trial=None, avoid={**record.avoid, **bad}, suspects={**kept, **unsure}, asked_at=None)
     )
     draft.say(record, "pairs_tested", message, _evidence(trial, verdict, draft.now))
     for node in out:
-        draft.do(Drain(node, bad[node]))
-        draft.say(record, "node_drained", f"{node} is to be taken out of service: {bad[node]}", {"node": node})
+        draft.drain(record, node, bad[node])
     if bad or verdict.network:
         draft.do(Notify(record.job.id, message))
     return record
@@ -173,6 +198,7 @@ def _evidence(trial: Trial, verdict: PairVerdict, now: float) -> dict[str, objec
         "well": list(verdict.well),
         "unknown": list(verdict.unknown),
         "network": verdict.network,
+        "shared": list(trial.shared),
         "spares": list(trial.spares),
         "seconds": round(now - trial.began, 1),
         "pairs": [_pair(one) for one in trial.results],

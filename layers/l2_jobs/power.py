@@ -2,7 +2,8 @@
 
 A wrong `off` would have two attempts write at once. So it counts only where it was asked for after the head had lost
 the node, was told twice, `APART` from each other, and is told again within `FRESH`; a word of the node, or `on`, ends
-it. And a BMC that says `off` of a node which goes on answering is another's, by a wrong address: it is not believed.
+it. And a BMC that says `off` of a node which goes on answering is another's, by a wrong address: it is not believed,
+nor is one that never said `on` of its node while that was heard.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ APART = 2.0
 """Seconds from the answer of the first `off` to the question of the second: a BMC that is just switching says both."""
 
 FRESH = 30.0
-"""Seconds for which an answer is believed."""
+"""Seconds for which an answer is believed; what it has proved of an attempt by then holds (`fence.py`)."""
 
 AGAIN = 10.0
 """Seconds from one question to the next, of one node."""
@@ -27,6 +28,9 @@ AGAIN_LATER = 60.0
 """The same, once the node was silent for `LATER`: what is cut off for days need not be asked all the time."""
 
 LATER = 600.0
+
+CHECK_AGAIN = 60.0
+"""Seconds from one question about a node that is heard to the next, until its BMC says `on`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Power:
         told: The newest answer.
         offs: The first and the newest `off` in a row of one silence, none too old when the next was asked for.
         odd: The newest `off` that was told of a node which was heard; None once `on` is told.
+        seen: Whether it has said `on` of the node while that was heard, and not `off` since.
         boot: Which boot of the node that was.
     """
 
@@ -65,6 +70,7 @@ class Power:
     offs: tuple[PowerTold, ...] = ()
     odd: PowerTold | None = None
     boot: str = ""
+    seen: bool = False
 
     def after(self, told: PowerTold, hearing: Hearing) -> "Power":
         """What is known after an answer; one that is older than what is known changes nothing."""
@@ -72,9 +78,9 @@ class Power:
             return self
         offs = self.offs
         if told.state == "on":
-            return replace(self, told=told, offs=(), odd=None)
+            return replace(self, told=told, offs=(), odd=None, seen=self.seen or _while_heard(told, hearing))
         if told.state == "off" and hearing.up:
-            return replace(self, told=told, offs=(), odd=told, boot=hearing.boot_id)
+            return replace(self, told=told, offs=(), odd=told, boot=hearing.boot_id, seen=False)
         if told.state == "off":
             goes_on = bool(offs) and told.asked - offs[-1].asked <= FRESH and _within(offs[0], hearing)
             offs = (offs[0], told) if goes_on else (told,)
@@ -85,6 +91,10 @@ class Power:
         long = hearing.silent is not None and now - hearing.silent >= LATER
         return not self.asking and now - self.asked >= (AGAIN_LATER if long else AGAIN)
 
+    def unchecked(self, now: float) -> bool:
+        """Whether the BMC of a node that is heard is to be asked again: it was not yet seen to be the node's."""
+        return not self.seen and not self.asking and now - self.asked >= CHECK_AGAIN
+
     def wrong(self, hearing: Hearing) -> bool:
         """Whether it has said `off` of a node that was heard afterwards, and has not booted since."""
         if self.odd is None or hearing.heard is None:
@@ -92,7 +102,7 @@ class Power:
         return hearing.heard > self.odd.at and hearing.boot_id == self.boot
 
     def off(self, hearing: Hearing, now: float) -> float | None:
-        """Since when the node is proved to be without power; None where it is not."""
+        """Since when the node is proved to be without power, if the BMC is its own; None where it is not."""
         if not self.offs or not _within(self.offs[0], hearing) or self.wrong(hearing):
             return None
         first, last = self.offs[0], self.offs[-1]
@@ -103,6 +113,10 @@ class Power:
 def _within(told: PowerTold, hearing: Hearing) -> bool:
     """Whether it was asked for since the head does not hear the node: what was true before proves nothing."""
     return hearing.silent is not None and told.asked >= hearing.silent
+
+
+def _while_heard(told: PowerTold, hearing: Hearing) -> bool:
+    return hearing.heard is not None and (hearing.silent is None or told.at < hearing.silent)
 
 
 def after(known: Mapping[str, Power], told: Iterable[PowerTold], watch: Watch) -> Mapping[str, Power]:

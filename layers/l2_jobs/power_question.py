@@ -13,7 +13,7 @@ from .record import JobRecord
 from .roster import HOLDING
 from .world import World
 
-CHECKS = 4
+CHECKS = 8
 """Nodes that are heard and asked about at once: whoever is silent is not to wait behind a check of all addresses."""
 
 _MARK = "power"
@@ -24,39 +24,62 @@ def with_proofs(world: World, now: float) -> World:
     found: dict[str, Place] = {}
     for node, power in world.power.items():
         place, off = world.places.get(node), power.off(world.watch.node(node), now)
+        if off is not None and not _trusted(world, node, power):
+            off = None
         if place is not None and place.off != off:
             found[node] = replace(place, off=off)
     return replace(world, places={**world.places, **found}) if found else world
 
 
+def _trusted(world: World, node: str, power: Power) -> bool:
+    """Whether a BMC has said `on` of its node while that was heard; jobs keep it, beyond the end of a controller."""
+    jobs = world.roster.users.get(node, frozenset())
+    return power.seen or any(node in world.roster.jobs[job].powered for job in jobs)
+
+
 def ask_power(draft: Draft) -> None:
     """Have the BMC asked of each silent node that holds a rank group, and tell its jobs what it has said.
 
-    Of one that is heard it is asked once, so that a wrong address is known before anything rests on it.
+    Of one that is heard it is asked until it says `on`, so that a wrong address is known before anything rests on it.
     """
     world, now = draft.world, draft.now
     if world.touched is not None:  # time passes for all: they are looked at when all jobs are
         return
     checks = sum(one.asking and world.watch.node(node).up for node, one in world.power.items())
+    unchecked: list[tuple[float, str]] = []
     for node, jobs in sorted(world.roster.users.items()):
         place, hearing, power = world.places.get(node), world.watch.node(node), world.power.get(node)
         if place is None or not place.bmc or (hearing.silent is None and not hearing.up):
             continue
-        if hearing.up and power is not None and not power.wrong(hearing):
-            continue
         waiting = [record for job in sorted(jobs) if (record := _waits(draft, job, node))]
-        if hearing.silent is not None:
-            due = power is None or power.due(hearing, now)
-        else:
-            due = power is None and checks < CHECKS
-            checks += due and bool(waiting)
-        if due and waiting:
+        unproved = any(node not in record.off for record in waiting)
+        if unproved and hearing.silent is not None and (power is None or power.due(hearing, now)):
             draft.do(AskPower(node))
+        elif waiting and hearing.up and (power is None or power.unchecked(now)):
+            unchecked.append((power.asked if power is not None else float("-inf"), node))
         if power is not None:
             for record in waiting:
                 if record.job.id not in world.resting:
                     with About(record.job.id):
                         _tell(draft, record, place, power, hearing)
+    for _, node in sorted(unchecked)[: max(0, CHECKS - checks)]:  # one that never answers keeps none from its turn
+        draft.do(AskPower(node))
+
+
+def keep_checked(draft: Draft) -> None:
+    """Have jobs, those that have just got them too, keep which BMCs have said `on` of their nodes while heard."""
+    world = draft.world
+    if world.touched is not None:
+        return
+    for job in sorted(world.roster.active | draft.records.keys()) if world.power else ():
+        record = draft.record(job)
+        if record is None or record.attempt is None or record.state not in HOLDING or job in world.resting:
+            continue
+        known = {node: power for node in record.attempt.allocation.nodes if (power := world.power.get(node))}
+        powered = {node: at for node, at in record.powered.items() if node not in known or known[node].odd is None}
+        powered |= {node: one.asked for node, one in known.items() if one.seen and node not in powered}
+        if powered != record.powered:
+            draft.put(replace(record, powered=powered))
 
 
 def _waits(draft: Draft, job: str, node: str) -> JobRecord | None:
@@ -76,15 +99,18 @@ def _tell(draft: Draft, record: JobRecord, place: Place, power: Power, hearing: 
         return
     if told is None or hearing.silent is None or told.asked < hearing.silent:
         return
-    if told.state == "off" and place.off is None:
-        return  # told once so far
-    mark = f"{_MARK} {place.name} {hearing.silent:.1f} {told.state}"
+    state: str = told.state
+    if state == "off" and place.off is None:
+        if power.off(hearing, draft.now) is None:
+            return  # told once so far
+        state = "untrusted"
+    mark = f"{_MARK} {place.name} {hearing.silent:.1f} {state}"
     if mark in record.told:
         return
     silence, node = f"{_MARK} {place.name} {hearing.silent:.1f} ", f"{_MARK} {place.name} "
     others = tuple(one for one in record.told if one.startswith(silence) or not one.startswith(node))
     record = draft.put(replace(record, told=(*others, mark)))
-    draft.say(record, "power_asked", _words(place.name, told, power), _evidence(told, power, hearing))
+    draft.say(record, "power_asked", _words(place.name, state, told, power), _evidence(state, told, power, hearing))
 
 
 def _tell_wrong(draft: Draft, record: JobRecord, node: str, power: Power) -> None:
@@ -105,22 +131,27 @@ def _tell_wrong(draft: Draft, record: JobRecord, node: str, power: Power) -> Non
         draft.do(Notify(record.job.id, words))
 
 
-def _words(node: str, told: PowerTold, power: Power) -> str:
+def _words(node: str, state: str, told: PowerTold, power: Power) -> str:
     begin = f"the head does not hear {node}, and its BMC"
-    match told.state:
+    match state:
         case "on":
             return f"{begin} says that it has power ({told.words}): what runs there may go on"
         case "off":
             apart = power.offs[-1].asked - power.offs[0].at
             return f"{begin} has said twice, {apart:.1f} s apart, that it is without power ({told.words})"
+        case "untrusted":
+            return (
+                f"{begin} says that it is without power ({told.words}), which is not believed: it never said `on` of "
+                f"{node} while that was heard, so it may be another's"
+            )
         case _:
             return f"{begin} does not say whether it has power: {told.words}"
 
 
-def _evidence(told: PowerTold, power: Power, hearing: Hearing) -> Mapping[str, object]:
+def _evidence(state: str, told: PowerTold, power: Power, hearing: Hearing) -> Mapping[str, object]:
     return {
         "node": told.node,
-        "power": told.state,
+        "power": state,
         "said": told.words,
         "silent": hearing.silent,
         "asked": [one.asked for one in power.offs] if told.state == "off" else [told.asked],

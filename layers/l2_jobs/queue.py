@@ -25,7 +25,7 @@ def wait_out(draft: Draft, record: JobRecord) -> JobRecord:
     now = draft.now
     if record.trial is not None:
         record = try_on(draft, record, record.trial)
-        if record.trial is not None:
+        if record.trial is not None or record.state != "waiting":
             return record
     until = record.until if record.until is not None else now
     if now < until:

@@ -69,6 +69,8 @@ class JobRecord:
         suspects: Nodes that are passed over where others will do, with the reason.
         cut: Since when the head hears nobody of it, or cannot ask its engine: nothing is done about it then.
         told: What was told once of this attempt: `straggler`.
+        powered: Nodes of this attempt whose BMC has said `on` of them while they were heard, and when it was asked.
+        off: Nodes that were proved off while this attempt was there, and since when: nothing of it runs on them.
         trial: The pair test of its nodes, while it is `waiting` for that.
     """
 
@@ -97,6 +99,8 @@ class JobRecord:
     suspects: Mapping[str, str] = field(default_factory=dict, hash=False)
     cut: float | None = None
     told: tuple[str, ...] = ()
+    powered: Mapping[str, float] = field(default_factory=dict, hash=False)
+    off: Mapping[str, float] = field(default_factory=dict, hash=False)
     trial: Trial | None = None
 
     @property

@@ -35,7 +35,7 @@ def watch_over(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
     """Look after a job that is `starting` or `running`; it is as it is returned afterwards."""
     world, now = draft.world, draft.now
     track = world.watch.track(attempt.key)
-    held = fence(attempt, world.watch, world.places, world.began)
+    record, held = fenced(draft, record, attempt)
     record = _cut(draft, record, attempt, held)
     if record.stop:
         words = "cancelled" if record.stop == "cancel" else "held"
@@ -53,6 +53,13 @@ def watch_over(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
         record = replace(record, after="failed")
         return stop_it(draft, record, attempt, f"its time limit of {limit:.0f} s is used up")
     return _told(draft, record, attempt, track)
+
+
+def fenced(draft: Draft, record: JobRecord, attempt: Attempt) -> tuple[JobRecord, Fence]:
+    """What of an attempt may still run; which of its nodes were proved off is kept with it."""
+    world = draft.world
+    held = fence(attempt, world.watch, world.places, world.began, record.off)
+    return draft.put(replace(record, off=held.off)) if held.off != record.off else record, held
 
 
 def stop_it(draft: Draft, record: JobRecord, attempt: Attempt, reason: str) -> JobRecord:
@@ -75,7 +82,7 @@ def end_it(draft: Draft, record: JobRecord, attempt: Attempt, held: Fence, fault
     old = draft.now - draft.world.settings.verdict_age / 2
     places = draft.world.places
     stale = [n for n in attempt.allocation.nodes if n in places and (places[n].verdict_at or 0.0) < old]
-    stale = [n for n in stale if n not in held.silent and places[n].off is None and not places[n].looking]
+    stale = [n for n in stale if n not in held.silent and n not in off and not places[n].looking]
     if stale:
         draft.do(Examine(tuple(stale)))
     asked = "" if not nodes else "dump" if dump else "kill"

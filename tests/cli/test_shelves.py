@@ -174,7 +174,7 @@ def test_a_folder_that_stalls_keeps_no_other_job_waiting_and_an_answer_from_a_ru
         examine=lambda _names: dict[str, Place](),
         diagnose=lambda _key: None,
         verify=verify,
-        pair=lambda _record, order: Paired(order.key.number, order.number, ()),
+        pair=lambda _record, order, _waits: Paired(order.key.number, order.number, ()),
         warn=lambda _words: None,
         ask_power=lambda _node: (),
     )

@@ -148,10 +148,14 @@ def test_preemption_is_never_charged() -> None:
 
 def test_a_one_node_job_that_is_not_heard_runs_on_and_moves_only_on_proof() -> None:
     made = Stage(1, gang=1, script=Script(steps=4000))
+    for name in made.cluster.hosts:
+        made.controller.wire_bmc(name, "true")
     made.controller.ask(Submit(made.job))
     until(made, lambda r: r.state == "running")
     runs(made, 10)
     victim = made.victim
+    made.controller.wire_bmc(victim, "")
+    made.controller.asked.clear()
     made.cluster.power(victim, on=False)
     runs(made, 120)
     assert record(made).state == "running"

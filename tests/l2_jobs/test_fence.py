@@ -5,7 +5,7 @@ from aiops.layers.l2_jobs.allocation import Allocation, Slot
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.fence import STARTING, fence
 from aiops.layers.l2_jobs.node import Place
-from aiops.layers.l2_jobs.report import Ended, Heard, Report, Silent, Started
+from aiops.layers.l2_jobs.report import Ended, Heard, PeerHeard, PeerSilent, Report, Silent, Started
 from aiops.layers.l2_jobs.watch import Watch
 
 KEY = Key("llama-1", 1)
@@ -59,6 +59,28 @@ def test_proof_of_power_off_or_another_boot_ends_it_at_once() -> None:
     held = fence(attempt("b"), booted, PLACES, 0.0)
     assert held.closed(150.0)
     assert held.dead == {"b": "it has booted since"}
+
+
+def test_a_proof_of_power_off_holds_for_the_attempt_after_it_has_grown_old() -> None:
+    silent = watch(Silent("a", 100.0, ""), Silent("b", 100.0, ""))
+    first = fence(attempt("a", "b"), silent, {**PLACES, "a": Place("a", "ssh", off=110.0)}, 0.0)
+    assert first.off == {"a": 110.0}
+    later = fence(attempt("a", "b"), silent, {**PLACES, "b": Place("b", "ssh", off=150.0)}, 0.0, first.off)
+    assert later.off == {"a": 110.0, "b": 150.0}
+    assert later.closed(150.0)
+    on_again = silent.after([Heard("a", 160.0, "a2"), Silent("a", 170.0, "")])
+    assert fence(attempt("a", "b"), on_again, PLACES, 0.0, later.off).off == later.off
+
+
+def test_a_node_that_goes_on_was_never_off() -> None:
+    silent = watch(Silent("b", 100.0, ""))
+    misses = silent.after([PeerSilent(KEY, "a", 101.0, "b", 3.0)])
+    assert fence(attempt("a", "b"), misses, PLACES, 0.0, {"b": 110.0}).off == {"b": 110.0}
+    held = fence(attempt("a", "b"), misses.after([PeerHeard(KEY, "a", 120.0, "b")]), PLACES, 0.0, {"b": 110.0})
+    assert (held.off, held.silent) == ({}, ("b",))
+    heard = misses.after([Heard("b", 120.0, "b1")])
+    held = fence(attempt("a", "b"), heard, PLACES, 0.0, {"b": 110.0})
+    assert (held.off, held.running) == ({}, ("a", "b"))
 
 
 def test_what_was_asked_to_start_may_do_so_late() -> None:

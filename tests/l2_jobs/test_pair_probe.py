@@ -1,5 +1,7 @@
 """Pairs by their real programs on this machine, over its own network; what lies between them is the test's."""
 
+import errno
+import os
 import socket
 import threading
 import time
@@ -115,6 +117,20 @@ def test_all_pairs_of_a_round_go_at_once_and_each_has_its_answer() -> None:
     assert [one.passed for one in found] == [True, None, True]
     assert [one.pair for one in found] == pairs
     assert found[1].silent == ("gpu09",)
+
+
+@pytest.mark.parametrize("lack", [errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.EMFILE, errno.ENOMEM])
+def test_an_end_that_has_run_out_of_what_it_needs_is_unknown_and_the_other_one_too(lack: int) -> None:
+    reach = b"socket.create_connection((address, port), CONNECT)"
+
+    def fails(source: bytes, number: int) -> bytes:
+        assert reach in source
+        return source.replace(reach, b"(_ for _ in ()).throw(OSError(%d, os.strerror(%d)))" % (number, number))
+
+    found = probe(fleet(lambda source: fails(source, lack)))
+    assert (found.passed, found.silent) == (None, ("gpu02",))
+    assert found.why == f"gpu02: no connection to 127.0.0.1: {os.strerror(lack)}"
+    assert probe(fleet(lambda source: fails(source, errno.ECONNREFUSED))).passed is False
 
 
 def test_a_byte_that_is_changed_on_the_way_is_seen() -> None:

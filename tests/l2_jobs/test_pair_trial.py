@@ -9,9 +9,10 @@ from tests.l2_jobs.simulated_stage import ANN, Stage, a_job
 
 from aiops.layers.l2_jobs import pair_trial
 from aiops.layers.l2_jobs.action import Action, Drain, Notify, TryPairs
+from aiops.layers.l2_jobs.allocation import Slot
 from aiops.layers.l2_jobs.decide import decide
 from aiops.layers.l2_jobs.document import action_document, action_of, document, value_of
-from aiops.layers.l2_jobs.job import Restarts
+from aiops.layers.l2_jobs.job import Devices, Restarts
 from aiops.layers.l2_jobs.pair_test import Pair, Paired, PairResult
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.request import Cancel, Hold, Resume, Submit
@@ -155,6 +156,37 @@ def test_whom_only_the_sites_own_test_names_is_avoided_and_not_drained() -> None
     assert not made.stage.controller.drained
 
 
+def test_where_another_job_runs_the_bad_one_is_avoided_and_not_drained() -> None:
+    """Its owner could have the test fail there by what that other job does."""
+    made = Trying(devices=Devices(4))
+    made.fails()
+    made.fails()
+    assert "gpu02" in made.stage.controller.world.roster.users
+    other = a_job("other", 1, devices=Devices(4), priority=99)
+    made.stage.cluster.scripts[other.id] = Script(steps=400)
+    trial = made.record.trial
+    assert trial is not None
+    for free in ("gpu01", "gpu03", "gpu04", "gpu05", "gpu06"):
+        had = next((slot.devices for slot in trial.slots if slot.node == free), ())
+        made.stage.controller._place(free, devices=had)
+    made.stage.controller.ask(Submit(other))
+    written = made.stage.controller.written
+    made.until(lambda: other.id in written and written[other.id].state == "running", 10)
+    attempt = written[other.id].attempt
+    assert attempt is not None
+    assert attempt.allocation.nodes == ("gpu02",)
+    made.answer(gpu02=False)
+    made.stage.controller.ask(Cancel(other.id, ANN))
+    made.until(lambda: written[other.id].state == "cancelled", 10)
+    made.answer(gpu02=False)
+    assert list(made.record.avoid) == ["gpu02"]
+    assert not made.stage.controller.drained
+    ((message, evidence),) = made.tested()
+    assert "gpu02 stays in service, and this job keeps off: what other jobs do there may be the cause" in message
+    assert isinstance(evidence, dict)
+    assert evidence["shared"] == ["gpu02"]
+
+
 def test_of_many_at_once_none_is_drained_and_the_job_keeps_off_them() -> None:
     made = Trying(gang=5, nodes=8)
     made.fails()
@@ -164,8 +196,38 @@ def test_of_many_at_once_none_is_drained_and_the_job_keeps_off_them() -> None:
     assert set(made.record.avoid) == {"gpu01", "gpu04"}
     assert not made.stage.controller.drained
     assert "node_drained" not in {one.kind for one in made.stage.controller.decisions}
-    assert "gpu01 and gpu04 are left in service" in made.tested()[0][0]
+    told = [one.message for one in made.stage.controller.decisions if one.kind == "node_kept"]
+    for node, words in zip(("gpu01", "gpu04"), told, strict=True):
+        assert words.startswith(
+            f"{node} stays in service, as 2 nodes at once have one cause: {node} fails in a pair test"
+        )
     made.until(lambda: made.record.launched == 3, 5)
+
+
+def test_of_two_tests_that_end_at_once_each_with_a_bad_node_none_is_drained_and_none_is_told_to_be() -> None:
+    made = Trying()
+    made.fails()
+    made.fails()
+    first, world, now = made.record, made.stage.controller.world, made.stage.cluster.now
+    trial = replace(first.trial, suspects=("gpu05", "gpu06"), slots=(Slot("gpu05"), Slot("gpu06")))  # type: ignore[type-var]
+    other = replace(first, job=replace(first.job, id="other-1"), trial=trial)
+    world = replace(world, roster=world.roster.after([other]))
+    pairs = {
+        first.job.id: [("gpu02", "gpu01", False), ("gpu02", "gpu03", False), ("gpu01", "gpu03", True)],
+        other.job.id: [("gpu05", "gpu01", False), ("gpu05", "gpu03", False), ("gpu01", "gpu03", True)],
+    }
+    paired = {
+        job: Paired(2, 1, tuple(PairResult(Pair(one, two), passed) for one, two, passed in all_))
+        for job, all_ in pairs.items()
+    }
+    alone = decide(replace(world, paired={first.job.id: paired[first.job.id]}), now + pair_trial.SECONDS)
+    both = decide(replace(world, paired=paired), now + pair_trial.SECONDS)
+    assert [one.node for one in alone.actions if isinstance(one, Drain)] == ["gpu02"]
+    assert not [one for one in both.actions if isinstance(one, Drain)]
+    kinds = [one.kind for one in both.decisions]
+    assert kinds.count("pairs_tested") == 2
+    assert kinds.count("node_kept") == 2
+    assert "node_drained" not in kinds
 
 
 def test_where_nothing_passes_it_is_the_network_and_no_node_is_touched() -> None:
@@ -233,18 +295,42 @@ def test_nodes_are_kept_while_they_are_tested_and_given_to_nobody() -> None:
 
 
 @pytest.mark.parametrize("wish", [Cancel, Hold])
-def test_a_job_that_is_stopped_while_its_nodes_are_tested_lets_them_go(wish: type[Cancel | Hold]) -> None:
+def test_a_job_that_is_stopped_while_its_nodes_are_tested_lets_them_go_once_that_has_ended(
+    wish: type[Cancel | Hold],
+) -> None:
     made = Trying()
     made.fails()
     made.fails()
-    made.stage.controller.ask(wish(made.stage.job.id, ANN))
-    made.until(lambda: made.record.state in {"cancelled", "held"}, 2)
-    assert not made.stage.controller.world.roster.users
+    nodes = set(made.stage.controller.world.roster.users)
+    for _ in range(2):
+        made.stage.controller.ask(wish(made.stage.job.id, ANN))
+        for _ in range(40):
+            made.stage.tick()
+    assert made.record.state == "waiting"
+    assert made.record.reason.endswith("as its owner has asked: the test of its nodes ends first")
+    assert set(made.stage.controller.world.roster.users) == nodes, "the test runs on them"
     made.answer(gpu01=False)
+    assert made.record.state == {Cancel: "cancelled", Hold: "held"}[wish]
+    assert len(made.asked) == 1
+    assert not made.stage.controller.world.roster.users
     assert not made.tested()
     made.stage.controller.ask(Resume(made.stage.job.id, ANN))
     made.until(lambda: made.record.state == "running", 10)
     assert made.record.trial is None
+
+
+def test_the_nodes_of_a_job_that_is_stopped_are_let_go_when_the_time_of_the_test_is_over() -> None:
+    made = Trying()
+    made.fails()
+    made.fails()
+    began = made.stage.cluster.now
+    made.stage.controller.ask(Cancel(made.stage.job.id, ANN))
+    made.stage.tick()
+    made.stage.controller.killed()
+    made.answer()
+    assert made.record.state == "waiting", "what an earlier controller has begun may still run"
+    made.until(lambda: made.record.state == "cancelled")
+    assert pair_trial.SECONDS <= made.stage.cluster.now - began <= pair_trial.SECONDS + 2
 
 
 def test_a_test_that_is_never_answered_is_asked_for_again_and_holds_the_job_up_for_a_minute_at_most() -> None:

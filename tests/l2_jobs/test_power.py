@@ -69,6 +69,20 @@ def test_a_node_that_is_heard_has_power_whatever_its_bmc_says() -> None:
     assert known["a"].off(again.node("a"), 110.0) == 106.6
 
 
+def test_on_is_of_the_node_itself_only_where_it_was_told_while_that_was_heard() -> None:
+    def seen(*answers: PowerTold, watch: Watch = SILENT) -> bool:
+        return after({}, answers, watch)["a"].seen
+
+    heard = Watch().after([Heard("a", 90.0, "a1")])
+    assert seen(told("on", 95.0), watch=heard)
+    assert seen(told("on", 95.0)), "its answer came when that was over"
+    assert not seen(told("on", 101.0))
+    assert not seen(told("on", 95.0), watch=Watch())
+    assert not seen(told("unknown", 95.0), watch=heard)
+    assert not seen(told("on", 91.0), told("off", 95.0), watch=heard)
+    assert seen(told("on", 95.0), told("off", 101.0), told("on", 107.0))
+
+
 def test_what_was_asked_before_the_silence_proves_nothing() -> None:
     assert off(told("off", 99.9, took=5.0), told("off", 107.0), now=108.0) is None
 

@@ -9,7 +9,7 @@ from tests.l2_jobs.simulated_program import Script
 from tests.l2_jobs.simulated_stage import ANN, Stage
 
 from aiops.layers.l2_jobs.action import Decision
-from aiops.layers.l2_jobs.power import AGAIN, AGAIN_LATER, LATER
+from aiops.layers.l2_jobs.power import AGAIN, AGAIN_LATER, CHECK_AGAIN, LATER
 from aiops.layers.l2_jobs.power_question import CHECKS
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.request import Cancel, Submit
@@ -153,6 +153,26 @@ def test_a_gang_waits_for_no_lease_of_a_node_that_is_proved_off() -> None:
     assert not proved.controller.drained
 
 
+def test_a_proof_is_kept_with_the_attempt_and_not_asked_for_again() -> None:
+    made = stage("true", gang=3, nodes=6)
+    first, second, third = nodes(made)
+    made.cluster.hosts[third].head = False  # it goes on, and nothing tells the controller that it ends
+    made.controller.wire_bmc(second, "unknown")
+    for name in (first, second):
+        made.cluster.power(name, on=False)
+    until(made, lambda r: set(r.off) == {first}, 20)
+    runs(made, 1)
+    made.controller.killed()
+    made.controller.asked.clear()
+    runs(made, 60)
+    assert (record(made).state, set(record(made).off)) == ("stopping", {first})
+    assert {node for _, node in made.controller.asked} == {second, third}
+    made.controller.wire_bmc(second, "true")
+    made.cluster.power(third, on=False)
+    assert again(made) < 20.0, "nobody waits for half an hour"
+    assert not made.cluster.wrongs
+
+
 def test_what_its_peers_hear_has_power_whichever_bmc_was_asked() -> None:
     """As where the addresses of two BMCs were exchanged."""
     made = stage("on", gang=3)
@@ -177,24 +197,55 @@ def test_a_bmc_that_says_off_of_a_node_that_answers_is_not_believed(gang: int) -
     assert (record(made).state, record(made).launched) == ("running", 1)
     assert said(made) == told
     for name in nodes(made):
-        made.controller.wire_bmc(name, "on")
-    runs(made, 30)
+        host = made.cluster.hosts[name]
+        host.head, host.side = True, 0
+        made.controller.wire_bmc(name, "true")
+    runs(made, CHECK_AGAIN + 5)
     for name in nodes(made):
         made.cluster.power(name, on=False)
-        made.controller.wire_bmc(name, "true")
     again(made)
     assert not made.cluster.wrongs
 
 
-def test_power_that_is_lost_while_the_bmc_is_asked_is_no_contradiction() -> None:
+def test_power_that_is_lost_before_the_bmc_has_said_on_is_not_proved() -> None:
     made = Stage(1, gang=1, script=Script(steps=4000))
     for name in made.cluster.hosts:
         made.controller.wire_bmc(name, "true")
     made.controller.ask(Submit(made.job))
     until(made, lambda _: bool(made.controller.asked))
     made.cluster.power(made.victim, on=False)
-    assert again(made) < 60.0
+    runs(made, 60)
+    assert record(made).launched == 1
+    assert [one.evidence["power"] for one in said(made)] == ["untrusted"]
+
+
+def test_a_wrong_address_whose_first_check_said_nothing_is_not_trusted() -> None:
+    made = stage("unknown")
+    victim = made.victim
+    made.controller.wire_bmc(victim, "off")  # it is another's, which has no power
+    host = made.cluster.hosts[victim]
+    host.head, host.side = False, 99
+    runs(made, 60)
+    assert (record(made).state, record(made).launched) == ("running", 1)
+    (one,) = said(made)
+    assert one.message.endswith(
+        f"which is not believed: it never said `on` of {victim} while that was heard, so it may be another's"
+    )
     assert not made.cluster.wrongs
+
+
+def test_a_check_that_said_nothing_is_made_again_until_the_bmc_says_on() -> None:
+    made = stage("unknown")
+    victim = made.victim
+    runs(made, CHECK_AGAIN)
+    assert [node for _, node in made.controller.asked] == [victim] * 2
+    made.controller.wire_bmc(victim, "true")
+    runs(made, CHECK_AGAIN)
+    assert set(record(made).powered) == {victim}
+    runs(made, 2 * CHECK_AGAIN)
+    assert len(made.controller.asked) == 3
+    made.cluster.power(victim, on=False)
+    assert again(made) < 12.0
 
 
 def test_a_rack_without_power_is_told_from_a_switch() -> None:
@@ -209,8 +260,9 @@ def test_a_rack_without_power_is_told_from_a_switch() -> None:
 
 
 def test_a_job_that_is_cancelled_ends_once_its_node_is_proved_off() -> None:
-    made = stage("")
+    made = stage("true")
     victim = made.victim
+    made.controller.wire_bmc(victim, "unknown")
     made.cluster.power(victim, on=False)
     runs(made, 10)
     made.controller.ask(Cancel(made.job.id, ANN))

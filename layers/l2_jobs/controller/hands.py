@@ -61,9 +61,10 @@ class Deeds:
         examine: Looks at nodes; what they are now.
         diagnose: Reads the logs of an attempt.
         verify: Looks at a job's folder of checkpoints; whether it may still be writing there.
-        pair: Tests pairs of nodes of a job; what came of each.
+        pair: Tests pairs of nodes of a job; what came of each. It asks whether the job still waits for that.
         warn: Is told what could not be done at all.
         ask_power: Asks a node's BMC, twice where it says `off`.
+        current: A job as it is written down by now; None: as it was handed over.
     """
 
     drain: Callable[[str, str], None]
@@ -72,9 +73,10 @@ class Deeds:
     examine: Callable[[Sequence[str]], Mapping[str, Place]]
     diagnose: Callable[[Key], Fault | None]
     verify: Callable[[JobRecord, bool], Shelf]
-    pair: Callable[[JobRecord, TryPairs], Paired]
+    pair: Callable[[JobRecord, TryPairs, Callable[[], bool]], Paired]
     warn: Callable[[str], None]
     ask_power: Callable[[str], Sequence[PowerTold]]
+    current: Callable[[str], JobRecord | None] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -240,17 +242,35 @@ class ThreadedHands:
                     waits = self._shelves.get(job)
                     if waits is None or waits.live or not live:
                         self._shelves[job] = shelf
-            case TryPairs(key) as order if record is not None and _waits_for(record, order):
-                paired = deeds.pair(record, order)
+            case TryPairs(key) as order if record is not None:
+                paired = self._pairs(order, record)
                 with self._changed:
-                    self._paired[key.job] = paired
+                    self._paired |= {key.job: paired} if paired is not None else {}
             case _:  # its job is over, or goes on by now: nobody waits for it
                 return
 
+    def _pairs(self, order: TryPairs, handed: JobRecord) -> Paired | None:
+        """What came of a round of pairs: nothing of those that are not begun; None where nobody waits for it."""
+        deeds = self._deeds
 
-def _waits_for(record: JobRecord, order: TryPairs) -> bool:
-    """Whether a job still waits for that round: its nodes may be another's by now."""
-    return record.trial is not None and record.launched == order.key.number and record.trial.number == order.number
+        def record() -> JobRecord | None:
+            return deeds.current(order.key.job) if deeds.current is not None else handed
+
+        def waits() -> bool:
+            now = record()
+            return _keeps_for(now, order) and now is not None and not now.stop
+
+        begun = record()
+        if begun is None or not _keeps_for(begun, order):
+            return None
+        return Paired(order.key.number, order.number, ()) if begun.stop else deeds.pair(begun, order, waits)
+
+
+def _keeps_for(record: JobRecord | None, order: TryPairs) -> bool:
+    """Whether a job still keeps its nodes for that round: they may be another's by now."""
+    if record is None or record.trial is None:
+        return False
+    return (record.launched, record.trial.number) == (order.key.number, order.number)
 
 
 def _subject(action: Action) -> Hashable:

@@ -19,7 +19,20 @@ import statistics
 import sys
 import time
 
-from .pair_wire import MOST, STALL, Wire, WireError, digest, inwards, outwards, proof, words_of
+from .pair_wire import (
+    LACKS,
+    MOST,
+    STALL,
+    LackError,
+    Wire,
+    WireError,
+    digest,
+    failed,
+    inwards,
+    outwards,
+    proof,
+    words_of,
+)
 
 COME = 10.0
 """Seconds that the one who listens waits for the other: he is started over SSH after it."""
@@ -107,9 +120,13 @@ def listen(spec):
             found["got"] = inwards(wire, spec["bytes"])
             found["seconds"] = outwards(wire, data)
             found["got"], found["sent"] = digest(found["got"]), digest(data)
+    except LackError as error:
+        found = {"none": str(error)}
     except WireError as error:
         found = {"why": str(error)}
-    if door.wire is None and door.strangers:
+    if door.wire is None and door.lack:
+        found = {"none": door.lack}
+    elif door.wire is None and door.strangers:
         found = {"none": "others connect to it, so that it says nothing that the one it waits for did not come"}
     say(found)
 
@@ -120,6 +137,7 @@ class Door(object):
     def __init__(self, sock, token):
         self.wire = None
         self.strangers = 0
+        self.lack = ""
         self._socket = sock
         self._token = token
         self._said = {}
@@ -152,7 +170,9 @@ class Door(object):
     def _accept(self, now):
         try:
             one, _ = self._socket.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in LACKS:
+                self.lack = "it cannot take a connection: %s" % words_of(error)
             return  # it is gone again
         mine = os.urandom(_NONCE)
         one.setblocking(False)
@@ -205,6 +225,8 @@ def call(spec):
         found["got"] = inwards(wire, spec["bytes"])
         found["got"], found["sent"] = digest(found["got"]), digest(data)
         say(found)
+    except LackError as error:
+        say({"none": str(error)})
     except WireError as error:
         say({"why": str(error)})
 
@@ -216,7 +238,7 @@ def _reach(address, port, token):
     except socket.timeout:
         raise WireError("no connection to %s within %g s" % (address, CONNECT)) from None
     except OSError as error:
-        raise WireError("no connection to %s: %s" % (address, words_of(error))) from error
+        raise failed("no connection to %s" % address, error) from error
     wire = Wire(sock, time.monotonic() + MOST)
     theirs = bytes(wire.take(_NONCE))
     nonces = theirs + os.urandom(_NONCE)

@@ -4,6 +4,7 @@ Standard library only, Python 3.6, imports nothing of ours.
 """
 
 import binascii
+import errno
 import hashlib
 import hmac
 import socket
@@ -19,8 +20,31 @@ _PIECE = 1048576
 _SMALL = 65536
 
 
+LACKS = frozenset(
+    (
+        errno.EADDRINUSE,
+        errno.EADDRNOTAVAIL,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+    )
+)
+"""Errors of the own system, which may have run out of ports or memory by what else runs there."""
+
+
 class WireError(Exception):
     """What went wrong between both, in words."""
+
+
+class LackError(WireError):
+    """What this node has none of, in words: it says nothing of the other one, nor of what lies between."""
+
+
+def failed(what, error):
+    """What went wrong by an error of the system."""
+    kind = LackError if error.errno in LACKS else WireError
+    return kind("%s: %s" % (what, words_of(error)))
 
 
 def proof(token, role, nonces):
@@ -52,9 +76,7 @@ class Wire(object):
             except socket.timeout:
                 raise WireError("nothing was taken for %g s after %s" % (most, _amount(done))) from None
             except OSError as error:
-                raise WireError(
-                    "the connection broke after %s were sent: %s" % (_amount(done), words_of(error))
-                ) from error
+                raise failed("the connection broke after %s were sent" % _amount(done), error) from error
 
     def take(self, count, most=STALL):
         """So many bytes."""
@@ -67,7 +89,7 @@ class Wire(object):
             except socket.timeout:
                 raise WireError("nothing came for %g s after %s" % (most, _amount(done))) from None
             except OSError as error:
-                raise WireError("the connection broke after %s came: %s" % (_amount(done), words_of(error))) from error
+                raise failed("the connection broke after %s came" % _amount(done), error) from error
             if not came:
                 raise WireError("the other end has closed the connection after %s came" % _amount(done))
             done += came

@@ -12,10 +12,12 @@ from tests.l2_jobs.controller.rig import job
 
 from aiops.cli.controller.assembly import Running
 from aiops.layers.core.errors import FailedError
-from aiops.layers.l2_jobs.action import Verify
+from aiops.layers.l2_jobs.action import TryPairs, Verify
+from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.controller.controller import Answers
 from aiops.layers.l2_jobs.controller.hands import TRIES, Deeds, ThreadedHands
 from aiops.layers.l2_jobs.controller.vigil import vigil
+from aiops.layers.l2_jobs.pair_test import Pair, Paired, PairResult, Trial
 from aiops.layers.l2_jobs.record import JobRecord
 from aiops.layers.l2_jobs.shelf import Shelf
 
@@ -100,6 +102,44 @@ def test_what_fails_keeps_no_other_waiting() -> None:
     until(three)
     hands.close()
     assert sorted(done) == [2, 3, 4]
+
+
+def test_a_round_of_pairs_is_for_a_job_that_waits_for_it_by_now_and_not_when_it_was_handed_over() -> None:
+    pairs = (Pair("n1", "n2"),)
+    order = TryPairs(Key("sleep-1", 2), 1, pairs, 20000)
+    handed = JobRecord(job(1), "waiting", 0.0, launched=2, trial=Trial(0.0, ("n1", "n2"), (), (), 1, pairs))
+    stopped, gone = replace(handed, stop="cancel"), replace(handed, trial=None)
+    written = handed
+    asked: list[bool] = []
+
+    def pair(_record: JobRecord, order: TryPairs, waits: Callable[[], bool]) -> Paired:
+        nonlocal written
+        asked.append(waits())
+        written = stopped
+        asked.append(waits())
+        return Paired(order.key.number, order.number, (PairResult(pairs[0], True),))
+
+    hands = ThreadedHands(replace(deeds(lambda _record: Shelf(1.0, ()), []), pair=pair, current=lambda _job: written))
+
+    def taken(number: int) -> Mapping[str, Paired] | None:
+        hands.take(number, order, handed)
+        found = Answers()
+
+        def took() -> bool:
+            nonlocal found
+            found = hands.answers()
+            return number in found.done
+
+        until(took)
+        return found.paired
+
+    assert taken(1) == {"sleep-1": Paired(2, 1, (PairResult(pairs[0], True),))}
+    assert asked == [True, False]
+    assert taken(2) == {"sleep-1": Paired(2, 1, ())}, "its nodes may be let go"
+    written = gone
+    assert taken(3) == {}
+    hands.close()
+    assert asked == [True, False]
 
 
 class Idle:
