@@ -10,7 +10,8 @@ from tests.l2_jobs.controller.rig import ANN, NODES, FakeHands, Rig, job
 from tests.l2_jobs.controller.test_confined import odd_about, states
 
 from aiops.layers.l2_jobs import decide as deciding
-from aiops.layers.l2_jobs import ending, fence, queue
+from aiops.layers.l2_jobs import ending, queue
+from aiops.layers.l2_jobs import running as running_jobs
 from aiops.layers.l2_jobs.action import Action, AskPower, Verify
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.checkpoint.checkpoint import Checkpoint, Level
@@ -161,14 +162,14 @@ def test_one_that_cannot_even_be_fenced_is_killed_and_keeps_its_nodes(
 ) -> None:
     rig, controller, _ = running(tmp_path, monkeypatch)
     odd_about(monkeypatch, broken := {"sleep-1"})
-    real = fence.fence
+    real = running_jobs.fenced
 
-    def odd(attempt: Any, *given: Any) -> Any:
+    def odd(draft: Any, record: JobRecord, attempt: Any) -> Any:
         if attempt.key.job in broken:
             raise KeyError(attempt.key)
-        return real(attempt, *given)
+        return real(draft, record, attempt)
 
-    monkeypatch.setattr(ending, "fence", odd)
+    monkeypatch.setattr(ending, "fenced", odd)
     rig.ledger.append(Cancel("sleep-1", ANN), ANN, rig.now)
     rig.ticks(controller, 40)
     assert {key.job for key, _ in rig.truth.running} == {"sleep-2"}
