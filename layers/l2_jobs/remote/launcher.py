@@ -329,6 +329,8 @@ class Launcher(object):
         if self._ended or self._over is not None:
             return
         left = self._work.kill()
+        while self._mail:  # the last lines of its output, which were read just now
+            self._mail.popleft()()
         for _, event in sorted(self._steps.newest.items()):
             self._spool.tell(dict(event, at=time.time()))
         if left:

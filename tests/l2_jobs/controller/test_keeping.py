@@ -174,11 +174,11 @@ def test_the_second_controller_is_refused_and_the_first_may_be_killed(tmp_path: 
 
 
 def test_many_logs_take_few_files(tmp_path: Path) -> None:
-    logs = Logs(tmp_path)
+    logs, before = Logs(tmp_path), len(list(Path("/proc/self/fd").iterdir()))
     for number in range(400):
         logs.write(Key("a-1", 1), f"n{number}", 0, b"x")
         logs.write(Key("a-1", 1), "n0", number, b"y")
-    assert len(list(Path("/proc/self/fd").iterdir())) < 330
+    assert len(list(Path("/proc/self/fd").iterdir())) - before < 300
     assert logs.read(Key("a-1", 1), "n0", 0) == (0, b"y" * 400)
     assert len(logs.nodes(Key("a-1", 1))) == 400
     logs.close()
