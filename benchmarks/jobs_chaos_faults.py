@@ -92,7 +92,10 @@ def _launcher(scene: Scene) -> None:
 
 
 def _agent(scene: Scene) -> None:
-    scene.kill(scene.victim, _AGENT)
+    """A line that was just lost has none until the controller has opened it again."""
+    node = scene.victim
+    scene.site.until(lambda: scene.site.on(node, f"pgrep -f {_AGENT}", fails=True) != "", 60, f"an agent on {node}")
+    scene.kill(node, _AGENT)
 
 
 @contextmanager
