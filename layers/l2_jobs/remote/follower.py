@@ -164,8 +164,8 @@ class Follower(object):
             event = document(line)
             if isinstance(event.get("n"), int) and event["n"] > self._after:
                 self._after = event["n"]
-                if event.get("kind") in ("ended", "ending"):
-                    # All output was written before: whoever hears of the end has read why.
+                if event.get("kind") in ("exited", "ended", "ending"):
+                    # Its output was written before: whoever hears of an end has read why.
                     while self._output():
                         pass
                 self._say({"event": event})

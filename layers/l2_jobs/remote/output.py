@@ -43,6 +43,8 @@ class Source(object):
         self.held = b""
         self.begun = False
         self.carry = b""
+        self.asked: List[threading.Event] = []
+        """Who waits until all that was written is read."""
 
 
 class Output(object):
@@ -65,6 +67,8 @@ class Output(object):
         self._stepped = stepped
         self._regex = re.compile(regex.encode("utf-8")) if regex else None
         self._selector = selectors.DefaultSelector()
+        self._sources: List[Source] = []
+        self._woken = self._waker = -1
         self._open: Optional[Source] = None
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -77,10 +81,14 @@ class Output(object):
             fcntl.fcntl(file, _F_SETPIPE_SZ, _PIPE_BYTES)  # so that ranks wait less for a disk that stalls
         except OSError:
             pass  # more than this user may have: the default does as well
-        self._selector.register(file, selectors.EVENT_READ, Source(rank, prefix))
+        source = Source(rank, prefix)
+        self._sources.append(source)
+        self._selector.register(file, selectors.EVENT_READ, source)
 
     def start(self) -> None:
         """Begin to read."""
+        self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector.register(self._woken, selectors.EVENT_READ)
         self._thread.start()
 
     def note(self, text: str) -> None:
@@ -89,26 +97,57 @@ class Output(object):
             self._finish_open(None)
             self._write(b"".join(b"[aiops] " + line.encode("utf-8") + b"\n" for line in text.splitlines()))
 
+    def settle(self, rank: int, seconds: float) -> None:
+        """Have read what a rank has written until now: why it ended is to be known before that it ended.
+
+        Args:
+            rank: Which.
+            seconds: Nobody waits for longer, whatever children of it go on to write.
+        """
+        asked = threading.Event()
+        for source in self._sources:
+            if source.rank == rank and self._thread.is_alive():
+                source.asked.append(asked)
+                self._wake()
+                asked.wait(seconds)
+
     def close(self, seconds: float) -> None:
         """Take what is still in the pipes, and end."""
         self._ending.set()
+        self._wake()
         if self._thread.is_alive():
             self._thread.join(seconds)
 
     def _serve(self) -> None:
         while True:
             ending = self._ending.is_set()
-            ready = self._selector.select(0 if ending else 0.2)
-            came = False
-            for key, _ in ready:
-                came = self._read(key) or came
-            if not ready or (ending and not came):
-                for key in list(self._selector.get_map().values()):
-                    self._flush(key.data)
+            asked = [source for source in self._sources if source.asked]
+            ready = self._selector.select(0 if ending or asked else 0.2)
+            came = [key.data for key, _ in ready if key.data is not None and self._read(key)]
+            self._slept(ready)
+            for source in asked:
+                if source not in came:
+                    self._flush(source)
+                    while source.asked:
+                        source.asked.pop().set()
+            if not came and (ending or not ready):
+                for source in self._sources:
+                    self._flush(source)
             if ending and not came:
                 return
-            if not self._selector.get_map():
-                self._ending.wait(0.2)
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._waker, b".")
+        except OSError:
+            pass  # it is full: the thread wakes anyway
+
+    def _slept(self, ready: Any) -> None:
+        if any(key.data is None for key, _ in ready):
+            try:
+                os.read(self._woken, _CHUNK)
+            except OSError:
+                pass
 
     def _read(self, key: Any) -> bool:
         try:

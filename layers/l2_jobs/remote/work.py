@@ -23,6 +23,8 @@ from .readiness import Readiness
 _KILLING = 1.0
 """Seconds that ended processes have to be gone."""
 _DRAINING = 2.0
+_SETTLING = 0.2
+"""Seconds in which the last words of a rank are read before its end is told."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -191,6 +193,8 @@ class Work(object):
         if status and self.first_bad is None:
             self.first_bad = status
         oom = self._herd.ran_out_of_memory() if status == -signal.SIGKILL else None
+        if status and self._output is not None:
+            self._output.settle(worker.rank, _SETTLING)
         self._exited(worker.rank, status, oom)
 
     def reaped(self) -> Optional[int]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -71,6 +72,49 @@ def test_steps_are_found_in_bars_too() -> None:
     kept.output._take(source, b"00/9 loss 1.5\rstep 1,001/9 loss nan\rstep 1,0")
     assert [(rank, step) for rank, step, _ in kept.steps] == [(2, 1001)]
     assert str(kept.steps[0][2]) == "nan"
+
+
+def test_what_a_rank_wrote_is_kept_before_its_end_is_told() -> None:
+    for _ in range(50):
+        kept = Kept()
+        (ends, writer), (others_end, other) = os.pipe(), os.pipe()
+        kept.output.add(ends, 0, b"[rank0]: ")
+        kept.output.add(others_end, 1, b"[rank1]: ")
+        kept.output.start()
+        os.write(other, b"one\n")
+        os.write(writer, b"why\nand")
+        kept.output.settle(0, 5.0)
+        assert b"[rank0]: why\n" in kept.data
+        assert b"and" in kept.data
+        for file in (writer, other):
+            os.close(file)
+        kept.output.settle(1, 5.0)
+        kept.output.close(5.0)
+        for file in (ends, others_end, kept.output._woken, kept.output._waker):
+            os.close(file)
+
+
+def test_nobody_waits_for_long_for_one_who_writes_on() -> None:
+    kept = Kept()
+    ends, writer = os.pipe()
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            os.write(writer, b"x\n" * 30000)
+
+    kept.output.add(ends, 0, b"")
+    kept.output.start()
+    writing = threading.Thread(target=write)
+    writing.start()
+    begun = time.monotonic()
+    kept.output.settle(0, 0.3)
+    assert time.monotonic() - begun < 5
+    done.set()
+    writing.join()
+    kept.output.close(5.0)
+    for file in (ends, writer, kept.output._woken, kept.output._waker):
+        os.close(file)
 
 
 def test_numbers() -> None:

@@ -180,3 +180,19 @@ def test_an_agent_that_goes_in_the_middle_of_a_word_ends_it(tmp_path: Path) -> N
     with contextlib.chdir(tmp_path):
         Follower(theirs, 0, 0).run()
     theirs.close()
+
+
+@pytest.mark.parametrize("kind", ["exited", "ending", "ended"])
+def test_why_something_ended_is_told_before_that_it_ended(tmp_path: Path, kind: str) -> None:
+    spool = Spool(str(tmp_path), lambda: None)
+    spool.write(b"CUDA out of memory\n" * 20000)
+    spool.tell({"kind": kind})
+    spool.close(20)
+    said: list[dict[str, Any]] = []
+    follower = Follower(None, 0, 0)
+    follower._say = said.append  # type: ignore[method-assign, assignment]
+    with contextlib.chdir(tmp_path):
+        while follower._news():
+            pass
+    assert [next(iter(words)) for words in said].index("event") == len(said) - 1
+    assert len(said) > 2
