@@ -107,6 +107,9 @@ SUITE = (
 )
 
 
+_DECIDED = {"job_requeued", "job_waiting", "job_held", "job_failed"}
+
+
 def _text(one: Scenario, name: str, engine: str) -> str:
     words = ["--steps", "24", "--rate", "4", "--save-every", "5", *one.options.split()]
     before = [f"{TORCH}/bin/torchrun", _STEPPER] if one.launch == "torchrun" else ["python3", _STEPPER]
@@ -118,9 +121,13 @@ def _text(one: Scenario, name: str, engine: str) -> str:
 
 
 def _verdict(site: Site, job: str) -> dict[str, Any]:
-    """What was decided of a job in the end, and of its faults."""
+    """What was decided of a job in the end, and of its faults.
+
+    A fault counts as it was known when it was decided about, with the whole output read: what is seen first, to end
+    what is left of an attempt at once, may be no more than that a rank has exited.
+    """
     found = site.show(job)
-    faults = [one["evidence"] for one in site.decisions(job) if one["kind"] == "fault_found"]
+    faults = [one["evidence"] for one in site.decisions(job) if one["kind"] in _DECIDED and "class" in one["evidence"]]
     return {
         "state": found["state"],
         "attempts": len(found["attempts"]),
