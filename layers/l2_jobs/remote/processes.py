@@ -179,26 +179,43 @@ def out_of_memory(unit: Optional[str]) -> Optional[int]:
     return None
 
 
+def out_of_memory_on_host() -> Optional[int]:
+    """How many processes the kernel has killed for want of memory on the whole host; None before Linux 4.13."""
+    try:
+        with open("/proc/vmstat") as file:
+            for line in file:
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    except (OSError, IOError, ValueError, IndexError):
+        pass
+    return None
+
+
 class Herd(object):
     """All processes of a rank group but its launcher."""
 
     def __init__(self, unit: Optional[str]) -> None:
         self._unit = unit
         self._listing = control_group(unit)
-        self._out_of_memory = [out_of_memory(unit)] * 2
+        self._out_of_memory = [(out_of_memory(unit), out_of_memory_on_host())] * 2
         """How many were, at the look before the last and at the last one."""
         self._counted = 0.0
 
     def ran_out_of_memory(self) -> Optional[bool]:
-        """Whether the kernel has killed one of them for want of memory since `look`; None where it does not tell."""
-        before, now = self._out_of_memory[0], out_of_memory(self._unit)
-        return None if before is None or now is None else now > before
+        """Whether the kernel has killed one of them for want of memory since `look`; None where it does not tell.
+
+        Where it does not count for this group, it may have killed somebody on the host; where nobody, none of these.
+        """
+        (before, on_host), now = self._out_of_memory[0], out_of_memory(self._unit)
+        if before is not None and now is not None:
+            return now > before
+        return False if on_host is not None and on_host == out_of_memory_on_host() else None
 
     def look(self, now: float) -> None:
         """Forget what was killed for want of memory a while ago: a loader that was is not why a rank ends later."""
         if now - self._counted >= _RECENT:
             self._counted = now
-            self._out_of_memory = [*self._out_of_memory[1:], out_of_memory(self._unit)]
+            self._out_of_memory = [*self._out_of_memory[1:], (out_of_memory(self._unit), out_of_memory_on_host())]
 
     def living(self) -> Set[int]:
         """Those that have not ended."""
