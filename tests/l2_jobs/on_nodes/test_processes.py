@@ -57,7 +57,7 @@ def test_whether_the_kernel_did_it_is_known_also_where_it_counts_for_the_host_al
     monkeypatch: pytest.MonkeyPatch,
     own: tuple[int | None, int | None],
     on_host: tuple[int | None, int | None],
-    told: bool | None,  # noqa: FBT001 - a parameter of the test
+    told: bool | None,
 ) -> None:
     def texts(number: int) -> dict[str, str]:
         mine, all_of_them = own[number], on_host[number]
