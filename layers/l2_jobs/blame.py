@@ -141,7 +141,11 @@ def immediate_fault(attempt: Attempt, watch: Watch, since: float, now: float) ->
     found = hardware_fault(attempt, watch, since, now)
     if found is not None:
         return found
-    for one in watch.track(attempt.key).signs:
+    track = watch.track(attempt.key)
+    leaving = any(one.status == 0 for group in track.groups.values() for one in group.exits)
+    for one in track.signs:
+        if leaving and one.kind in ECHOES:
+            continue  # those that are still there tell of connections to one that has done its work
         if one.immediate and one.kind in _CLASSES and one.kind != HEALTHY:
             fault = usual_fault(one.kind, one.at, nodes=[one.node], evidence=[_evidence(one)])
             return fault if fault.bad_node else replace(fault, nodes=())

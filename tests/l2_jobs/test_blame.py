@@ -6,7 +6,7 @@ import pytest
 
 from aiops.layers.l2_jobs.allocation import Allocation, Slot
 from aiops.layers.l2_jobs.attempt import Attempt, Key
-from aiops.layers.l2_jobs.blame import blame, node_lost
+from aiops.layers.l2_jobs.blame import blame, immediate_fault, node_lost
 from aiops.layers.l2_jobs.fault.fault import Evidence, Fault, usual_fault
 from aiops.layers.l2_jobs.node import Place
 from aiops.layers.l2_jobs.report import Ended, Exited, NotStarted, Report, Scheduled, Signed
@@ -81,6 +81,18 @@ def test_the_first_of_two_lines_is_the_cause() -> None:
 def test_a_lost_node_wins_over_the_connections_that_others_lose() -> None:
     fault = told(EXIT, diagnosis=log("nccl_network"), lost={"b": "silent"})
     assert (fault.kind, fault.nodes, fault.bad_node) == ("node_lost", ("b",), False)
+
+
+def test_who_is_still_there_when_another_has_done_its_work_may_tell_of_its_connection() -> None:
+    signs = [Signed(KEY, "b", 101.0, kind, kind, immediate=True) for kind in ("nccl_network", "user_code")]
+    done = Exited(KEY, "a", 100.0, 0, 0)
+    found = immediate_fault(ATTEMPT, Watch().after(signs[:1]), 90.0, 110.0)
+    assert found is not None
+    assert found.kind == "nccl_network"
+    assert immediate_fault(ATTEMPT, Watch().after([done, *signs[:1]]), 90.0, 110.0) is None
+    found = immediate_fault(ATTEMPT, Watch().after([done, *signs]), 90.0, 110.0)
+    assert found is not None
+    assert found.kind == "user_code"
 
 
 def test_a_hang_that_the_logs_explain_is_what_they_say_and_an_echo_explains_nothing() -> None:
