@@ -26,8 +26,11 @@ def transient(model: Model, work: Work) -> int:
 
 
 def _norms(model: Model, work: Work) -> int:
-    """Each norm keeps its input in fp32, the normed one where its weight is trained, and its result where a trained
-    layer, or one with an adapter, takes it."""
+    """What norms keep, in bytes a token.
+
+    Each its input in fp32, the normed one where its weight is trained, and its result where a trained layer, or one
+    with an adapter, takes it.
+    """
     whole = work.adapter == "none"
     if work.compiled:  # the input is the stream; all else is computed again but what matrices take
         one = work.compute * (2 if whole or _takes(model, work, "in") else 1)
@@ -40,8 +43,10 @@ def _norms(model: Model, work: Work) -> int:
 
 
 def _consumers(model: Model, work: Work) -> int:
-    """How often results of norms are kept, both norms together: once for all that take it, or, where each casts it for
-    itself, once for each."""
+    """How often results of norms are kept, both norms together.
+
+    Once for all that take it, or, where each casts it for itself, once for each.
+    """
     inputs = [("q_proj", "k_proj", "v_proj", "qkv_proj"), ("gate_proj", "up_proj", "gate_up_proj")]
     there = model.linears if work.adapter == "none" else adapted(model, work.targets)
     counts = [sum(name in there for name in names) for names in inputs]
@@ -58,8 +63,10 @@ def _takes(model: Model, work: Work, where: str) -> bool:
 
 
 def _attention(model: Model, work: Work) -> int:
-    """Queries, keys, values and the result; scores where the kernel keeps them. With a mask, sdpa is given keys and
-    values once for each head of queries (`sdpa_attention.py`, `use_gqa_in_sdpa`)."""
+    """Queries, keys, values and the result; scores where the kernel keeps them.
+
+    With a mask, sdpa is given keys and values once for each head of queries (`use_gqa_in_sdpa` of transformers).
+    """
     repeated = work.attention == "eager" or (work.attention == "sdpa" and work.masked)
     keys = model.queries if repeated else model.keys
     fused = work.compute * (model.queries + 2 * model.keys) if model.fused and repeated else 0
@@ -72,8 +79,10 @@ def _attention(model: Model, work: Work) -> int:
 
 
 def _feed_forward(model: Model, work: Work) -> int:
-    """Gate, its activation, up, and their product where the layer after it is trained or has an adapter. Experts are
-    given copies of their tokens."""
+    """Gate, its activation, up, and their product where the layer after it is trained or has an adapter.
+
+    Experts are given copies of their tokens.
+    """
     product = work.adapter == "none" or _takes(model, work, "down_proj")
     tensors = 2 if work.compiled else 3
     copies = 2 * model.active * model.hidden if model.experts else 0
@@ -81,8 +90,10 @@ def _feed_forward(model: Model, work: Work) -> int:
 
 
 def _adapters(model: Model, work: Work) -> int:
-    """What goes between the two matrices; with dropout, or where adapters are of another type than what is calculated
-    with, also a copy of each input."""
+    """What goes between the two matrices.
+
+    With dropout, or where adapters are of another type than what is calculated with, also a copy of each input.
+    """
     if work.adapter == "none":
         return 0
     linears = adapted(model, work.targets).values()

@@ -8,19 +8,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aiops.layers.l0_nodes.nodeset import fold
+from aiops.layers.l2_jobs.world import Settings
+from aiops.layers.l3_tuning.recipe import Recipe
 
-from ..recipe import Recipe
 from .disk import DiskNeed
 from .machine import Machine
 
 State = Literal["ok", "warn", "bad", "unknown"]
 
-SHARED_MEMORY = 1 << 30
+ENOUGH_SHARED = 1 << 30
 """Bytes of /dev/shm where processes of one node talk over NCCL: as NVIDIA's guide asks for in containers (NCCL user
 guide, troubleshooting, shared memory: `--shm-size=1g`)."""
 
-PORTS = range(20_000, 30_000)
-"""Where the port of a job's rendezvous is chosen from."""
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - it is asked about, and nothing is kept there
+
+PORTS = range(*Settings().ports)
+"""Where the port of a job's rendezvous is chosen from, unless `jobs.ports` of aiops.toml says otherwise."""
 
 VERSIONS = ("python", "torch", "transformers", "peft", "trl", "accelerate", "driver")
 
@@ -112,17 +115,17 @@ def _disk(recipe: Recipe, need: DiskNeed, machines: Sequence[Machine]) -> Remark
 
 def _shared(recipe: Recipe, machines: Sequence[Machine]) -> Remark:
     place = recipe.placement
-    needed = SHARED_MEMORY if place.devices and (place.processes or place.devices) > 1 else 0
+    needed = ENOUGH_SHARED if place.devices and (place.processes or place.devices) > 1 else 0
     if not needed:
         return Remark("shared memory", "ok", "none is needed")
     short = [one.name for one in machines if one.shared is not None and one.shared < needed]
     if short:
         hint = "mount a larger one there: `mount -o remount,size=8G /dev/shm`"
-        return Remark("shared memory", "bad", f"/dev/shm has less than {gib(needed)} on {fold(short)}", hint)
+        return Remark("shared memory", "bad", f"{SHARED_MEMORY} has less than {gib(needed)} on {fold(short)}", hint)
     silent = [one.name for one in machines if one.shared is None]
     if silent:
-        return Remark("shared memory", "unknown", f"/dev/shm of {fold(silent)} was not seen")
-    return Remark("shared memory", "ok", f"/dev/shm has {gib(needed)} or more")
+        return Remark("shared memory", "unknown", f"{SHARED_MEMORY} of {fold(silent)} was not seen")
+    return Remark("shared memory", "ok", f"{SHARED_MEMORY} has {gib(needed)} or more")
 
 
 def _ports(machines: Sequence[Machine]) -> Remark:

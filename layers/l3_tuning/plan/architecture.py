@@ -140,6 +140,7 @@ def _built(config: Mapping[str, Any], kind: str, family: _Family, *, known: bool
         experts=experts,
         active=active,
         positions=config.get("max_position_embeddings") if _counts(config.get("max_position_embeddings")) else None,
+        packed=config.get("quantization_config") is not None,
         notes=notes,
     )
 

@@ -4,21 +4,24 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from aiops.layers.l0_nodes.answer_reading import GARBLED, UnreadableError, said
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
+from aiops.layers.l3_tuning.data.dataset import MANIFEST
+from aiops.layers.l3_tuning.recipe import Recipe
+from aiops.layers.l3_tuning.run import environment_of
 
-from ..data.dataset import MANIFEST
-from ..recipe import Recipe
-from ..run import environment_of
+from .agreement import SHARED_MEMORY
 from .machine import Machine
+
+T = TypeVar("T")
 
 _KIB = 1024
 _MIB = 1024 * 1024
 _SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors.index.json")
-"""Files of a base whose content counts in its outline; of all others name and size do: reading weights takes minutes."""
+"""Files of a base whose content counts in its outline; of others name and size do, for weights take minutes to read."""
 
 _PACKAGE = re.compile(r"/(?P<name>torch|transformers|peft|trl|accelerate)-(?P<version>[^/]+)\.dist-info$")
 _PYTHON = re.compile(r"/lib/python(?P<version>3\.\d+)/")
@@ -37,9 +40,10 @@ def plan_asks(recipe: Recipe, environment: str = "trainer") -> tuple[Ask, ...]:
     there = environment_of(recipe, environment).rstrip("/")
     asks = [
         Ask("plan.disk", ("df", "-P", "-k", *_ancestors(recipe.folder))),
-        Ask("plan.shm", ("df", "-P", "-k", "/dev/shm")),  # noqa: S108 - it is asked about, nothing is kept there
+        Ask("plan.shm", ("df", "-P", "-k", SHARED_MEMORY)),
         Ask("plan.ports", paths=("/proc/net/tcp", "/proc/net/tcp6")),
         Ask("plan.base", ("find", "-L", base, "-maxdepth", "1", "-type", "f", "-printf", r"%f\t%s\n")),
+        Ask("plan.config", paths=(f"{base}/config.json",), max_bytes=_MIB),
         Ask("plan.base.small", ("sha256sum", *(f"{base}/{name}" for name in _SMALL)), timeout=10.0),
         Ask(
             "plan.environment",
@@ -84,12 +88,17 @@ def machine_of(record: Record, facts: Facts) -> Machine:
     )
 
 
+def config_of(record: Record, recipe: Recipe) -> str | None:
+    """The base's config.json as a node sees it; None where it has none."""
+    return record.answer("plan.config").files.get(f"{recipe.base.rstrip('/')}/config.json")
+
+
 def silent(name: str, why: str) -> Machine:
     """A node that has not answered."""
     return Machine(name, silent=why)
 
 
-def _known[T](reader: Callable[[], T]) -> T | None:
+def _known(reader: Callable[[], T]) -> T | None:
     try:
         return reader()
     except GARBLED:

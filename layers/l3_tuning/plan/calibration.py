@@ -1,5 +1,7 @@
-"""Calibration: what formulas cannot say, as measured. benchmarks/recipe_memory.py fits these on one half of its points,
-chosen by a seed before anything is fitted, and shows how well they hold on the other.
+"""Calibration: what formulas cannot say, as measured.
+
+benchmarks/recipe_memory.py fits these on one half of its points, chosen by a seed before anything is fitted, and shows
+how well they hold on the other.
 """
 
 from dataclasses import dataclass

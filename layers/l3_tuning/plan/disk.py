@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..data.dataset import Manifest
-from ..recipe import Recipe
+from aiops.layers.l3_tuning.data.dataset import Manifest
+from aiops.layers.l3_tuning.recipe import Recipe
+
 from .memory import trained_parameters
 from .model import Model
 from .work import FULL, HALF, work_of

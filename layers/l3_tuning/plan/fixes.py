@@ -1,9 +1,10 @@
 """Fixes: what to change where a recipe does not fit, each estimated again, in the order of what it costs. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..recipe import Recipe
+from aiops.layers.l3_tuning.recipe import Recipe
+
 from .memory import Estimate, estimate
 from .model import Model
 from .verdict import Verdict, judge
@@ -44,6 +45,30 @@ class Fix:
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """What a change is made for.
+
+    Attributes:
+        limit: Bytes of one process.
+        longest: As `work_of` takes it.
+        nodes: How many could be used.
+    """
+
+    model: Model
+    limit: int
+    longest: int | None
+    nodes: int
+
+    def estimate(self, recipe: Recipe) -> Estimate:
+        """What a recipe takes."""
+        return estimate(self.model, work_of(recipe, self.longest))
+
+    def reached(self, recipe: Recipe) -> bool:
+        """Whether a recipe fits."""
+        return judge(self.estimate(recipe), self.limit) == "fits"
+
+
+@dataclass(frozen=True, slots=True)
 class Remedy:
     """What can be changed.
 
@@ -56,68 +81,37 @@ class Remedy:
     together: Fix | None
 
 
-def remedy(recipe: Recipe, model: Model, limit: int, longest: int | None, nodes: int) -> Remedy:
-    """What would make `recipe` fit into `limit` bytes.
-
-    Args:
-        recipe: As it is.
-        model: Its base.
-        limit: Bytes for one process.
-        longest: As `work_of` takes it.
-        nodes: How many there are that could be used.
-    """
-    before = estimate(model, work_of(recipe, longest))
-    tried: list[tuple[Change, Fix]] = []
-    for change in _changes(recipe, model, limit, longest, nodes):
-        made = _fix([change], model, limit, longest, before)
-        if made.saves > 0:
-            tried.append((change, made))
-    single = tuple(fix for _, fix in tried)
+def remedy(recipe: Recipe, aim: Aim) -> Remedy:
+    """What would make `recipe` fit."""
+    before = aim.estimate(recipe)
+    single = []
+    for kind in _KINDS:
+        change = kind(recipe, aim)
+        if change is not None:
+            made = _fix(recipe, [change], aim, before)
+            single += [made] if made.saves > 0 else []
     first = next((fix for fix in single if fix.verdict == "fits"), None)
-    return Remedy(single, first or _together(recipe, model, limit, longest, nodes, before))
+    return Remedy(tuple(single), first or _together(recipe, aim, before))
 
 
-def _together(
-    recipe: Recipe, model: Model, limit: int, longest: int | None, nodes: int, before: Estimate
-) -> Fix | None:
-    """One change after the other until it fits; then those are taken back that were not needed."""
+def _together(recipe: Recipe, aim: Aim, before: Estimate) -> Fix | None:
+    """One change after the other until it fits; then those are taken back that were not needed, the dearest first."""
     made: list[Change] = []
     current = recipe
-    step = 0
-    while step < len(_KINDS):
-        change = next(_KINDS[step](current, model, limit, longest, nodes), None)
-        step += 1
-        if change is None:
-            continue
-        old = estimate(model, work_of(current, longest)).total.high
-        new = estimate(model, work_of(change.recipe, longest))
-        if new.total.high >= old:
+    for kind in _KINDS:
+        change = kind(current, aim)
+        if change is None or aim.estimate(change.recipe).total.high >= aim.estimate(current).total.high:
             continue
         made.append(change)
         current = change.recipe
-        if judge(new, limit) == "fits":
-            return _fewest(recipe, made, model, limit, longest, before)
+        if not aim.reached(current):
+            continue
+        for one in reversed(made[:-1]):
+            fewer = [other for other in made if other is not one]
+            if aim.reached(_again(recipe, fewer)):
+                made = fewer
+        return _fix(recipe, made, aim, before)
     return None
-
-
-def _fewest(
-    recipe: Recipe, made: list[Change], model: Model, limit: int, longest: int | None, before: Estimate
-) -> Fix:
-    kept = list(made)
-    for change in reversed(made[:-1]):  # the dearest go first
-        fewer = [one for one in kept if one is not change]
-        again = _again(recipe, fewer)
-        if judge(estimate(model, work_of(again, longest)), limit) == "fits":
-            kept = fewer
-    last = _again(recipe, kept)
-    found = estimate(model, work_of(last, longest))
-    return Fix(
-        tuple(words for one in kept for words in one.sets),
-        tuple(one.costs for one in kept),
-        found,
-        before.total.high - found.total.high,
-        judge(found, limit),
-    )
 
 
 def _again(recipe: Recipe, changes: Sequence[Change]) -> Recipe:
@@ -135,41 +129,36 @@ def with_set(recipe: Recipe, words: str, changed: Recipe) -> Recipe:
     return replace(recipe, **{section: part})
 
 
-def _fix(changes: Sequence[Change], model: Model, limit: int, longest: int | None, before: Estimate) -> Fix:
-    found = estimate(model, work_of(changes[-1].recipe, longest))
+def _fix(recipe: Recipe, changes: Sequence[Change], aim: Aim, before: Estimate) -> Fix:
+    found = aim.estimate(_again(recipe, changes))
     return Fix(
         tuple(words for one in changes for words in one.sets),
         tuple(one.costs for one in changes),
         found,
         before.total.high - found.total.high,
-        judge(found, limit),
+        judge(found, aim.limit),
     )
 
 
-def _changes(recipe: Recipe, model: Model, limit: int, longest: int | None, nodes: int) -> Iterator[Change]:
-    for kind in _KINDS:
-        change = next(kind(recipe, model, limit, longest, nodes), None)
-        if change is not None:
-            yield change
+# Each gives one change, or none where it does not apply.
 
 
-# Each yields one change, or none where it does not apply; all are called alike.
-
-
-def _attention(recipe: Recipe, *_: object) -> Iterator[Change]:
+def _attention(recipe: Recipe, _: Aim) -> Change | None:
     if recipe.train.attention == "eager":
         changed = replace(recipe, train=replace(recipe.train, attention="sdpa"))
-        yield Change(("train.attention=sdpa",), "nothing: the same result, faster", changed)
+        return Change(("train.attention=sdpa",), "nothing: the same result, faster", changed)
+    return None
 
 
-def _sharded(recipe: Recipe, *_: object) -> Iterator[Change]:
+def _sharded(recipe: Recipe, _: Aim) -> Change | None:
     work = work_of(recipe)
     if work.world > 1 and work.sharding != "fsdp" and not work.processors:
         changed = replace(recipe, placement=replace(recipe.placement, sharding="fsdp"))
-        yield Change(("placement.sharding=fsdp",), "more is sent between devices", changed)
+        return Change(("placement.sharding=fsdp",), "more is sent between devices", changed)
+    return None
 
 
-def _batch(recipe: Recipe, model: Model, limit: int, longest: int | None, _: int) -> Iterator[Change]:
+def _batch(recipe: Recipe, aim: Aim) -> Change | None:
     """The largest batch that fits, or 1; as many samples to a step as before."""
     train = recipe.train
     found: Change | None = None
@@ -177,73 +166,77 @@ def _batch(recipe: Recipe, model: Model, limit: int, longest: int | None, _: int
         accumulate = train.accumulate * train.batch // batch
         changed = replace(recipe, train=replace(train, batch=batch, accumulate=accumulate))
         found = Change((f"train.batch={batch}", f"train.accumulate={accumulate}"), "some speed; same steps", changed)
-        if estimate(model, work_of(changed, longest)).total.high <= limit:
+        if aim.reached(changed):
             break
-    if found is not None:
-        yield found
+    return found
 
 
-def _recompute(recipe: Recipe, *_: object) -> Iterator[Change]:
+def _recompute(recipe: Recipe, _: Aim) -> Change | None:
     if not recipe.train.recompute:
         changed = replace(recipe, train=replace(recipe.train, recompute=True))
-        yield Change(("train.recompute=true",), "about a third more time", changed)
+        return Change(("train.recompute=true",), "about a third more time", changed)
+    return None
 
 
-def _precision(recipe: Recipe, *_: object) -> Iterator[Change]:
+def _precision(recipe: Recipe, _: Aim) -> Change | None:
     if recipe.train.precision == "fp32" and recipe.placement.devices:
         changed = replace(recipe, train=replace(recipe.train, precision="bf16"))
-        yield Change(("train.precision=bf16",), "some precision; faster", changed)
+        return Change(("train.precision=bf16",), "some precision; faster", changed)
+    return None
 
 
-def _optimizer(recipe: Recipe, *_: object) -> Iterator[Change]:
+def _optimizer(recipe: Recipe, _: Aim) -> Change | None:
     if recipe.train.optimizer == "adamw" and recipe.placement.devices:
         changed = replace(recipe, train=replace(recipe.train, optimizer="adamw-8bit"))
-        yield Change(("train.optimizer=adamw-8bit",), "some precision of the steps", changed)
+        return Change(("train.optimizer=adamw-8bit",), "some precision of the steps", changed)
+    return None
 
 
-def _processes(recipe: Recipe, *_: object) -> Iterator[Change]:
+def _processes(recipe: Recipe, _: Aim) -> Change | None:
     place = recipe.placement
     if not place.devices and (place.processes or 1) > 1:
         count = (place.processes or 1) // 2
         changed = replace(recipe, placement=replace(place, processes=count))
-        yield Change((f"placement.processes={count}",), "fewer samples to a step", changed)
+        return Change((f"placement.processes={count}",), "fewer samples to a step", changed)
+    return None
 
 
-def _nodes(recipe: Recipe, model: Model, limit: int, longest: int | None, nodes: int) -> Iterator[Change]:
+def _nodes(recipe: Recipe, aim: Aim) -> Change | None:
     """As few more nodes as are enough, or all there are."""
     place = recipe.placement
-    if place.sharding != "fsdp" or not place.devices or nodes <= place.nodes:
-        return
-    for count in range(place.nodes + 1, nodes + 1):
+    if place.sharding != "fsdp" or not place.devices or aim.nodes <= place.nodes:
+        return None
+    for count in range(place.nodes + 1, aim.nodes + 1):
         changed = replace(recipe, placement=replace(place, nodes=count))
-        if count == nodes or estimate(model, work_of(changed, longest)).total.high <= limit:
-            yield Change((f"placement.nodes={count}",), "more nodes, more samples to a step", changed)
-            return
+        if count == aim.nodes or aim.reached(changed):
+            return Change((f"placement.nodes={count}",), "more nodes, more samples to a step", changed)
+    return None
 
 
-def _qlora(recipe: Recipe, *_: object) -> Iterator[Change]:
+def _qlora(recipe: Recipe, _: Aim) -> Change | None:
     if recipe.adapter.kind == "lora":
         changed = replace(recipe, adapter=replace(recipe.adapter, kind="qlora"))
-        yield Change(("adapter.type=qlora",), "slower steps, a little quality", changed)
+        return Change(("adapter.type=qlora",), "slower steps, a little quality", changed)
+    return None
 
 
-def _length(recipe: Recipe, model: Model, limit: int, longest: int | None, _: int) -> Iterator[Change]:
-    length = work_of(recipe, longest).length
+def _length(recipe: Recipe, aim: Aim) -> Change | None:
+    length = work_of(recipe, aim.longest).length
     found: Change | None = None
     while length >= 2 * _SHORTEST:
         length //= 2
         changed = replace(recipe, data=replace(recipe.data, length=length))
         found = Change((f"data.length={length}",), "longer rows are refused, cut or dropped (`data.long`)", changed)
-        if estimate(model, work_of(changed, longest)).total.high <= limit:
+        if aim.reached(changed):
             break
-    if found is not None:
-        yield found
+    return found
 
 
-def _lora(recipe: Recipe, *_: object) -> Iterator[Change]:
+def _lora(recipe: Recipe, _: Aim) -> Change | None:
     if recipe.adapter.kind == "none":
         changed = replace(recipe, adapter=replace(recipe.adapter, kind="lora"))
-        yield Change(("adapter.type=lora",), "another method: only adapters are trained", changed)
+        return Change(("adapter.type=lora",), "another method: only adapters are trained", changed)
+    return None
 
 
 _KINDS = (

@@ -3,8 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from ..data.dataset import Manifest
-from ..recipe import Recipe
+from aiops.layers.l3_tuning.data.dataset import Manifest
+from aiops.layers.l3_tuning.recipe import Recipe
+
 from .work import work_of
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..recipe import Recipe
+from aiops.layers.l3_tuning.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

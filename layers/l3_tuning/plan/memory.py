@@ -37,8 +37,12 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Bytes by term at one moment. `overhead` is all that no other name fits: copies that are gathered or sent, the
-    optimizer's scratch, what the allocator loses, and `runtime`, which is a part of it."""
+    """Bytes by term at one moment.
+
+    Attributes:
+        overhead: All that no other name fits: copies that are gathered or sent, the optimizer's scratch, what the
+            allocator loses, and `runtime`, which is a part of it.
+    """
 
     weights: int
     gradients: int
@@ -82,9 +86,7 @@ def estimate(model: Model, work: Work, calibration: Calibration | None = None) -
         calibration: Of where it trains, by default.
     """
     calibration = calibration or calibration_of(processors=work.processors)
-    readings = [
-        moments(model, work, guess) for guess in (calibration.low, calibration.likely, calibration.high)
-    ]
+    readings = [moments(model, work, guess) for guess in (calibration.low, calibration.likely, calibration.high)]
     peaks = [max(reading.values(), key=lambda terms: terms.total) for reading in readings]
     moment = max(readings[1], key=lambda name: readings[1][name].total)
     at = [reading[moment] for reading in readings]
@@ -166,7 +168,7 @@ class _Sizes:
 
 
 def _weights(model: Model, work: Work, guess: Guess) -> int:
-    """Of the base, of adapters, and of the model that preferences are measured from where no adapter can be left out."""
+    """Of the base, of adapters, and of the model that preferences are measured from where it is one of its own."""
     trained = trained_parameters(model, work)
     if work.adapter == "none":
         reference = model.total * work.frozen if work.method == "dpo" else 0
@@ -217,8 +219,11 @@ def _scratch(model: Model, work: Work, trained: int, guess: Guess) -> int:
 
 
 def _gathered(model: Model, work: Work) -> int:
-    """Under FSDP2: what is outside the layers stays whole through a pass, and two layers are, this one and the next;
-    of one its gradients."""
+    """What FSDP2 has whole during a pass.
+
+    What is outside the layers all the time (`FSDPState` does not free the root's weights between forward and backward),
+    two layers, this one and the next, and of one its gradients.
+    """
     if work.sharding != "fsdp":
         return 0
     layer = packed(model.layer) if work.adapter == "qlora" else model.layer * work.compute
@@ -272,5 +277,3 @@ def _logits(model: Model, work: Work, guess: Guess) -> int:
         return int(guess.logits * part)
     held = work.compute + (FULL if work.loss == "chunked" else 0)
     return int(guess.logits * (count * held + part))
-
-

@@ -55,6 +55,7 @@ class Model:
         source: Whether `total` comes from config.json or from the weights' own headers.
         stored: Bytes of the weights' files; None where there are none to see.
         positions: The longest sequence it was made for; None where it is not said.
+        packed: Whether its weights are stored quantised, so that their shapes say nothing of how many there are.
         notes: What was assumed.
     """
 
@@ -82,6 +83,7 @@ class Model:
     source: Source = "config"
     stored: int | None = None
     positions: int | None = None
+    packed: bool = False
     notes: tuple[str, ...] = ()
 
     @property

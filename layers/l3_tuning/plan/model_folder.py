@@ -1,4 +1,4 @@
-"""The folder of a model: config.json, and the headers of its safetensors. The only part of the plan that reads files."""
+"""The folder of a model: config.json, and the headers of its safetensors."""
 
 import json
 import struct
@@ -25,28 +25,40 @@ def read_model(folder: Path) -> Model:
     """
     path = folder / "config.json"
     try:
-        if path.stat().st_size > _LONGEST_CONFIG:
-            raise InputError(f"{path} is far too large to be a model's config.json", code="plan.config")
-        config = json.loads(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as stream:
+            text = stream.read(_LONGEST_CONFIG)
     except FileNotFoundError as error:
         raise InputError(
             f"there is no config.json in {folder}",
             code="plan.base",
             hints=["`base` names the folder of a model as Hugging Face lays it out"],
         ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is no JSON"
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text"
         raise InputError(f"{path} cannot be read: {why}", code="plan.base") from error
-    if not isinstance(config, Mapping):
-        raise InputError(f"{path} holds no object", code="plan.base", hints=["is it the one that came with the model?"])
-    model = model_of(config)
+    model = config_model(text, str(path))
     files = sorted(folder.glob("*.safetensors"))
-    if not files or "quantization_config" in config:
+    if not files or model.packed:
         return model  # packed weights have other shapes than the parameters
     shapes: dict[str, tuple[int, ...]] = {}
     for file in files:
         shapes |= header(file)
     return model.measured(shapes, sum(file.stat().st_size for file in files))
+
+
+def config_model(text: str, path: str) -> Model:
+    """The model that the text of a config.json tells of.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read: it is no JSON", code="plan.base") from error
+    if not isinstance(config, Mapping):
+        raise InputError(f"{path} holds no object", code="plan.base", hints=["is it the one that came with the model?"])
+    return model_of(config)
 
 
 def header(file: Path) -> dict[str, tuple[int, ...]]:
@@ -58,9 +70,7 @@ def header(file: Path) -> dict[str, tuple[int, ...]]:
     try:
         with file.open("rb") as stream:
             (size,) = struct.unpack("<Q", stream.read(8))
-            if size > _LONGEST_HEADER:
-                raise ValueError
-            document: Any = json.loads(stream.read(size))
+            document: Any = json.loads(stream.read(min(size, _LONGEST_HEADER)))
         return {
             str(name): tuple(_dimension(one) for one in value["shape"])
             for name, value in document.items()

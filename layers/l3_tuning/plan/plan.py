@@ -6,12 +6,12 @@ from typing import Any
 
 from aiops.layers.core.errors import InputError
 from aiops.layers.l0_nodes.nodeset import fold
+from aiops.layers.l3_tuning.data.dataset import Manifest
+from aiops.layers.l3_tuning.recipe import Recipe
 
-from ..data.dataset import Manifest
-from ..recipe import Recipe
 from .agreement import Remark, gib, remarks
 from .disk import DiskNeed, disk_need
-from .fixes import Fix, Remedy, remedy
+from .fixes import Aim, Fix, Remedy, remedy
 from .layout import Layout, layout_of
 from .machine import Machine, able
 from .memory import Estimate, Range, estimate
@@ -87,9 +87,7 @@ class Plan:
         }
 
 
-def plan_of(
-    recipe: Recipe, model: Model, machines: Sequence[Machine], manifest: Manifest | None = None
-) -> Plan:
+def plan_of(recipe: Recipe, model: Model, machines: Sequence[Machine], manifest: Manifest | None = None) -> Plan:
     """The plan of a recipe. It never waits, and asks nobody.
 
     Args:
@@ -116,7 +114,9 @@ def plan_of(
         estimate=found,
         room=room,
         verdict=verdict,
-        remedy=remedy(recipe, model, room.limit, longest, len(usable)) if wrong and room.limit is not None else None,
+        remedy=remedy(recipe, Aim(model, room.limit, longest, len(usable)))
+        if wrong and room.limit is not None
+        else None,
         disk=need,
         remarks=remarks(recipe, need, _looked_at(recipe, machines)),
         machines=tuple(machines),
@@ -150,9 +150,7 @@ def refuse(plan: Plan) -> None:
 def _looked_at(recipe: Recipe, machines: Sequence[Machine]) -> tuple[Machine, ...]:
     """Nodes that may be chosen, and those that have not said whether they may."""
     usable = able(recipe, machines)
-    return tuple(
-        one for one in machines if one in usable or (one.silent and (_chosen(recipe, one)))
-    )
+    return tuple(one for one in machines if one in usable or (one.silent and (_chosen(recipe, one))))
 
 
 def _chosen(recipe: Recipe, machine: Machine) -> bool:

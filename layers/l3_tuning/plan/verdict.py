@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..recipe import Recipe
+from aiops.layers.l3_tuning.recipe import Recipe
+
 from .machine import Machine, able, limit_of
 from .memory import Estimate
 

@@ -7,7 +7,7 @@ made (benchmarks/recipe_memory.py).
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..recipe import AdapterKind, Attention, Method, Optimizer, Recipe, Sharding
+from aiops.layers.l3_tuning.recipe import AdapterKind, Attention, Method, Optimizer, Recipe, Sharding
 
 LossKind = Literal["whole", "chunked", "compiled", "rows"]
 """How the loss is made of logits: of all at once; in parts of which one at a time is in 32 bits, all being kept
