@@ -277,11 +277,11 @@ def schema_text() -> str:
         properties[key]["anyOf"] = [{"type": "integer", "minimum": 0 if key == "devices" else 1}, {"$ref": reference}]
     share = schema["$defs"]["DevicesDocument"]["properties"]["share"]
     share["anyOf"] = [{"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, {"type": "string"}]
-    return json.dumps(_untitled(schema) | {"title": "job.yml of aiops"}, indent=2) + "\n"
+    return json.dumps(untitled(schema) | {"title": "job.yml of aiops"}, indent=2) + "\n"
 
 
-def _untitled(schema: Any) -> Any:
+def untitled(schema: Any) -> Any:
     """A schema without the titles that pydantic makes of names: they say nothing more."""
     if isinstance(schema, dict):
-        return {key: _untitled(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)}
-    return [_untitled(value) for value in schema] if isinstance(schema, list) else schema
+        return {key: untitled(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)}
+    return [untitled(value) for value in schema] if isinstance(schema, list) else schema

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from aiops.layers.core.errors import Problem
 from aiops.layers.core.places import Path, nearest
@@ -46,9 +47,14 @@ class Grammar:
         """The keys that are known in the mapping at `path`."""
         model: type[BaseModel] | None = self.document
         for part in path:
-            if model is not None and part in model.model_fields:
-                model = model_in(model.model_fields[part].annotation)
-        return tuple(model.model_fields) if model is not None else ()
+            if model is not None and part in _fields(model):
+                model = model_in(_fields(model)[part].annotation)
+        return tuple(_fields(model)) if model is not None else ()
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The keys of a model as files write them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def dotted(path: Sequence[Any]) -> str:
@@ -86,9 +92,9 @@ def _unknown(path: Path, places: Locates, grammar: Grammar) -> Problem:
 def _home(key: str, grammar: Grammar) -> str | None:
     """The one place of a key that stands in the wrong mapping: `hang` belongs to `limits`."""
     key = grammar.synonyms.get(key.lower().replace("-", "_"), key)
-    homes = [(section,) for section in grammar.document.model_fields if key in grammar.fields_at((section,))]
-    homes = [home for home in homes if grammar.fields_at(home) != tuple(grammar.document.model_fields)]
-    if key in grammar.document.model_fields:
+    homes = [(section,) for section in grammar.fields_at(()) if key in grammar.fields_at((section,))]
+    homes = [home for home in homes if grammar.fields_at(home) != grammar.fields_at(())]
+    if key in grammar.fields_at(()):
         return key
     return dotted((*homes[0], key)) if len(homes) == 1 else None
 
@@ -136,7 +142,7 @@ def _either(words: Sequence[str]) -> str:
 def _example(path: Path, grammar: Grammar) -> str | None:
     model: type[BaseModel] | None = grammar.document
     for part in path[:-1]:
-        field = model.model_fields.get(str(part)) if model is not None else None
+        field = _fields(model).get(str(part)) if model is not None else None
         model = model_in(field.annotation) if field is not None else None
-    field = model.model_fields.get(str(path[-1])) if model is not None else None
+    field = _fields(model).get(str(path[-1])) if model is not None else None
     return f"for example `{path[-1]}: {field.examples[0]}`" if field is not None and field.examples else None
