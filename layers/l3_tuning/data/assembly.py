@@ -1,4 +1,4 @@
-"""Assembly: what the shares rendered becomes the files of a prepared folder, in the order of the source. One does it."""
+"""Assembly: what the shares rendered becomes the files of a prepared folder, in the order of the source."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -16,13 +16,11 @@ from aiops.layers.core.errors import InputError, Problem
 from aiops.layers.core.file import write_atomic
 
 from .dataset import EVALUATION, MANIFEST, Manifest
+from .minhash import Array
 from .packing import packed, windows
 from .rendering import REFUSED
 from .sample_file import Batch, Lines, SampleFiles
 from .work import Removed, Step, Work, chunk_file, file_name, removed_of, unpressed
-
-if TYPE_CHECKING:
-    from .work import Array
 
 WHOLE = "whole"
 REMOVED = "removed.jsonl.zst"
@@ -139,7 +137,7 @@ def _batch(work: Work, name: str, *, held_out: bool) -> Batch:
         "render", name, "lines", "rows", "held_out", "sizes", "tokens", "mask"
     )
     mine: Array = sides == held_out
-    of_tokens = np.repeat(mine, sizes.sum(axis=1))
+    of_tokens: Array = np.repeat(mine, sizes.sum(axis=1))
     which, number = chunk_file(name)
     preparation = work.preparation
     file = (preparation.train if which == "t" else preparation.evaluation)[number].name

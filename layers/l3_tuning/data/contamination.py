@@ -1,8 +1,8 @@
 """Contamination: rows that show what an evaluation asks. Pure.
 
-Two signs. A row holds thirteen words in a row that stand in the evaluation: what GPT-3 removed from its training data by
-(Brown et al. 2020, arXiv:2005.14165, appendix C), and Gopher and others after it. Or it asks the very question, however
-short. An n-gram that more than ten rows of the evaluation share is how they are put, not what they ask, and counts for
+Two signs. A row holds thirteen words in a row that stand in the evaluation: what GPT-3 removed from its training data
+by (Brown et al. 2020, arXiv:2005.14165, appendix C), and others after it. Or it asks the very question, however short.
+ An n-gram that more than ten rows of the evaluation share is how they are put, not what they ask, and counts for
 nothing, as GPT-3 passed over those of more than ten training documents.
 """
 

@@ -1,7 +1,7 @@
 """The seam for those who carry out a preparation: here, or a pipeline of somebody else's on many machines.
 
-An engine has shares done and decides nothing. What comes of a share depends on the work folder alone, so all engines give
-the same bytes. `tests/l3_tuning/data/data_engine_contract.py` is what all do alike.
+An engine has shares done and decides nothing. What comes of a share depends on the work folder alone, so all engines
+give the same bytes. `tests/l3_tuning/data/data_engine_contract.py` is what all do alike.
 """
 
 from collections.abc import Callable

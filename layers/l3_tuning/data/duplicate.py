@@ -1,21 +1,15 @@
 """Duplicates: which rows are removed for having come before, and for which earlier row. Pure."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
 
-from .minhash import THRESHOLD, similarity
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from .minhash import Shingles
+from .minhash import THRESHOLD, Array, similarity
 
 MOST = 64
-"""Kept rows of one band's group that a row is compared with: the first ones. Boilerplate that thousands of different rows
-share would otherwise make each be compared with each."""
+"""Kept rows of one band's group that a row is compared with: the first ones. Boilerplate that thousands of different
+rows share would otherwise make each be compared with each."""
 
 
-def exact(digests: "np.ndarray[Any, np.dtype[np.uint64]]") -> "np.ndarray[Any, np.dtype[np.int64]]":
+def exact(digests: Array) -> Array:
     """For each row the first one that equals it, -1 where it is that itself.
 
     Args:
@@ -24,7 +18,7 @@ def exact(digests: "np.ndarray[Any, np.dtype[np.uint64]]") -> "np.ndarray[Any, n
     import numpy as np
 
     count = len(digests)
-    first = np.full(count, -1, np.int64)
+    first: Array = np.full(count, -1, np.int64)
     if not count:
         return first
     order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable, so that of equal rows the first comes first
@@ -35,11 +29,11 @@ def exact(digests: "np.ndarray[Any, np.dtype[np.uint64]]") -> "np.ndarray[Any, n
     return first
 
 
-def near(groups: Mapping[int, list[int]], shingles: Callable[[int], "Shingles"]) -> dict[int, tuple[int, float]]:
+def near(groups: Mapping[int, list[int]], shingles: Callable[[int], Array]) -> dict[int, tuple[int, float]]:
     """For each row that is removed the kept one before it that it resembles, and how much.
 
-    In the order of the rows each is compared with kept ones alone: what is removed resembles something that stays, and no
-    chain of small differences removes what resembles nothing that is left.
+    In the order of the rows each is compared with kept ones alone: what is removed resembles something that stays, and
+    no chain of small differences removes what resembles nothing that is left.
 
     Args:
         groups: For each row that shares a band with another the groups that it is in.

@@ -1,24 +1,21 @@
-"""Examination: rows are read, brought to normal form, filtered, and given what duplicates are told by. Shared by many."""
+"""Examination: rows are read, brought to normal form, filtered, and given what duplicates are told by."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .fault import Flaw
 from .filter import reason
 from .identity import canonical, digest
-from .minhash import BANDS, bands, shingles
+from .minhash import BANDS, Array, bands, shingles
 from .normal import normal_row
-from .preparation import Material, Preparation, changed
-from .fault import Flaw
+from .preparation import Preparation, changed
 from .row import Row
 from .taking import take
 from .work import CHUNK_ROWS, Removed, Work, chunk_name, file_name, pressed, removed_array
 
-if TYPE_CHECKING:
-    from .work import Array
-
 _MANY = 4
-"""Files for each share from which on shares read files of their own; below each reads all and does chunks of its own."""
+"""Files for each share from which on shares read files of their own; below each reads all and does its own chunks."""
 
 
 def examine(work: Work, rank: int, of: int, told: Callable[[int], None]) -> None:
@@ -31,15 +28,15 @@ def examine(work: Work, rank: int, of: int, told: Callable[[int], None]) -> None
     preparation = work.preparation
     for which, files in (("t", preparation.train), ("v", preparation.evaluation)):
         apart = len(files) >= _MANY * of
-        for number, file in enumerate(files):
-            if not apart or number % of == rank:
-                shares = (0, 1) if apart else ((rank - number) % of, of)
-                _file(work, which, number, file, shares, told)
+        for number in range(len(files)):
+            if not apart:
+                _file(work, which, number, ((rank - number) % of, of), told)
+            elif number % of == rank:
+                _file(work, which, number, (0, 1), told)
 
 
-def _file(
-    work: Work, which: str, number: int, file: Material, shares: tuple[int, int], told: Callable[[int], None]
-) -> None:
+def _file(work: Work, which: str, number: int, shares: tuple[int, int], told: Callable[[int], None]) -> None:
+    file = (work.preparation.train if which == "t" else work.preparation.evaluation)[number]
     rows = chunks = 0
     for count, block in enumerate(_blocks(take(file.path, work.preparation.form))):
         name = chunk_name(which, number, count)
@@ -60,9 +57,7 @@ def _blocks(rows: Iterable[tuple[int, Row | Flaw]]) -> Iterator[Sequence[tuple[i
         yield block
 
 
-def examined(
-    block: Sequence[tuple[int, Row | Flaw]], preparation: Preparation, *, held_out: bool
-) -> "dict[str, Array]":
+def examined(block: Sequence[tuple[int, Row | Flaw]], preparation: Preparation, *, held_out: bool) -> dict[str, Array]:
     """What is kept of some rows: those that stay, with what duplicates are told by, and those that were removed.
 
     Args:

@@ -1,26 +1,21 @@
 """Judgement: which rows are duplicates, over all of them. One process does it, with so many bytes a row as stand below.
 
-Of each row 16 bytes of its digest are in memory, and about 50 more while they are sorted. Near duplicates take 112 bytes a
-row on the disk, of which 8 at a time are in memory, and the shingles (4 bytes a word) of rows that share a band on the
-disk, read as a file that is mapped into memory.
+Of each row 16 bytes of its digest are in memory, and about 50 more while they are sorted. Near duplicates take 112
+bytes a row on the disk, of which 8 at a time are in memory; the shingles (4 bytes a word) of rows that share a band
+are on the disk too, read as a file that is mapped into memory.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiops.layers.core.errors import FailedError, InputError
 
 from .duplicate import exact, near
-from .minhash import BANDS, candidates
+from .minhash import BANDS, Array, candidates
 from .preparation import Preparation
 from .row import Place
 from .work import Removed, Work, chunk_file, chunk_name, file_name, removed_array
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from .work import Array
 
 _SHINGLES = "shingles.bin"
 
@@ -36,8 +31,8 @@ class _Rows:
     """
 
     chunks: "list[str]"
-    starts: "Array"
-    lines: "Array"
+    starts: Array
+    lines: Array
     preparation: Preparation
 
     def place(self, row: int) -> Place:
@@ -70,7 +65,7 @@ def judge(work: Work, _rank: int, _of: int, told: Callable[[int], None]) -> None
     del loaded
     rows = _Rows(chunks, starts, lines, preparation)
     gone: dict[int, Removed] = {}
-    kept = np.ones(len(lines), np.bool_)
+    kept: Array = np.ones(len(lines), np.bool_)
     if preparation.plan.duplicates != "keep":
         first = exact(digests)
         kept = first < 0
@@ -118,7 +113,7 @@ def _whole(work: Work) -> None:
         )
 
 
-def _bands(work: Work, chunks: list[str]) -> "Iterator[Array]":
+def _bands(work: Work, chunks: list[str]) -> Iterator[Array]:
     import numpy as np
 
     for band in range(BANDS):
@@ -127,7 +122,7 @@ def _bands(work: Work, chunks: list[str]) -> "Iterator[Array]":
         )
 
 
-def _shingles(work: Work, rows: _Rows, groups: Mapping[int, Any]) -> "Callable[[int], np.ndarray[Any, Any]]":
+def _shingles(work: Work, rows: _Rows, groups: Mapping[int, Any]) -> Callable[[int], Array]:
     """The shingles of the rows that share a band, laid down in a file in which each can be looked up."""
     import numpy as np
 
@@ -146,7 +141,7 @@ def _shingles(work: Work, rows: _Rows, groups: Mapping[int, Any]) -> "Callable[[
             total += len(mine)
     mapped = np.memmap(path, np.uint32, "r") if total else np.empty(0, np.uint32)
 
-    def look_up(row: int) -> "np.ndarray[Any, Any]":
+    def look_up(row: int) -> Array:
         start, count = where[row]
         return mapped[start : start + count]
 

@@ -57,12 +57,14 @@ def _call(value: Any, kinds: Collection[str], counts: Counter[str]) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         said = _text(str(value), kinds, counts)
         return value if said == str(value) else said
-    if not isinstance(value, str):
-        return value
+    return _argument(value, kinds, counts) if isinstance(value, str) else value
+
+
+def _argument(value: str, kinds: Collection[str], counts: Counter[str]) -> str:
     try:
         inner = json.loads(value)
     except ValueError:
-        return _text(value, kinds, counts)
+        inner = None
     if not isinstance(inner, dict | list):
         return _text(value, kinds, counts)
     hidden = _call(inner, kinds, counts)

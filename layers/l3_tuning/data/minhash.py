@@ -7,23 +7,20 @@ are the five words: rows of similarity s share a band with the chance 1 - (1 - s
 0.8 and 0.9996 for 0.9. What shares a band is then compared shingle by shingle, so that chance may only miss, never
 remove; `THRESHOLD` is what Lee et al. 2022 (arXiv:2107.06499) call a near duplicate.
 
-All numbers are 64-bit and little-endian, hashes are seeded with constants: the same on any machine, in any order of work.
+All numbers are 64-bit and hashes are seeded with constants: the same on any machine, in any order of work.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .identity import texts
 from .row import Row
 from .words import words
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Shingles = np.ndarray[Any, np.dtype[np.uint32]]
-    Bands = np.ndarray[Any, np.dtype[np.uint64]]
+Array = Any
+"""An array of numpy, which is imported by whoever needs it; here of 64-bit numbers, and of 32-bit ones of shingles."""
 
 SHINGLE = 5
 BANDS = 14
@@ -35,7 +32,7 @@ _BLOCK = 4096
 """Shingles hashed at once: 112 hashes of 8 bytes each are 3.5 MiB."""
 
 
-def shingles(row: Row) -> "Shingles":
+def shingles(row: Row) -> Array:
     """The hashed shingles of what `row` says itself, sorted, each once.
 
     A text of fewer than five words is one shingle. One that has no word counts for nothing.
@@ -48,23 +45,23 @@ def shingles(row: Row) -> "Shingles":
     return np.unique((np.concatenate(found) >> np.uint64(32)).astype(np.uint32))
 
 
-def bands(of: "Shingles") -> "Bands":
+def bands(of: Array) -> Array:
     """One key for each band: rows that share one are compared. Empty rows get keys of their own kind, and share all."""
     import numpy as np
 
     factors, terms = _permutations()
-    least = np.full(BANDS * ROWS, np.iinfo(np.uint64).max, np.uint64)
+    least: Array = np.full(BANDS * ROWS, np.iinfo(np.uint64).max, np.uint64)
     wide = _mixed(of.astype(np.uint64) + np.uint64(1))
     for start in range(0, len(wide), _BLOCK):
         block = wide[start : start + _BLOCK, None] * factors[None, :] + terms[None, :]
         np.minimum(least, block.min(axis=0), out=least)
-    keys = np.zeros(BANDS, np.uint64)
+    keys: Array = np.zeros(BANDS, np.uint64)
     for column in (least >> np.uint64(32)).reshape(BANDS, ROWS).T:
         keys = _mixed(keys * np.uint64(0x9E3779B97F4A7C15) + column)
     return keys
 
 
-def similarity(one: "Shingles", other: "Shingles") -> float:
+def similarity(one: Array, other: Array) -> float:
     """Jaccard: shared shingles by all of both; of two that have none 0."""
     import numpy as np
 
@@ -73,18 +70,18 @@ def similarity(one: "Shingles", other: "Shingles") -> float:
     return shared / every if every else 0.0
 
 
-def _hashed(said: Sequence[str]) -> "np.ndarray[Any, np.dtype[np.uint64]]":
+def _hashed(said: Sequence[str]) -> Array:
     import numpy as np
 
     each = np.fromiter(map(_word, said), np.uint64, len(said))
     count = max(len(each) - SHINGLE + 1, 1)
-    joined = np.zeros(count, np.uint64)
+    joined: Array = np.zeros(count, np.uint64)
     for start in range(min(SHINGLE, len(each))):
         joined = _mixed(joined * np.uint64(0x9E3779B97F4A7C15) + each[start : start + count])
     return joined
 
 
-def _mixed(values: "np.ndarray[Any, np.dtype[np.uint64]]") -> "np.ndarray[Any, np.dtype[np.uint64]]":
+def _mixed(values: Array) -> Array:
     """Each bit depends on each: the finalizer of splitmix64 (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
     import numpy as np
 
@@ -99,8 +96,8 @@ def _word(word: str) -> int:
 
 
 @lru_cache(1)
-def _permutations() -> "tuple[Bands, Bands]":
-    """Odd factors and terms, of which each shingle's hash modulo 2^64 is a function of its own (Dietzfelbinger 1996)."""
+def _permutations() -> tuple[Array, Array]:
+    """Odd factors and terms of 112 hash functions modulo 2^64, whose upper halves are used (Dietzfelbinger 1996)."""
     import numpy as np
 
     drawn = hashlib.shake_256(SEED).digest(BANDS * ROWS * 16)
@@ -108,7 +105,7 @@ def _permutations() -> "tuple[Bands, Bands]":
     return numbers[::2] | np.uint64(1), numbers[1::2]
 
 
-def candidates(keys: Iterable["Bands"], kept: "np.ndarray[Any, np.dtype[np.bool_]]") -> dict[int, list[int]]:
+def candidates(keys: Iterable[Array], kept: Array) -> dict[int, list[int]]:
     """For each row that shares a band with another, the numbers of the bands' groups that it is in, by row.
 
     Args:
@@ -125,7 +122,7 @@ def candidates(keys: Iterable["Bands"], kept: "np.ndarray[Any, np.dtype[np.bool_
         order = np.argsort(mine, kind="stable")
         ordered = mine[order]
         starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))) if len(ordered) else order
-        ends = np.append(starts[1:], len(ordered))
+        ends: Array = np.append(starts[1:], len(ordered))
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True) if len(ordered) else ():
             if end - start > 1:
                 for row in rows[order[start:end]].tolist():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,9 @@ def read_preparation(text: str) -> Preparation:
     found = json.loads(text)
     for name in ("train", "evaluation", "exam"):
         found[name] = tuple(Material(**one) for one in found[name])
-    plan = {key: tuple(value) if isinstance(value, list) else value for key, value in found["plan"].items()}
+    plan: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in found["plan"].items()
+    }
     found["filters"] = tuple((name, bound) for name, bound in found["filters"])
     found["allow"] = tuple(found["allow"])
     return Preparation(**{**found, "plan": DataPlan(**plan)})
@@ -229,11 +232,9 @@ def code() -> str:
 
     So nobody has to remember to count it up, and nothing that older code made is taken for what newer code would make.
     """
-    hashes = []
-    for module in sorted(resources.files(__package__).iterdir(), key=lambda one: one.name):
-        if module.name.endswith(".py"):
-            hashes.append((module.name, hashlib.sha256(module.read_bytes()).hexdigest()))
-    return _hashed(hashes)
+    modules = sorted(resources.files(__package__).iterdir(), key=attrgetter("name"))
+    code_of = {one.name: one.read_bytes() for one in modules if one.name.endswith(".py")}
+    return _hashed({name: hashlib.sha256(content).hexdigest() for name, content in code_of.items()})
 
 
 def _sensible(plan: DataPlan) -> None:

@@ -58,9 +58,7 @@ def prepare(
     """
     tell = emit or _nobody
     tell("data_hashing_started")
-    preparation = preparation_of(
-        plan, base, filters, allow=allow, told=lambda count: tell("data_bytes_hashed", "", bytes=count)
-    )
+    preparation = preparation_of(plan, base, filters, allow=allow, told=_counting(tell, "data_bytes_hashed", "bytes"))
     return produce(preparation, into, engine=engine, shares=shares, emit=tell)
 
 
@@ -76,8 +74,12 @@ def produce(
     tell = emit or _nobody
     digest = preparation.digest
     there = prepared(into, digest)
+    work = into / f".{digest}"
     if there is not None:
         tell("data_found", "", digest=digest)
+        if work.exists():  # whoever made it was killed right after
+            with _alone(into, digest):
+                shutil.rmtree(work, ignore_errors=True)
         return there
     try:
         into.mkdir(parents=True, exist_ok=True)
@@ -87,17 +89,21 @@ def produce(
         there = prepared(into, digest)
         if there is not None:
             return there
-        work = into / f".{digest}"
         Work.begin(work, preparation)
         for step, shared in STEPS:
             tell("data_step_started", "", step=step, shares=shares if shared else 1)
-            (engine or LocalEngine()).carry_out(work, step, shares if shared else 1, _counting(tell, step))
+            (engine or LocalEngine()).carry_out(
+                work, step, shares if shared else 1, _counting(tell, "data_rows_done", "rows", step=step)
+            )
             tell("data_step_ended", "", step=step)
         return _published(work, into, digest)
 
 
-def _counting(tell: Emit, step: str) -> Callable[[int], None]:
-    return lambda rows: tell("data_rows_done", "", step=step, rows=rows) and None
+def _counting(tell: Emit, kind: str, what: str, **data: str) -> Callable[[int], None]:
+    def told(count: int) -> None:
+        tell(kind, "", **{what: count}, **data)
+
+    return told
 
 
 def _published(work: Path, into: Path, digest: str) -> Manifest:

@@ -3,23 +3,20 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import orjson
 
 from .contamination import Exam, contaminated, exam
-from .tokens import Encoded, Encoder, encoder, shortened
 from .identity import canonical, row_of
 from .masking import masked_row
+from .minhash import Array
 from .normal import normal_row
 from .preparation import Material, Preparation, changed
 from .row import Place, Row
 from .split import held_out
 from .taking import take
+from .tokens import Encoded, Encoder, encoder, shortened
 from .work import Removed, Work, chunk_file, pressed, removed_array, unpressed
-
-if TYPE_CHECKING:
-    from .work import Array
 
 REFUSED = "refused"
 """The step of a row for which nothing is prepared at all."""
@@ -129,7 +126,7 @@ class _Rendered:
             self._tokens += part
             self._mask += mask
 
-    def arrays(self, masked: Counter[str]) -> "dict[str, Array]":
+    def arrays(self, masked: Counter[str]) -> dict[str, Array]:
         """All of it."""
         import numpy as np
 

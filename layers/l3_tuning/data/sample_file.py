@@ -6,14 +6,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 
 from .dataset import MASK, ROWS, SAMPLES, SEGMENTS, TOKENS
-
-if TYPE_CHECKING:
-    from .work import Array
+from .minhash import Array
 
 _LEVEL = 9
 """Of zstandard: the text is written once and read seldom."""
@@ -50,9 +48,9 @@ class Batch:
         rows: Each in canonical form.
     """
 
-    tokens: "Array"
-    mask: "Array"
-    sizes: "Array"
+    tokens: Array
+    mask: Array
+    sizes: Array
     places: Sequence[tuple[str, int]]
     rows: Sequence[bytes]
 
@@ -87,14 +85,17 @@ class _File:
 
 
 class Lines:
-    """A compressed file of JSON lines. The digest of what is in it is kept too: versions of zstandard press differently."""
+    """A compressed file of JSON lines.
+
+    The digest of what is in it is kept too, since versions of zstandard press differently.
+    """
 
     def __init__(self, path: Path) -> None:
         import zstandard
 
         self._file = _File(path)
         self._content = hashlib.sha256()
-        self._packer = zstandard.ZstdCompressor(level=_LEVEL).stream_writer(self._file, closefd=False)
+        self._packer = zstandard.ZstdCompressor(level=_LEVEL).stream_writer(self._file, closefd=False)  # type: ignore[arg-type]
 
     def write(self, line: bytes) -> None:
         """Append a line."""
@@ -104,7 +105,7 @@ class Lines:
 
     def close(self) -> dict[str, Any]:
         """Bring it to the disk; its digests and size."""
-        self._packer.close()
+        self._packer.close()  # type: ignore[no-untyped-call]
         return {**self._file.close(), "content": self._content.hexdigest()}
 
     def drop(self) -> None:
@@ -122,7 +123,8 @@ class SampleFiles:
         names = [TOKENS, MASK, SAMPLES, *([SEGMENTS] if packed else [])]
         self._files = {name: _File(folder / name) for name in names}
         self._rows = Lines(folder / ROWS)
-        for one in (*self._files.values(), self._rows):
+        self._stack.callback(self._rows.drop)
+        for one in self._files.values():
             self._stack.callback(one.drop)
 
     def add(self, batch: Batch) -> None:
@@ -174,10 +176,10 @@ class SampleFiles:
         """Let go of all, however far it came."""
         self._stack.close()
 
-    def _write(self, name: str, array: "Array", kind: str) -> None:
+    def _write(self, name: str, array: Array, kind: str) -> None:
         self._files[name].write(array.astype(kind, copy=False).tobytes())
 
-    def _pairs(self, starts: "Array", sizes: "Array") -> None:
+    def _pairs(self, starts: Array, sizes: Array) -> None:
         import numpy as np
 
         self._write(SAMPLES, np.stack([starts, sizes], axis=1), "<u8")
@@ -187,7 +189,7 @@ class SampleFiles:
         file = orjson.dumps(place[0])
         self._rows.write(b'{"sample":%d,%b"file":%b,"line":%d,"row":%b}' % (sample, within, file, place[1], row))
 
-    def _longest(self, sizes: "Array") -> int:
+    def _longest(self, sizes: Array) -> int:
         return int((sizes[:, 0] + (sizes[:, 1:].max(axis=1) if sizes.shape[1] > 1 else 0)).max())
 
     def _count(self, batch: Batch, samples: int, longest: int) -> None:

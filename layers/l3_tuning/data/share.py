@@ -1,4 +1,4 @@
-"""Share: a part of one step of a preparation, done by one process, wherever it runs: all it needs is the work folder."""
+"""Share: a part of one step of a preparation, done by one process; all that it needs is the work folder."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -5,15 +5,13 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiops.layers.core.errors import FailedError, InputError, NotFoundError
 
 from .assembly import REMOVED
 from .dataset import EVALUATION, MANIFEST, MASK, ROWS, SAMPLES, SEGMENTS, TOKENS, Manifest
-
-if TYPE_CHECKING:
-    from .work import Array
+from .minhash import Array
 
 _PIECE = 1 << 20
 _PREFERENCE = 3
@@ -40,8 +38,8 @@ class Kept:
     sample: int
     segment: int | None
     row: dict[str, Any]
-    parts: "tuple[Array, ...]"
-    masks: "tuple[Array, ...]"
+    parts: tuple[Array, ...]
+    masks: tuple[Array, ...]
 
 
 def load(folder: Path) -> Manifest:
@@ -155,7 +153,7 @@ def row(folder: Path, number: int, *, held_out: bool = False) -> Kept:
     return Kept(number, found["file"], found["line"], found["sample"], segment, found["row"], parts, masks)
 
 
-def lengths(folder: Path) -> "Array":
+def lengths(folder: Path) -> Array:
     """Tokens of each sample; of preferences those of prompt and longer answer together."""
     manifest = load(folder)
     each = _PREFERENCE if manifest.form == "preference" else 1
@@ -163,7 +161,7 @@ def lengths(folder: Path) -> "Array":
     return sizes[:, 0] + (sizes[:, 1:].max(axis=1) if each > 1 else 0)
 
 
-def _mapped(path: Path, kind: str) -> "Array":
+def _mapped(path: Path, kind: str) -> Array:
     import numpy as np
 
     return np.memmap(path, kind, "r") if path.stat().st_size else np.empty(0, kind)

@@ -12,16 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from .row import Row
 from .template import RefusedError, Template, read_template
 from .tokenizer import Tokenizer, read_tokenizer
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 Loss = Literal["answer", "all"]
 DAY: Final = date(2024, 7, 26)
@@ -136,11 +131,11 @@ class Encoder:
             return bytes(len(ids))
         places = np.asarray(offsets, np.int64).reshape(-1, 2)
         starts, ends = places[:, 0], places[:, 1]
-        mask = np.zeros(len(ids), np.uint8)
+        mask: Any = np.zeros(len(ids), np.uint8)
         for begin, end in piece.spans:
             inside = np.flatnonzero((starts >= begin) & (ends <= end) & (ends > starts))
             mask[self._learnt(inside.tolist(), ids, offsets, piece.text)] = 1
-        return mask.tobytes()
+        return bytes(mask)
 
     def _learnt(
         self, inside: list[int], ids: Sequence[int], offsets: Sequence[tuple[int, int]], text: str

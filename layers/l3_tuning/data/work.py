@@ -1,7 +1,7 @@
 """Work: the folder in which a preparation is carried out, step by step and chunk by chunk, by whoever and however many.
 
     preparation.json          what is made
-    STEP/CHUNK.npz            what a step made of a chunk: CHUNK_ROWS rows of one file, numbered in the order of the source
+    STEP/CHUNK.npz            what a step made of a chunk: CHUNK_ROWS rows of one file, in the order of the source
     STEP/FILE.rows            how many rows and chunks a file has, once it was read to its end
 
 Chunks appear whole, so what a step has done need not be done again after it was killed, and nothing of what comes out
@@ -14,18 +14,14 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import orjson
 
 from aiops.layers.core.errors import FailedError
 
+from .minhash import Array
 from .preparation import Preparation, read_preparation
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
 
 Step = Literal["examine", "judge", "render", "assemble"]
 STEPS: tuple[tuple[Step, bool], ...] = (("examine", True), ("judge", False), ("render", True), ("assemble", False))
@@ -85,7 +81,7 @@ class Work:
         """The chunks that a step has made, in the order of the source."""
         return sorted(path.stem for path in (self.folder / step).glob("*.npz"))
 
-    def save(self, step: Step, chunk: str, **arrays: "Array") -> None:
+    def save(self, step: Step, chunk: str, **arrays: Array) -> None:
         """Keep what a step made of a chunk."""
         import numpy as np
 
@@ -95,7 +91,7 @@ class Work:
             np.savez(stream, **arrays)
         temporary.replace(path)
 
-    def load(self, step: Step, chunk: str, *names: str) -> "list[Array]":
+    def load(self, step: Step, chunk: str, *names: str) -> list[Array]:
         """Some of what a step made of a chunk.
 
         Raises:
@@ -157,7 +153,7 @@ def chunk_file(chunk: str) -> tuple[str, int]:
     return chunk[0], int(chunk[1:7])
 
 
-def pressed(lines: Sequence[bytes]) -> "Array":
+def pressed(lines: Sequence[bytes]) -> Array:
     """Lines as one array of bytes, compressed."""
     import numpy as np
     import zstandard
@@ -165,7 +161,7 @@ def pressed(lines: Sequence[bytes]) -> "Array":
     return np.frombuffer(zstandard.ZstdCompressor(level=_LEVEL).compress(b"\n".join(lines)), np.uint8)
 
 
-def unpressed(array: "Array") -> list[bytes]:
+def unpressed(array: Array) -> list[bytes]:
     """The lines again; an empty list of lines comes back as such."""
     import zstandard
 
@@ -173,12 +169,12 @@ def unpressed(array: "Array") -> list[bytes]:
     return content.split(b"\n") if content else []
 
 
-def removed_array(removed: Sequence[Removed]) -> "Array":
+def removed_array(removed: Sequence[Removed]) -> Array:
     """Removed rows as an array."""
     return pressed([orjson.dumps(list(one)) for one in removed])
 
 
-def removed_of(array: "Array") -> Iterator[Removed]:
+def removed_of(array: Array) -> Iterator[Removed]:
     """The removed rows again."""
     for line in unpressed(array):
         yield Removed(*orjson.loads(line))
