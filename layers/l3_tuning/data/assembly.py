@@ -12,19 +12,18 @@ from typing import Any
 
 import orjson
 
-from aiops.layers.core.errors import InputError, Problem
+from aiops.layers.core.errors import InputError
 from aiops.layers.core.file import write_atomic
 
 from .dataset import EVALUATION, MANIFEST, Manifest
 from .minhash import Array
 from .packing import packed, windows
-from .rendering import REFUSED
+from .refusal import kind_of, refuse
 from .sample_file import Batch, Lines, SampleFiles
 from .work import Removed, Step, Work, chunk_file, file_name, removed_of, unpressed
 
 WHOLE = "whole"
 REMOVED = "removed.jsonl.zst"
-_SHOWN = 5
 
 
 def assemble(work: Work, _rank: int, _of: int, told: Callable[[int], None]) -> None:
@@ -33,6 +32,7 @@ def assemble(work: Work, _rank: int, _of: int, told: Callable[[int], None]) -> N
     Raises:
         InputError: A row was refused, or none is left; nothing comes of it.
     """
+    refuse(work, ["render"])
     folder = work.folder / WHOLE
     if folder.exists():  # of one that was cut off
         shutil.rmtree(folder)
@@ -45,7 +45,6 @@ def assemble(work: Work, _rank: int, _of: int, told: Callable[[int], None]) -> N
         for name in chunks:
             for one in _removed(work, name):
                 removed.write(lineage.line(name, one))
-        lineage.judge()
         files = {REMOVED: removed.close()}
     packing = work.preparation.plan.packing
     with ExitStack() as stack:
@@ -156,42 +155,16 @@ class _Lineage:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
-        self._refused: list[Problem] = []
-        self._count = 0
 
     def line(self, chunk: str, one: Removed) -> bytes:
         """The line of a removed row."""
         preparation = self._work.preparation
         which, number = chunk_file(chunk)
         file = (preparation.train if which == "t" else preparation.evaluation)[number]
-        reason = one.reason.partition(":")[0]
-        if one.step == REFUSED or (one.step == "check" and reason not in preparation.allow):
-            self._count += 1
-            if len(self._refused) < _SHOWN:
-                words = f"{one.reason}, has {one.note}" if one.note else one.reason
-                self._refused.append(Problem(words, file.path, one.line))
-        self._counts[one.step][reason if one.step == "check" else one.reason] += 1
+        self._counts[one.step][kind_of(one) if one.step == "check" else one.reason] += 1
         written: dict[str, Any] = {"file": file.name, "line": one.line, "step": one.step, "reason": one.reason}
         written |= {key: value for key, value in (("of", one.of), ("note", one.note)) if value}
         return orjson.dumps({"set": "train" if which == "t" else EVALUATION, **written})
-
-    def judge(self) -> None:
-        """Whether something may come of it.
-
-        Raises:
-            InputError: A row was refused.
-        """
-        if not self._count:
-            return
-        of_length = bool(self._counts[REFUSED])
-        kinds = sorted(reason for reason in self._counts["check"] if reason not in self._work.preparation.allow)
-        hints = ["cut or leave out longer rows: `--long truncate` or `--long drop`"] if of_length else []
-        if kinds:
-            hints.append(f"mend the files, or leave out such rows: {' '.join(f'`--allow {kind}`' for kind in kinds)}")
-        more = f"; the first {_SHOWN} of them:" if self._count > _SHOWN else ":"
-        raise InputError(
-            f"{self._count:,} rows cannot be prepared{more}", code="data.refused", problems=self._refused, hints=hints
-        )
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By step and reason how many rows were removed."""

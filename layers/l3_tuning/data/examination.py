@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from .fault import Flaw
+from .fault import CATALOGUE, Flaw
 from .filter import reason
 from .identity import canonical, digest
 from .minhash import BANDS, Array, bands, shingles
 from .normal import normal_row
 from .preparation import Preparation, changed
 from .row import Row
+from .structure import flaws_of
 from .taking import take
 from .work import CHUNK_ROWS, Removed, Work, chunk_name, file_name, pressed, removed_array
 
@@ -57,6 +58,11 @@ def _blocks(rows: Iterable[tuple[int, Row | Flaw]]) -> Iterator[Sequence[tuple[i
         yield block
 
 
+def fails(flaw: Flaw) -> bool:
+    """Whether a row with such a flaw must not be prepared unless that is allowed."""
+    return CATALOGUE[flaw.kind].fails
+
+
 def examined(block: Sequence[tuple[int, Row | Flaw]], preparation: Preparation, *, held_out: bool) -> dict[str, Array]:
     """What is kept of some rows: those that stay, with what duplicates are told by, and those that were removed.
 
@@ -74,6 +80,10 @@ def examined(block: Sequence[tuple[int, Row | Flaw]], preparation: Preparation, 
     for line, read in block:
         if not isinstance(read, Row):
             removed.append(Removed(line, "check", f"{read.kind}: {read.reason}"))
+            continue
+        flaw = next((one for one in flaws_of(read) if one.kind not in preparation.allow and fails(one)), None)
+        if flaw is not None:
+            removed.append(Removed(line, "check", f"{flaw.kind}: {flaw.reason}"))
             continue
         row = normal_row(read)
         why = None if held_out else reason(row, preparation.filters)

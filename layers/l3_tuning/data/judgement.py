@@ -14,6 +14,7 @@ from aiops.layers.core.errors import FailedError, InputError
 from .duplicate import exact, near
 from .minhash import BANDS, Array, candidates
 from .preparation import Preparation
+from .refusal import refuse
 from .row import Place
 from .work import Removed, Work, chunk_file, chunk_name, file_name, removed_array
 
@@ -51,10 +52,11 @@ def judge(work: Work, _rank: int, _of: int, told: Callable[[int], None]) -> None
 
     Raises:
         FailedError: A share of the examination is missing.
-        InputError: The rows are of several forms.
+        InputError: The rows are of several forms, or one is refused.
     """
     import numpy as np
 
+    refuse(work, ["examine"])
     _whole(work)
     preparation = work.preparation
     chunks = [name for name in work.chunks("examine") if chunk_file(name)[0] == "t"]

@@ -12,14 +12,12 @@ from .masking import masked_row
 from .minhash import Array
 from .normal import normal_row
 from .preparation import Material, Preparation, changed
+from .refusal import REFUSED
 from .row import Place, Row
 from .split import held_out
 from .taking import take
 from .tokens import Encoded, Encoder, encoder, shortened
 from .work import Removed, Work, chunk_file, pressed, removed_array, unpressed
-
-REFUSED = "refused"
-"""The step of a row for which nothing is prepared at all."""
 
 
 def render(work: Work, rank: int, of: int, told: Callable[[int], None]) -> None:

@@ -10,6 +10,7 @@ depends on who did which chunk when.
 
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -58,14 +59,17 @@ class Work:
 
     @classmethod
     def begin(cls, folder: Path, preparation: Preparation) -> "Work":
-        """A folder in which `preparation` can be carried out; what is there of it already stays.
+        """A folder in which `preparation` can be carried out; what is there of the very same already stays.
 
         Raises:
             OSError: The disk refuses.
         """
+        written, file = preparation.written().encode(), folder / _PREPARATION
+        if folder.exists() and not (file.exists() and file.read_bytes() == written):
+            shutil.rmtree(folder)  # other kinds of faults were allowed, and rows left out for them
         for step, _ in STEPS:
             (folder / step).mkdir(parents=True, exist_ok=True)
-        _replace(folder / _PREPARATION, preparation.written().encode())
+        _replace(file, written)
         return cls(folder)
 
     @cached_property

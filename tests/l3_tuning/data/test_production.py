@@ -1,7 +1,7 @@
 """A prepared folder: what is in it, that it is the same however it was made, and that it is whole or absent."""
 
 import multiprocessing
-import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -197,12 +197,23 @@ def test_a_row_that_cannot_be_read_refuses_all_unless_allowed(tmp_path: Path, ba
     file = write_rows(tmp_path / "facts.jsonl", [asked(1), asked(2)])
     file.write_text(file.read_text() + "{broken\n")
     plan = DataPlan((str(file),))
-    with pytest.raises(InputError, match="1 rows cannot be prepared") as caught:
+    with pytest.raises(InputError, match="1 row cannot be prepared") as caught:
         prepare(plan, base, tmp_path / "data")
-    assert "--allow json.broken" in caught.value.hints[0]
+    assert "`--allow json.broken`" in caught.value.hints[0]
     made = prepare(plan, base, tmp_path / "data", allow=["json.broken"])
     assert made.rows == 2
     assert made.lineage["removed"] == {"check": {"json.broken": 1}}
+
+
+def test_a_row_that_is_wrong_refuses_all_unless_allowed(tmp_path: Path, base: str) -> None:
+    rows = [asked(1), {"messages": [{"role": "assistant", "content": "I speak first"}]}]
+    rows[0] = {"messages": [{"role": "user", "content": "Well?"}, {"role": "assistant", "content": "Well."}]}
+    plan = DataPlan((str(write_rows(tmp_path / "facts.jsonl", rows)),))
+    with pytest.raises(InputError) as caught:
+        prepare(plan, base, tmp_path / "data")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.message) == (2, "role.order: it begins with assistant")
+    assert prepare(plan, base, tmp_path / "data", allow=["role.order"]).rows == 2
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -351,17 +362,11 @@ def test_killed_at_any_moment_leaves_nothing_that_looks_whole(tmp_path: Path, ba
             assert not (into / digest).exists()
         moment += 3
         if moment % 4 == 0:  # others go on from what the killed one has left
-            _gone(into)
+            shutil.rmtree(into, ignore_errors=True)
     assert killed > 20
-    assert os.listdir(into) == [digest]
+    assert [path.name for path in into.iterdir()] == [digest]
     assert contents(into / digest) == wanted
     assert store.verify(into / digest).digest == digest
-
-
-def _gone(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_what_was_cut_off_is_gone_on_from(tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,4 +387,4 @@ def test_what_was_cut_off_is_gone_on_from(tmp_path: Path, base: str, monkeypatch
     saved.append("one more, so that the next is not cut off")
     prepare(plan, base, tmp_path / "data")
     assert saved.count("t000000-00000000") == 3  # examined once, judged and rendered after it went on
-    assert os.listdir(tmp_path / "data") == [digest_of(plan, base)]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [digest_of(plan, base)]
