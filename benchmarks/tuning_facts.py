@@ -71,7 +71,7 @@ nodes: {{min: 2, max: 2}}
 processes: 1
 engine: ssh
 folder: {folder}
-environment: {environment}
+env: {environment}
 checkpoint: {{path: {folder}/checkpoints, format: files}}
 """
 _TINY = Path(__file__).with_name("tuning_tiny.py")

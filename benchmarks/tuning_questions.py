@@ -17,15 +17,16 @@ def main(code: str, path: str) -> int:
     import torch
     from worker import judgement, ranks, template, work
     from worker.model import base_of
+    from worker.questions import questions, same
 
     told = replace(work.read(Path(path)), world=1, sharding="none")
     tokenizer = template.serving_tokenizer(told)
     net = base_of(told, torch.float32, ranks.Ranks(0, 1, torch.device("cpu"))).eval()
     found = []
     with torch.no_grad():
-        for turns, right in judgement.questions(Path(told.questions or "")):
+        for turns, right in questions(Path(told.questions or "")):
             answer = judgement.answer(net, tokenizer, turns, told, torch.device("cpu"))
-            found.append({"answer": answer, "wanted": right, "right": judgement.same(answer, right)})
+            found.append({"answer": answer, "wanted": right, "right": same(answer, right)})
     print(json.dumps(found))
     return 0
 

@@ -331,4 +331,4 @@ def exact(place: Path, runs: int, kills: int, world: int, steps: int, seed: int)
 if __name__ == "__main__":
     code_, place_, *numbers_ = sys.argv[1:]
     begin(Path(code_), Path(place_))
-    print(json.dumps(exact(Path(place_), *map(int, numbers_))))
+    print(json.dumps(exact(Path(place_) / "runs", *map(int, numbers_))))

@@ -1,6 +1,5 @@
 """Judgement: what the tuned model shows, of data that it was not trained on."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +11,10 @@ from aiops import checkpoint
 from .batch import batch_of
 from .loss import preference_loss, token_loss
 from .loop import Loop
+from .questions import questions, same
 from .samples import Samples
 from .template import rendered
-from .work import RefusedError, Work
+from .work import Work
 
 
 def judge(loop: Loop, tokenizer: Any) -> dict[str, Any]:
@@ -36,34 +36,6 @@ def judge(loop: Loop, tokenizer: Any) -> dict[str, Any]:
         said["wanted_right"] = work.right
     loop.model.net.train()
     return said
-
-
-def questions(path: Path) -> list[tuple[list[dict[str, Any]], str]]:
-    """Questions with the answer that is right.
-
-    Raises:
-        RefusedError: A line is no row of a prompt and a completion.
-    """
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            prompt, answer = row["prompt"], row["completion"]
-            turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(one) for one in prompt]
-            right = answer if isinstance(answer, str) else answer[-1]["content"]
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise RefusedError(f"{path}:{number}: no question with `prompt` and `completion`: {error!r}") from error
-        found.append((turns, right))
-    if not found:
-        raise RefusedError(f"{path} has no questions")
-    return found
-
-
-def same(answer: str, right: str) -> bool:
-    """Whether an answer is right: without space around, and without case."""
-    return answer.strip().casefold() == right.strip().casefold()
 
 
 def _held_out(loop: Loop) -> float:

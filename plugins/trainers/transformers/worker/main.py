@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aiops import checkpoint
 
+from .questions import questions
 from .work import RefusedError, Work, read, refuse_changed
 
 REFUSED = 2
@@ -33,6 +34,8 @@ def _run(work: Work) -> None:
     source = Path(found) if found else None
     # Before anything heavy is loaded: what may not go on says so at once.
     step = refuse_changed(work, source) if source else 0
+    if work.questions:
+        questions(Path(work.questions))
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     if work.threads:
         os.environ["OMP_NUM_THREADS"] = str(work.threads)
