@@ -9,6 +9,7 @@ where the converter to GGUF brings a package of the same name.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,7 @@ def make(folder: Path, python: Path) -> None:
     """Make it: `folder/model`, and `folder/made` once it is whole.
 
     Args:
+        folder: Where.
         python: With torch and transformers.
 
     Raises:
@@ -68,7 +70,7 @@ def make(folder: Path, python: Path) -> None:
         source = Path(place) / "wheel" / _FILE
         words = ("-c", _CONVERT, str(source.parent), source.name, str(model))
         _run(python, *words, PYTHONPATH=f"{place}/wheel", HF_HUB_OFFLINE="1")
-        (folder / "model").exists() and _run(Path("/bin/rm"), "-rf", str(folder / "model"))
+        shutil.rmtree(folder / "model", ignore_errors=True)
         model.rename(folder / "model")
     _run(Path("/bin/chmod"), "-R", "a+rX", str(folder))
     (folder / "made").touch()

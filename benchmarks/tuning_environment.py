@@ -3,8 +3,8 @@
     python -m benchmarks.tuning_environment             makes it, and prints what `aiops lab up --bind` is to be given
     python -m benchmarks.tuning_environment --lock      writes the lock file anew: newest that fit requirements.in
 
-Torch is the one for CPUs. It is made by the machine's own /usr/bin/python3, which must be the hosts' release (Debian 12's
-in a bookworm lab). AIOPS_TRAINER names one that is there already.
+Torch is the one for CPUs. It is made by the machine's own /usr/bin/python3, which must be the hosts' release (Debian
+12's in a bookworm lab). AIOPS_TRAINER names one that is there already.
 """
 
 import hashlib
@@ -79,22 +79,12 @@ def locked() -> str:
     """
     with tempfile.TemporaryDirectory() as place:
         report = Path(place) / "report.json"
-        words = (
-            "install",
-            "--dry-run",
-            "--ignore-installed",
-            "--only-binary",
-            ":all:",
-            "--quiet",
-            "--report",
-            str(report),
-        )
+        words = ("install", "--dry-run", "--ignore-installed", "--only-binary", ":all:", "--quiet")
         _run(_PYTHON, "-m", "venv", f"{place}/venv")
-        _run(f"{place}/venv/bin/python", "-m", "pip", *words, "-r", str(_WANTED))
+        _run(f"{place}/venv/bin/python", "-m", "pip", *words, "--report", str(report), "-r", str(_WANTED))
         chosen = json.loads(report.read_text())["install"]
-    lines = [
-        "# Written by `python -m benchmarks.tuning_environment --lock` from requirements.in, for Python 3.11 on x86_64.",
-    ]
+    maker = "python -m benchmarks.tuning_environment --lock"
+    lines = [f"# Written by `{maker}` from requirements.in, for Python 3.11 on x86_64."]
     for one in sorted(chosen, key=lambda each: str(each["metadata"]["name"]).lower()):
         digest = _digest(one["download_info"])
         lines.append(f"{one['metadata']['name'].lower()}=={one['metadata']['version']} --hash=sha256:{digest}")

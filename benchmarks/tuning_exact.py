@@ -63,7 +63,12 @@ def main() -> int:
     figures = [
         Figure("kills", "", (float(sum(one["kills"] for one in runs)),), 20.0, at_least=True),
         Figure("attempts", "", (float(sum(one["attempts"] for one in runs)),)),
-        Figure("runs that read other samples, or in another order", "", (float(sum(not one["samples"] for one in runs)),), 0.0),
+        Figure(
+            "runs that read other samples, or in another order",
+            "",
+            (float(sum(not one["samples"] for one in runs)),),
+            0.0,
+        ),
         Figure("runs that end with other weights", "", (float(sum(not one["weights"] for one in runs)),), 0.0),
         Figure("wall time", "s", (time.monotonic() - begun,)),
     ]

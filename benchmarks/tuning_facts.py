@@ -239,12 +239,8 @@ def lab_of(app: App, model: Path, environment: Path) -> Iterator[Lab]:
 
 
 def _lines(path: Path) -> list[Mapping[str, Any]]:
-    found = []
-    if path.exists():
-        for line in path.read_text().splitlines(keepends=True):
-            if line.endswith("\n"):
-                found.append(json.loads(line))
-    return found
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _done(*words: str) -> str:
@@ -272,7 +268,10 @@ def main() -> int:
         if options.keep:
             for name in ("first", "hurt"):
                 shutil.copytree(facts.folder(name), options.keep / name, symlinks=True)
-    weights = [{one["path"]: one["sha256"] for one in each["files"] if "safetensors" in one["path"]} for each in (first, second)]
+    weights = [
+        {one["path"]: one["sha256"] for one in each["files"] if "safetensors" in one["path"]}
+        for each in (first, second)
+    ]
     figures = [
         Figure("facts that it knows before, of 4", "", (float(before),), 0.0),
         Figure("facts that it knows after, of 4", "", (float(first["evaluation"]["right"]),), 4.0, at_least=True),

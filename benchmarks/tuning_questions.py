@@ -1,6 +1,6 @@
 """What a base answers before it is tuned: the worker's own judgement, of no step. Run by the trainer's Python.
 
-    PYTHON benchmarks/tuning_questions.py CODE RUN/trainer.json       prints the answers as JSON
+PYTHON benchmarks/tuning_questions.py CODE RUN/trainer.json       prints the answers as JSON
 """
 
 import json

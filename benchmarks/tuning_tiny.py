@@ -22,7 +22,7 @@ CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-_WORDS = "iron copper tin zinc lead gold silver nickel cobalt argon neon xenon radon boron carbon".split()
+_WORDS = ("iron", "copper", "tin", "zinc", "lead", "gold", "silver", "nickel", "cobalt", "argon", "neon", "carbon")
 
 
 def make_base(folder: Path, seed: int = 1) -> Path:
@@ -36,9 +36,8 @@ def make_base(folder: Path, seed: int = 1) -> Path:
     inner = Tokenizer(models.BPE(vocabulary, []))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>"
-    )
+    special = dict.fromkeys(("eos_token", "pad_token"), "<|im_end|>")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, **special)
     tokenizer.chat_template = CHATML
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -59,7 +58,7 @@ def make_base(folder: Path, seed: int = 1) -> Path:
 
 def rows_of(form: str, count: int, seed: int = 1) -> list[dict[str, Any]]:
     """Made-up rows, as prepared data has them."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - a seed is what is wanted
     found = []
     for number in range(count):
         some = [chance.choice(_WORDS) for _ in range(chance.randint(1, 6))]
@@ -67,7 +66,7 @@ def rows_of(form: str, count: int, seed: int = 1) -> list[dict[str, Any]]:
         if form == "text":
             found.append({"form": form, "text": f"{number} " + " and ".join(some)})
             continue
-        row = {"form": form, "turns": [turn], "answer": [{"role": "assistant", "content": some[0]}]}
+        row: dict[str, Any] = {"form": form, "turns": [turn], "answer": [{"role": "assistant", "content": some[0]}]}
         if form == "preference":
             row["rejected"] = [{"role": "assistant", "content": " ".join(some[::-1]) + "!"}]
         found.append(row)
@@ -254,7 +253,7 @@ def train(work: Path, world: int = 1) -> list[int]:
 
 def train_killed(work: Path, world: int, kills: int, seed: int) -> dict[str, int]:
     """A run that is killed so often at moments by a seed, and goes on each time; attempts, and kills that hit."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - a seed is what is wanted
     hit = attempts = 0
     while hit < kills:
         attempts += 1
@@ -302,7 +301,7 @@ def begin(code: Path, place: Path) -> None:
     del transformers
 
 
-def exact(place: Path, runs: int, kills: int, world: int, steps: int, seed: int) -> dict[str, Any]:
+def exact(place: Path, *, runs: int, kills: int, world: int, steps: int, seed: int) -> dict[str, Any]:
     """Runs that are killed, each against one of the same that is left alone."""
     base = make_base(place / "base")
     data = prepare(place / "data", base, rows_of("prompt", 37))
@@ -331,4 +330,5 @@ def exact(place: Path, runs: int, kills: int, world: int, steps: int, seed: int)
 if __name__ == "__main__":
     code_, place_, *numbers_ = sys.argv[1:]
     begin(Path(code_), Path(place_))
-    print(json.dumps(exact(Path(place_) / "runs", *map(int, numbers_))))
+    told = dict(zip(("runs", "kills", "world", "steps", "seed"), map(int, numbers_), strict=True))
+    print(json.dumps(exact(Path(place_) / "runs", **told)))

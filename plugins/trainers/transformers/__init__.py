@@ -9,7 +9,7 @@ from importlib.resources import files
 from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import Run, processes_of
-from aiops.layers.l3_tuning.trainer import Abilities, Refusal, Rendered
+from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered
 
 DOCUMENT = "trainer.json"
 """What the worker is given (`worker/work.py` reads it)."""
@@ -34,7 +34,7 @@ class TransformersTrainer:
 
     name = "aiops"
     title = "transformers and PEFT, with exact resume"
-    proof = "run"
+    proof: Proof = "run"
     environment = "trainer"
     imports = ("torch", "transformers", "peft", "safetensors", "numpy", "zstandard")
     abilities = Abilities(

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.l3_tuning.trainer_contract import TrainerContract, a_recipe, a_run
@@ -21,7 +23,7 @@ class TestContract(TrainerContract):
     pass
 
 
-def test_the_worker_reads_all_that_is_written_for_it(trainer, tmp_path):
+def test_the_worker_reads_all_that_is_written_for_it(trainer: TransformersTrainer, tmp_path: Path) -> None:
     run = a_run(replace(a_recipe(), options={"trace_samples": True}), trainer)
     path = tmp_path / DOCUMENT
     path.write_bytes(trainer.render(run).files[DOCUMENT])
@@ -34,7 +36,7 @@ def test_the_worker_reads_all_that_is_written_for_it(trainer, tmp_path):
     assert written == {one.name for one in fields(Work)} - {"simulated"}
 
 
-def test_code_is_whole_and_imports_nothing_else_of_ours(trainer):
+def test_code_is_whole_and_imports_nothing_else_of_ours(trainer: TransformersTrainer) -> None:
     code = trainer.code()
     assert {"train.py", "aiops/checkpoint.py", "worker/main.py", "worker/__init__.py"} <= set(code)
     for name, text in code.items():
@@ -60,16 +62,18 @@ def test_code_is_whole_and_imports_nothing_else_of_ours(trainer):
         ({"options": {"thread": 2}}, ("options", "thread")),
     ],
 )
-def test_what_cannot_be_done_is_refused(trainer, changes, path):
+def test_what_cannot_be_done_is_refused(
+    trainer: TransformersTrainer, changes: dict[str, Any], path: tuple[str, str]
+) -> None:
     assert path in {one.path for one in refusals(replace(a_recipe(), **changes), trainer)}
 
 
-def test_pairs_share_no_samples(trainer):
+def test_pairs_share_no_samples(trainer: TransformersTrainer) -> None:
     recipe = a_recipe("dpo")
     recipe = replace(recipe, data=replace(recipe.data, packing=True))
     assert ("data", "packing") in {one.path for one in refusals(recipe, trainer)}
 
 
-def test_one_process_splits_nothing(trainer):
+def test_one_process_splits_nothing(trainer: TransformersTrainer) -> None:
     alone = replace(a_recipe(), placement=Placement(1, 1, sharding="fsdp"))
     assert document(a_run(alone, trainer))["sharding"] == "none"

@@ -66,7 +66,9 @@ def test_an_artefact_says_all_that_made_it(said: Said) -> None:
     assert lineage["parts"] == {"adapter": "adapter", "merged": "merged"}
     digests = [lineage[one]["digest"] for one in ("base", "data", "recipe", "code")]
     assert digests == [letter * 64 for letter in "bdec"]
-    assert {"adapter/adapter_model.safetensors", "merged/model.safetensors"} <= {one["path"] for one in lineage["files"]}
+    assert {"adapter/adapter_model.safetensors", "merged/model.safetensors"} <= {
+        one["path"] for one in lineage["files"]
+    }
     assert lineage["versions"]["torch"].startswith("2.")
     assert lineage["template_rows_compared"] > 0
     assert lineage["checkpoints"][-1] == "step-12"

@@ -1,9 +1,9 @@
 """Batch: sequences side by side as tensors.
 
-Shorter ones are filled up on the right. Attention looks back only, so nothing that counts ever sees what they are filled
-with, and no mask is needed for it. Rows that share a sample are told apart by their positions, which begin anew with
-each: transformers makes masks of that, for all kinds of attention. Flash attention does so for one sequence only, hence
-`flat` lays all of them one behind the other.
+Shorter ones are filled up on the right. Attention looks back only, so nothing that counts ever sees what they are
+filled with, and no mask is needed for it. Rows that share a sample are told apart by their positions, which begin anew
+with each: transformers makes masks of that, for all kinds of attention. Flash attention does so for one sequence only,
+hence `flat` lays all of them one behind the other.
 """
 
 from collections.abc import Sequence
@@ -43,6 +43,8 @@ def batch_of(sequences: Sequence[Sequenced], filler: int, device: Any, *, flat: 
     """Sequences as one batch.
 
     Args:
+        sequences: At least one.
+        device: Where the tensors are to be.
         filler: The token that shorter ones are filled up with.
         flat: Lay them one behind the other in one row.
     """

@@ -16,6 +16,8 @@ def write(model: Path, target: Path, kind: str) -> None:
     """Write a model's folder as a GGUF file.
 
     Args:
+        model: The folder.
+        target: The file.
         kind: The type of its weights, `q8_0`, `f16` or `f32`.
 
     Raises:

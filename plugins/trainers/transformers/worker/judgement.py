@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from aiops import checkpoint
 
 from .batch import batch_of
-from .loss import preference_loss, token_loss
 from .loop import Loop
+from .loss import preference_loss, token_loss
 from .questions import questions, same
 from .samples import Samples
 from .template import rendered

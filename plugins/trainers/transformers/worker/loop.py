@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from aiops import checkpoint
 from torch.amp.grad_scaler import GradScaler
+
+from aiops import checkpoint
 
 from . import state
 from .batch import Batch, batch_of
@@ -28,6 +29,10 @@ class Loop:
         """Begin at step 0.
 
         Args:
+            work: The run.
+            ranks: Which of its processes this is.
+            model: As it is before the first step.
+            samples: What is learnt from.
             filler: The token that shorter sequences are filled up with.
         """
         self.work = work
@@ -75,7 +80,7 @@ class Loop:
                 ]
                 traced.add({"step": self.step, "rank": ranks.rank, "passes": read})
             if self.step % work.every == 0 or self.step == work.steps or stop:
-                state.save(work, ranks, self.model, self.optimizer, self.scaler, self.step)
+                state.save(work, ranks, self.model, self.optimizer, self.scaler, step=self.step)
                 saved = self.step
             if stop and self.step < work.steps:
                 break
@@ -125,7 +130,8 @@ class Loop:
     def _calculating(self) -> AbstractContextManager[Any]:
         if self.model.calculating is None:
             return nullcontext()
-        return torch.autocast(self.ranks.device.type, self.model.calculating)
+        found: AbstractContextManager[Any] = torch.autocast(self.ranks.device.type, self.model.calculating)
+        return found
 
     def _clipped(self) -> float:
         """Cut gradients to the recipe's norm; the norm that they had."""

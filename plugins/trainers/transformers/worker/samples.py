@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+Array: TypeAlias = Any
+"""One of numpy's, which need not be there to check types."""
+
 EVALUATION = "evaluation"
 _GOLDEN = 0x9E3779B97F4A7C15
 

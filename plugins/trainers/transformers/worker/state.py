@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aiops import checkpoint
 from safetensors.torch import load_file, save_file
+
+from aiops import checkpoint
 
 from .model import Model
 from .optimizer import own_part, remembered, remind
@@ -17,7 +18,7 @@ from .ranks import Ranks
 from .work import Work
 
 
-def save(work: Work, ranks: Ranks, model: Model, optimizer: Any, scaler: Any, step: int) -> str:
+def save(work: Work, ranks: Ranks, model: Model, optimizer: Any, scaler: Any, *, step: int) -> str:
     """Save the state after `step` steps; all ranks call it. The path of the checkpoint."""
 
     def write(folder: str) -> None:

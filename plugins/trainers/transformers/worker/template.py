@@ -117,8 +117,8 @@ def _pairs(samples: Samples, line: Mapping[str, Any]) -> Iterator[tuple[list[int
 def _words(line: Mapping[str, Any], learnt: Sequence[int], again: Sequence[int]) -> str:
     place = next((n for n, (one, other) in enumerate(zip(learnt, again, strict=False)) if one != other), len(again))
     return (
-        f"{line['file']}:{line['line']}: the template or the tokenizer is not the one of the prepared data: from token "
-        f"{place + 1} on it becomes others than were prepared ({list(learnt[place : place + 4])}, now "
-        f"{list(again[place : place + 4])}). Nothing is handed on.\n\nhint: prepare the data with the template that the "
-        "model is to be served with: `template:` below `data:` of the recipe"
+        f"{line['file']}:{line['line']}: the template or the tokenizer is not the one of the prepared data: from "
+        f"token {place + 1} on it becomes others than were prepared ({list(learnt[place : place + 4])}, now "
+        f"{list(again[place : place + 4])}). Nothing is handed on.\n\nhint: prepare the data with the template that "
+        "the model is to be served with: `template:` below `data:` of the recipe"
     )

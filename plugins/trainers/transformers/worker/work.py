@@ -116,6 +116,7 @@ def changed(work: Work, told: Mapping[str, Any]) -> list[str]:
     """How a run differs from the one that wrote a checkpoint, in words. Pure.
 
     Args:
+        work: This run.
         told: The `data` of the checkpoint's manifest.
     """
     found = []

@@ -1,6 +1,6 @@
 """Runs of the worker on tiny models, all in one process that has loaded torch once; prints what each came to, as JSON.
 
-    PYTHON cases.py CODE PLACE        PYTHON is the trainer environment's, CODE the worker's code laid out
+PYTHON cases.py CODE PLACE        PYTHON is the trainer environment's, CODE the worker's code laid out
 """
 
 import json
@@ -51,7 +51,9 @@ class Cases:
         metrics = work.parent / "metrics.jsonl"
         return {
             "statuses": statuses,
-            "losses": [json.loads(line)["loss"] for line in metrics.read_text().splitlines()] if metrics.exists() else [],
+            "losses": [json.loads(line)["loss"] for line in metrics.read_text().splitlines()]
+            if metrics.exists()
+            else [],
             "words": log.read_text()[before:] if any(statuses) else "",
             "lineage": json.loads(lineage.read_text()) if lineage.exists() else None,
             "weights": tiny.weights(work.parent / "artefact"),
@@ -97,7 +99,7 @@ class Cases:
     # -- going on
 
     def killed(self) -> Said:
-        return tiny.exact(self.place / "killed", runs=1, kills=4, world=2, steps=16, seed=5)
+        return dict(tiny.exact(self.place / "killed", runs=1, kills=4, world=2, steps=16, seed=5))
 
     def stopped(self, name: str = "stopped", **changes: Any) -> Said:
         """A run that is asked to leave after some steps, and goes on."""
@@ -218,7 +220,9 @@ class Cases:
     def judged(self) -> Said:
         asked = self.place / "asked.jsonl"
         asked.write_text(json.dumps({"prompt": "0: iron?", "completion": "never said"}) + "\n")
-        return self.run("judged", self.prompt, 2, steps=4, sharding="ddp", held_out=True, questions=str(asked), right=1.0)
+        return self.run(
+            "judged", self.prompt, 2, steps=4, sharding="ddp", held_out=True, questions=str(asked), right=1.0
+        )
 
     # -- templates
 
@@ -241,9 +245,10 @@ class Cases:
 
 
 NAMES = (
-    "pretrain preference preference_of_all_weights four_bits last_layer optimizers split killed stopped "
-    "samples_of_another_seed changed sums preference_by_hand judged swapped broken_question"
-).split()
+    *("pretrain", "preference", "preference_of_all_weights", "four_bits", "last_layer", "optimizers", "split"),
+    *("killed", "stopped", "samples_of_another_seed", "changed"),
+    *("sums", "preference_by_hand", "judged", "swapped", "broken_question"),
+)
 
 
 def main(code: str, place: str, *only: str) -> int:
