@@ -2,13 +2,10 @@
 
 import typer
 
-from aiops.cli.train import train
-
 from . import init, planning, shelf, showing
 
 app = typer.Typer(no_args_is_help=True, help="Recipes: what is tuned, on which data, how; whether it fits.")
 app.command("list")(shelf.list_)
 app.command("show")(showing.show)
 app.command("plan")(planning.plan)
-app.command("run", help="The same as `aiops train RECIPE`: run a recipe, and follow it.")(train)
 app.command("init")(init.init)

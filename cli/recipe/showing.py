@@ -46,9 +46,8 @@ def show(
 
 
 def _recipe(aiops: App, screen: "Screen", what: str, sets: list[str]) -> int:
-    from aiops.cli.train.tuning import origins_of
     from aiops.layers.l2_jobs.job_override import overrides_of
-    from aiops.layers.l3_tuning.recipe_file import compile_recipe, load_recipe
+    from aiops.layers.l3_tuning.recipe_file import compile_recipe, load_recipe, origins_of
     from aiops.layers.l3_tuning.recipe_text import document_of
 
     file = load_recipe(what, aiops.working_folder, overrides_of(sets), partial=True)

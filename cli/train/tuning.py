@@ -123,6 +123,7 @@ def ready(aiops: App, screen: "Screen", asked: Asked, inventory: Path | None) ->
     from aiops.layers.l3_tuning import run_folder
     from aiops.layers.l3_tuning.base_digest import read_base
     from aiops.layers.l3_tuning.data_gate import require_fitting
+    from aiops.layers.l3_tuning.recipe_file import origins_of
     from aiops.layers.l3_tuning.run_document import Making, code_digest
     from aiops.layers.l3_tuning.run_making import contents_of, prepared_of, run_of
 
@@ -199,18 +200,6 @@ def _going_on(
         raise wrong
     at = aiops.clock.now().isoformat(timespec="seconds")
     return going_on(old, new, found, asked.allowed, at), code
-
-
-def origins_of(file: "RecipeFile", recipe: "Recipe") -> dict[str, str]:
-    """Where each value of a recipe comes from, by dotted key; defaults are left out."""
-    from aiops.layers.l3_tuning.recipe_text import document_of, flat
-
-    found = {}
-    for key, _ in flat(document_of(recipe)):
-        origin = file.chain.origin(tuple(key.split(".")))
-        if origin is not None:
-            found[key] = origin
-    return found
 
 
 def _source(recipe: "Recipe") -> _Source:
