@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from aiops import __version__
 from aiops.layers.core.errors import AiopsError, FailedError
 
-from . import checkpoint, cluster, config, controller, doctor, health, job, lab, node, plugin, run, train
+from . import checkpoint, cluster, config, controller, data, doctor, health, job, lab, node, plugin, run, train
 from .app import App
 from .exit import Exit, exit_of
 from .screen import PipeClosedError, Screen
@@ -52,6 +52,7 @@ root.add_typer(node.app, name="node")
 root.add_typer(health.app, name="health")
 root.add_typer(checkpoint.app, name="checkpoint")
 root.add_typer(job.app, name="job")
+root.add_typer(data.app, name="data")
 root.add_typer(controller.app, name="controller")
 root.add_typer(run.app, name="run")
 root.add_typer(plugin.app, name="plugin")

@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError
-from aiops.layers.core.event import Event
 from aiops.layers.l3_tuning.recipe import DataPlan
 
 from .assembly import WHOLE
@@ -23,7 +22,7 @@ from .work import STEPS, Work
 class Emit(Protocol):
     """`EventStream.emit`, of whoever wants to hear."""
 
-    def __call__(self, kind: str, message: str = "", /, **data: object) -> Event | None:
+    def __call__(self, kind: str, message: str = "", /, **data: Any) -> object:
         """Say that something happened."""
         ...
 
@@ -160,5 +159,5 @@ def _alone(into: Path, digest: str) -> Iterator[None]:
         stream.close()
 
 
-def _nobody(_kind: str, _message: str = "", /, **_data: object) -> None:
+def _nobody(_kind: str, _message: str = "", /, **_data: Any) -> None:
     return

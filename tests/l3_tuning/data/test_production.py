@@ -65,9 +65,13 @@ def test_the_same_again_does_nothing(tmp_path: Path, base: str) -> None:
     plan = _plan(tmp_path)
     made = prepare(plan, base, tmp_path / "data")
     told: list[str] = []
+
+    def listen(kind: str, _: str = "", /, **_data: object) -> None:
+        told.append(kind)
+
     folder = tmp_path / "data" / made.digest
     before = (folder / "manifest.json").stat().st_mtime_ns
-    assert prepare(plan, base, tmp_path / "data", emit=lambda kind, _="", **_data: told.append(kind)) == made
+    assert prepare(plan, base, tmp_path / "data", emit=listen) == made
     assert "data_found" in told
     assert "data_step_started" not in told
     assert (folder / "manifest.json").stat().st_mtime_ns == before
@@ -206,8 +210,8 @@ def test_a_row_that_cannot_be_read_refuses_all_unless_allowed(tmp_path: Path, ba
 
 
 def test_a_row_that_is_wrong_refuses_all_unless_allowed(tmp_path: Path, base: str) -> None:
-    rows = [asked(1), {"messages": [{"role": "assistant", "content": "I speak first"}]}]
-    rows[0] = {"messages": [{"role": "user", "content": "Well?"}, {"role": "assistant", "content": "Well."}]}
+    right = {"messages": [{"role": "user", "content": "Well?"}, {"role": "assistant", "content": "Well."}]}
+    rows = [right, {"messages": [{"role": "assistant", "content": "I speak first"}]}]
     plan = DataPlan((str(write_rows(tmp_path / "facts.jsonl", rows)),))
     with pytest.raises(InputError) as caught:
         prepare(plan, base, tmp_path / "data")
