@@ -103,7 +103,7 @@ def test_show_tells_what_is_there_and_how_long_it_is(folder: Path, shown: Shown)
     assert seen.startswith(f"exit: 0\n--- stdout\n[TMP]/data/{digest}\n")
     assert "tokens of a sample\n" in seen
     assert "█" in seen
-    assert "verify        6 files" in seen
+    assert "verify        5 files" in seen
 
 
 def test_a_row_is_shown_with_what_is_learnt_of_it(shown: Shown) -> None:
