@@ -125,8 +125,10 @@ def personal(text: str) -> list[Personal]:
     found: list[Personal] = []
     if "@" in text:
         found += _emails(text)
-    if any(mark in text for mark in _KEY_MARKS):
-        found += _keys(text)
+    for mark in _KEY_MARKS:
+        if mark in text:
+            found += _keys(text)
+            break
     if _DIGITS.search(text):
         found += _numbers(text)
     elif text.count(":") > 2:  # noqa: PLR2004 - an address of the new kind may have no digits

@@ -1,11 +1,13 @@
 """Reading: the records of a source, each with its place; what cannot be read is a fault there, no exception."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from .fault import Fault, Flaw, at
-from .row import Place
+from .form import SAMPLE, form_of
+from .row import Form, Place
 from .source import SourceFile
 from .stream import HUGE, BrokenError, line_blocks, pieces
 
@@ -45,6 +47,15 @@ def records(source: SourceFile, seen: Seen | None = None) -> Iterator[Record | F
         yield at(Place(source.name, max(error.line, line)), error.flaw)
     if empty:
         yield at(Place(source.name, 1), Flaw("file.empty", "has no rows"))
+
+
+def form_found(files: Iterable[SourceFile]) -> Form | None:
+    """What a set is, by the first rows of its files."""
+    for file in files:
+        form = form_of(one.value for one in islice(records(file), SAMPLE) if isinstance(one, Record))
+        if form is not None:
+            return form
+    return None
 
 
 def parsed(line: bytes) -> Any:

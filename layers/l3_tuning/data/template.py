@@ -24,6 +24,12 @@ _ENDED: Final = "\ufdd1"
 """Around what `{% generation %}` makes; noncharacters, which no text has (Unicode 23.7)."""
 
 
+_OF_DICTS: Final = frozenset(dir(dict))
+_OF_LOOPS: Final = frozenset(
+    {"first", "last", "index", "index0", "revindex", "revindex0", "length", "previtem", "nextitem"}
+)
+
+
 class RefusedError(Exception):
     """A template does not take a row: it says so itself, or fails on it."""
 
@@ -68,7 +74,14 @@ class Template:
         Raises:
             RefusedError: The template does not take it.
         """
-        return self._rendered(turns, tools, answer=answer).replace(_BEGUN, "").replace(_ENDED, "")
+        return self.written([_message(turn) for turn in turns], tools, answer=answer)
+
+    def written(
+        self, messages: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]] = (), *, answer: bool = False
+    ) -> str:
+        """As `render`, of messages as templates know them."""
+        text = self._rendered(messages, tools, answer=answer)
+        return text.replace(_BEGUN, "").replace(_ENDED, "") if _BEGUN in text else text
 
     def rendered(self, row: Row) -> tuple[Rendered, ...]:
         """A row with what is to be learnt of it; of `preference` two, chosen and rejected.
@@ -89,7 +102,7 @@ class Template:
         return Rendered(whole, ((self._begin(whole, prompt, row.turns, row.tools), len(whole)),))
 
     def _chat(self, row: Row) -> Rendered:
-        marked = self._rendered(row.turns, row.tools, answer=False)
+        marked = self._rendered([_message(turn) for turn in row.turns], row.tools, answer=False)
         if _BEGUN in marked:
             return _unmarked(marked)
         spans = []
@@ -115,18 +128,22 @@ class Template:
             same += 1
         return same
 
-    def _rendered(self, turns: Sequence[Turn], tools: Sequence[Mapping[str, Any]], *, answer: bool) -> str:
+    def _rendered(self, messages: list[dict[str, Any]], tools: Sequence[Mapping[str, Any]], *, answer: bool) -> str:
         import jinja2
 
         source = self.sources.get(_TOOLS, self.sources[_DEFAULT]) if tools else self.sources[_DEFAULT]
         try:
-            text: str = _compiled(source).render(
-                messages=[_message(turn) for turn in turns],
-                tools=list(tools) or None,
-                documents=None,
-                add_generation_prompt=answer,
+            compiled, always = _compiled(source)
+            variables = {
+                **always,
+                "messages": messages,
+                "tools": list(tools) or None,
+                "documents": None,
+                "add_generation_prompt": answer,
                 **self.named,
-            )
+            }
+            # As `compiled.render(...)`, without its second copy of all variables.
+            text = "".join(compiled.root_render_func(compiled.new_context(variables, shared=True)))
         except jinja2.TemplateError as error:
             raise RefusedError(str(error).partition("\n")[0] or type(error).__name__) from error
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
@@ -235,8 +252,10 @@ def _checked(source: str, origin: str) -> None:
 
 
 @cache
-def _compiled(source: str) -> Any:
-    return _environment().from_string(source)
+def _compiled(source: str) -> tuple[Any, dict[str, Any]]:
+    """A template, and the variables that it always has."""
+    compiled = _environment().from_string(source)
+    return compiled, dict(compiled.globals)
 
 
 @cache
@@ -257,9 +276,17 @@ def _environment() -> Any:
             begun, ended = (jinja2.nodes.Output([jinja2.nodes.TemplateData(mark)]) for mark in (_BEGUN, _ENDED))
             return [begun.set_lineno(line), *body, ended.set_lineno(line)]
 
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
-    )
+    class Environment(ImmutableSandboxedEnvironment):
+        """The sandbox; what templates ask most and what is always safe, `message.content` and `loop.first`, at once."""
+
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            if obj.__class__ is dict and attribute in obj and attribute not in _OF_DICTS:
+                return obj[attribute]
+            if obj.__class__ is jinja2.runtime.LoopContext and attribute in _OF_LOOPS:
+                return getattr(obj, attribute)
+            return super().getattr(obj, attribute)
+
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise
     environment.globals["strftime_now"] = _now
