@@ -79,7 +79,7 @@ def check(
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
     _levels(level, base, {"--template": template, "--length": length, "--against": against})
-    _needed()
+    needed()
     from aiops.layers.l3_tuning.data.check import Wish
     from aiops.layers.l3_tuning.data.evaluation_set import evaluation_of
     from aiops.layers.l3_tuning.data.source import sources
@@ -122,7 +122,7 @@ def _counter(step: "Step", size: int) -> "Told":
     return told
 
 
-def _needed() -> None:
+def needed() -> None:
     """What data is read with is an extra: who only runs a cluster does without.
 
     Raises:

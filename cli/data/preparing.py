@@ -10,6 +10,7 @@ from aiops.cli.exit import Exit
 from aiops.cli.options import DryRunOption, JsonOption, QuietOption
 from aiops.layers.core.errors import InputError
 
+from .checking import needed
 from .progress import Progress
 from .summary import document, summary
 
@@ -96,6 +97,7 @@ def prepare(
     The same inputs give the same digest and the same bytes on any machine; what is there already is not made again.
     Rows that are wrong or too long refuse all, with file and line, unless you say what is to become of them.
     """
+    needed()
     from aiops.layers.l3_tuning.data.data_engine import data_engine
     from aiops.layers.l3_tuning.data.filter import chosen
     from aiops.layers.l3_tuning.data.preparation import preparation_of

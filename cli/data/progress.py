@@ -9,7 +9,7 @@ from aiops.cli.step import Step
 if TYPE_CHECKING:
     from aiops.cli.screen import Screen
 
-_TITLES = {"examine": "read", "judge": "duplicates", "render": "tokens", "assemble": "write"}
+_TITLES = {"check": "check", "examine": "read", "judge": "duplicates", "render": "tokens", "assemble": "write"}
 
 
 class Progress:

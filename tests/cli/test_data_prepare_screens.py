@@ -38,6 +38,7 @@ def test_prepare_says_what_came_of_it(folder: Path, shown: Shown) -> None:
     assert "removed: duplicates\t1\tequals an earlier row\nfrom\t21\tfacts.jsonl\n" in said
     assert [line.split()[1] for line in said.splitlines() if "✓" in line] == [
         "hash",
+        "check",
         "read",
         "duplicates",
         "tokens",
@@ -79,7 +80,7 @@ def test_a_dry_run_writes_nothing(folder: Path, shown: Shown) -> None:
         (("--length", "0"), 2, "a sample of 0 tokens holds nothing"),
         (("--held-out", "2"), 2, "2 of the rows cannot be held out"),
         (("--held-out", "0.1", "--evaluation", "facts.jsonl"), 2, "leave out `--held-out` or `--evaluation`"),
-        (("--length", "60"), 2, "[TMP]/facts.jsonl:2: longer than 60 tokens, has "),
+        (("--length", "60"), 2, "[TMP]/facts.jsonl:2: length.answer_cut_off: "),
         (("--decontaminate", "exam.jsonl"), 2, "there is no [TMP]/exam.jsonl"),
         (("--base", "nowhere"), 2, "[TMP]/nowhere has no tokenizer.json"),
         (("--decontaminate", "facts.jsonl"), 2, "no row is left to train on"),

@@ -116,7 +116,7 @@ def data_engine(plugins: Plugins, name: str) -> DataEngine:
         )
     local: DataEngine = LocalEngine()
     found = [] if name == LOCAL else plugins.hooks(KIND, DataEngineHooks).data_engine()
-    engine = next(one for one in (local, *found) if one.name == name)
+    engine: DataEngine = next(one for one in (local, *found) if one.name == name)
     return engine.on(where) if colon else engine
 
 

@@ -185,6 +185,9 @@ def test_a_row_that_is_too_long_refuses_all_by_default(tmp_path: Path, base: str
     with pytest.raises(InputError) as caught:
         prepare(plan, base, tmp_path / "data")
     assert caught.value.problems[0].where == f"{tmp_path}/facts.jsonl:2"
+    with pytest.raises(InputError, match="1 row cannot be prepared") as caught:
+        prepare(plan, base, tmp_path / "data", check=False)
+    assert caught.value.problems[0].where == f"{tmp_path}/facts.jsonl:2"
     assert not (tmp_path / "data" / digest_of(plan, base)).exists()
 
 
@@ -201,9 +204,11 @@ def test_a_row_that_cannot_be_read_refuses_all_unless_allowed(tmp_path: Path, ba
     file = write_rows(tmp_path / "facts.jsonl", [asked(1), asked(2)])
     file.write_text(file.read_text() + "{broken\n")
     plan = DataPlan((str(file),))
-    with pytest.raises(InputError, match="1 row cannot be prepared") as caught:
+    with pytest.raises(InputError, match="1 of 3 rows cannot be prepared") as caught:
         prepare(plan, base, tmp_path / "data")
     assert "`--allow json.broken`" in caught.value.hints[0]
+    with pytest.raises(InputError, match="1 row cannot be prepared"):
+        prepare(plan, base, tmp_path / "data", check=False)
     made = prepare(plan, base, tmp_path / "data", allow=["json.broken"])
     assert made.rows == 2
     assert made.lineage["removed"] == {"check": {"json.broken": 1}}
