@@ -8,7 +8,9 @@ are left, and the executor for Slurm.
 nodes must have the work folder, the data, the model and this Python at the same paths.
 """
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -19,11 +21,14 @@ from typing import Any
 from aiops.layers.core.errors import FailedError, InputError
 from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l3_tuning.data.data_engine import DataEngine, Told
-from aiops.layers.l3_tuning.data.share import ShareError, forget_troubles, trouble
+from aiops.layers.l3_tuning.data.share import forget_troubles, trouble
 from aiops.layers.l3_tuning.data.work import CHUNK_ROWS, Step, Work
 
 _LOOK = 2.0
 """Seconds between two looks at how far Slurm's tasks are."""
+
+_MOMENT = 0.5
+"""Seconds between two looks at how far those of this machine are."""
 
 _LEFT = 3
 """Looks after which tasks that are not done, of a job that Slurm does not have any more, have failed: their last words
@@ -68,10 +73,7 @@ class Datatrove:
         forget_troubles(work, step)
         executor = self.executor(work, step, shares)
         if self.partition is None:
-            try:
-                executor.run()
-            except ShareError as error:
-                raise trouble(work, step) or error from None
+            _here(work, step, shares, told)
             return
         try:
             executor.run()
@@ -117,6 +119,45 @@ class Datatrove:
             venv_path=f"{sys.prefix}/bin/activate",
             logging_dir=logs,
             mail_user=None,
+        )
+
+
+def _here(work: Path, step: Step, shares: int, told: Told) -> None:
+    """Run the pipeline in a process of its own, since datatrove has much to say on stderr, and wait for it.
+
+    Raises:
+        AiopsError: What a task raised.
+        FailedError: It ended otherwise.
+    """
+    log = work / "datatrove" / f"{step}.log"
+    log.parent.mkdir(exist_ok=True)
+    words = [sys.executable, "-m", f"{__name__}.pipeline", str(work), step, str(shares)]
+    said = 0
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+        )
+        try:
+            while process.poll() is None:
+                there = len(Work(work).chunks(step)) * CHUNK_ROWS
+                told(there - said)
+                said = there
+                try:
+                    process.wait(_MOMENT)
+                except subprocess.TimeoutExpired:
+                    continue
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # its tasks too; what is done of them stays
+            process.wait()
+            raise
+    error = trouble(work, step)
+    if error is not None:
+        raise error
+    if process.returncode != 0:
+        raise FailedError(
+            f"the pipeline of the step {step} ended with {process.returncode}",
+            code="data.pipeline",
+            hints=[f"see why: `tail {log}`"],
         )
 
 
