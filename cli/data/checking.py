@@ -79,7 +79,7 @@ def check(
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
     _levels(level, base, {"--template": template, "--length": length, "--against": against})
-    _needed()
+    needed()
     from aiops.layers.l3_tuning.data.check import Wish
     from aiops.layers.l3_tuning.data.evaluation_set import evaluation_of
     from aiops.layers.l3_tuning.data.source import sources
@@ -108,6 +108,7 @@ def _checked(screen: Screen, files: "tuple[SourceFile, ...]", wish: "Wish") -> "
     from aiops.layers.l3_tuning.data.check import check as look
 
     size = sum(file.size for file in files)
+    plural = "" if len(files) == 1 else "s"
     with screen.step("check") as step:
         report = look(files, wish, _counter(step, size))
         step.summary = f"{report.rows:,} rows of {len(files)} file{'' if len(files) == 1 else 's'}, {report.level}"
@@ -122,7 +123,7 @@ def _counter(step: "Step", size: int) -> "Told":
     return told
 
 
-def _needed() -> None:
+def needed() -> None:
     """What data is read with is an extra: who only runs a cluster does without.
 
     Raises:

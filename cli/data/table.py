@@ -47,7 +47,8 @@ def _notes(screen: Screen, report: "Report", paths: Sequence[str]) -> None:
         screen.note(f"{kind}{allowed}: {known.meaning}; {known.advice}")
     screen.note("")
     form = report.form or "no known format"
-    screen.note(f"{report.rows:,} rows of {form}, {report.faulty:,} with faults; level {report.level}")
+    rows = "row" if report.rows == 1 else "rows"
+    screen.note(f"{report.rows:,} {rows} of {form}, {report.faulty:,} with faults; level {report.level}")
     if report.level == "structure":
         screen.note(f"not checked: {', '.join(NOT_CHECKED)}")
         screen.hint(
