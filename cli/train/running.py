@@ -63,20 +63,21 @@ def tune(
         return _dry_recipe(aiops, screen, file, recipe, inventory)
     if detach:
         require_controller(aiops)
-    found = tuning.ready(aiops, screen, asked, inventory)
-    screen.note(f"{found.run.name} · {aiops.nickname(str(found.place))}")
-    if found.done:
-        return tuning.finish(aiops, screen, found.place, succeeded=True)
     job: dict[str, Any] = {}
     try:
+        # Who decides is asked first: nothing is prepared for a job that nobody would take.
         with deciding(aiops, screen, inventory) as desk:
-            tuning.require_free(desk, found)
-            job = ask(desk, ("submit", tuning.wish_of(found)))
-            run_folder.add_job(found.place, job["job"])
-            if detach:
-                tell_detached(screen, job["job"])
-                return Exit.DONE
-            code = follow(desk, screen, aiops.clock, job, resumed=found.again)
+            found = tuning.ready(aiops, screen, asked, inventory)
+            screen.note(f"{found.run.name} · {aiops.nickname(str(found.place))}")
+            code = Exit.DONE
+            if not found.done:
+                tuning.require_free(desk, found)
+                job = ask(desk, ("submit", tuning.wish_of(found)))
+                run_folder.add_job(found.place, job["job"])
+                if detach:
+                    tell_detached(screen, job["job"])
+                    return Exit.DONE
+                code = Exit(follow(desk, screen, aiops.clock, job, resumed=found.again))
     except KeyboardInterrupt as cut:
         if job:
             return left(screen, come_back(aiops, job["job"]), cut)
