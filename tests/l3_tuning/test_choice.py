@@ -10,7 +10,6 @@ from aiops.layers.l3_tuning.choice import _FAMILIES, fitting, parameters
 from aiops.layers.l3_tuning.recipe_file import read_recipe
 from aiops.layers.l3_tuning.shipped import shipped
 
-
 KEYS = (
     "hidden_size",
     "intermediate_size",
