@@ -19,6 +19,7 @@ class Guess:
         layers: Of an architecture that is not counted: times the same again.
         held: Whether logits are still there when their gradient is made.
         foreach: Whether the optimizer works on all weights at once, with a copy of them.
+        gathered: Layers that FSDP2 has whole at one time.
         buckets: Whether gradients are copied to be sent (ddp).
         upcast: Bytes of weights that QLoRA leaves in more than 4 bits; None as the others.
         spare: Part of what comes and goes within a step that the allocator cannot use again.
@@ -31,6 +32,7 @@ class Guess:
     logits: float = 1.0
     held: bool = False
     foreach: bool = False
+    gathered: int = 2
     buckets: bool = True
     upcast: int | None = None
     spare: float = 0.0
@@ -48,7 +50,7 @@ class Calibration:
 
 
 DEVICES = Calibration(
-    Guess(0.75, 0.5, 0.6, buckets=False, runtime=300 * MIB, talk=100 * MIB),
+    Guess(0.6, 0.5, 0.5, gathered=1, buckets=False, runtime=300 * MIB, talk=100 * MIB),
     Guess(1.0, 1.0, 1.0, spare=0.02, runtime=600 * MIB, talk=400 * MIB),
     Guess(1.2, 2.0, 1.3, held=True, foreach=True, upcast=4, spare=0.1, runtime=1200 * MIB, talk=1024 * MIB),
 )
@@ -56,7 +58,7 @@ DEVICES = Calibration(
 allocator does not."""
 
 PROCESSORS = Calibration(
-    Guess(0.85, 0.5, 0.8, buckets=False, runtime=500 * MIB, talk=20 * MIB),
+    Guess(0.85, 0.5, 0.8, gathered=1, buckets=False, runtime=500 * MIB, talk=20 * MIB),
     Guess(1.0, 1.0, 1.0, spare=0.02, runtime=800 * MIB, talk=60 * MIB),
     Guess(1.15, 2.0, 1.3, held=True, foreach=True, upcast=4, spare=0.1, runtime=1400 * MIB, talk=200 * MIB),
 )
