@@ -2,7 +2,7 @@
 
     python -m benchmarks.recipe_memory                      both; trains for some minutes on one core
     python -m benchmarks.recipe_memory --published          only what others have measured; no torch
-    python -m benchmarks.recipe_memory --points FILE        with peaks that an earlier run has written
+    python -m benchmarks.recipe_memory --points FILE        goes on with the peaks that a cut-off run has written there
 
 Points are split by a seed before anything is fitted; constants are fitted on one half alone, and must be those of
 layers/l3_tuning/plan/calibration.py. Each training is a process of its own; its peak is the high-water mark of what the
@@ -123,14 +123,21 @@ def false_fits(points: Sequence[Point], calibration: Calibration) -> int:
     return count
 
 
-def measured(points: Iterable[Point], python: Path) -> list[tuple[Point, dict[str, float]]]:
-    """Train each, one after the other.
+def measured(points: Sequence[Point], python: Path, kept: Path | None) -> list[Point]:
+    """Train each, one after the other, but those that were trained before.
+
+    Args:
+        points: What to train.
+        python: Of an environment for it.
+        kept: Where peaks are kept, by name of point, in GiB.
 
     Raises:
         BrokenError: One of them failed, or is not the model that it was taken for.
     """
-    made = []
+    known: dict[str, float] = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.exists() else {}
     for one in points:
+        if one.name in known:
+            continue
         said = json.dumps({"model": dict(one.config), "work": asdict(one.work)})
         done = subprocess.run(
             [str(python), str(_TRIAL), said],
@@ -150,8 +157,10 @@ def measured(points: Iterable[Point], python: Path) -> list[tuple[Point, dict[st
         if told["trained"] != estimated(one, PROCESSORS).trained:
             raise BrokenError(f"{one.name} trains {told['trained']:,} parameters, not as many as were counted")
         print(f"{one.name:<38} {told['peak'] / GIB:7.3f} GiB", file=sys.stderr, flush=True)
-        made.append((replace(one, measured=told["peak"] / GIB), told))
-    return made
+        known[one.name] = round(told["peak"] / GIB, 4)
+        if kept is not None:
+            kept.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    return [replace(one, measured=known[one.name]) for one in points]
 
 
 def figures_of(
@@ -192,19 +201,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--published", action="store_true", help="only what others have measured")
     parser.add_argument("--python", type=Path, help="of an environment with torch, transformers and peft")
-    parser.add_argument("--points", type=Path, help="peaks of an earlier run: by name of point, GiB")
+    parser.add_argument(
+        "--points", type=Path, help="peaks by name of point, in GiB: read where it is there, and written"
+    )
     options = parser.parse_args()
     figures, found = figures_of("GPUs, as published", PUBLISHED, DEVICES, 20)
     show(found)
     details: list[object] = [{"seed": SEED, "set": "published", **asdict(one), "error": one.error} for one in found]
     if not options.published:
-        if options.points is not None:
-            peaks = json.loads(options.points.read_text(encoding="utf-8"))
-            trials = [replace(one, measured=peaks[one.name]) for one in TRIALS]
-        else:
-            told = measured(TRIALS, options.python or _environment())
-            trials = [one for one, _ in told]
-            details.append({"runtime_mib": sorted(round(one["runtime"] / 2**20) for _, one in told)})
+        trials = measured(TRIALS, options.python or _environment(), options.points)
         more, here = figures_of("processors, measured here", trials, PROCESSORS, 15)
         show(here)
         figures += more

@@ -264,13 +264,25 @@ def _inside(model: Model, work: Work, guess: Guess) -> _Inside:
         through = min(work.layers, model.layers)  # below the first adapter nothing is kept
     layer, moving = kept(model, work), transient(model, work)
     ends = stream(model, work) + FULL * model.hidden + work.compute * model.hidden
-    mask = work.batch * work.length * work.length if work.masked and work.attention != "flash" else 0
+    shared, each_mask = _masks(work)
     if work.recompute:
         each = 0 if work.offloaded else stream(model, work)
-        all_, one = through * each + ends, layer + moving
+        all_, one, masks, own = through * each + ends, layer + moving, 0, each_mask
     else:
-        all_, one = through * layer + ends, moving
-    return _Inside(int(scale * work.tokens * all_) + mask, int(scale * work.tokens * one))
+        all_, one, masks, own = through * layer + ends, moving, through * each_mask, 0
+    return _Inside(int(scale * work.tokens * all_) + shared + masks, int(scale * work.tokens * one) + own)
+
+
+def _masks(work: Work) -> tuple[int, int]:
+    """Bytes of the mask that all layers share, and of the copy that each keeps.
+
+    Given one of true and false, sdpa makes numbers of it and keeps them for the backward pass, in each layer
+    (`convert_boolean_attn_mask` of torch's `attention.cpp`). Compiled, or by flash attention, none is written down.
+    """
+    if not work.masked or work.compiled or work.attention == "flash":
+        return 0, 0
+    pairs = work.batch * work.length * work.length
+    return (pairs, pairs * work.compute) if work.attention == "sdpa" else (pairs * work.compute, 0)
 
 
 def _logits(model: Model, work: Work, guess: Guess) -> int:

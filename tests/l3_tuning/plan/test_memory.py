@@ -82,6 +82,16 @@ def test_scores_are_kept_by_eager_attention_alone() -> None:
     assert kept(TINY, masked) - kept(TINY, FULL) == 4 * 2 * (8 - 4)  # keys and values once for each head of queries
 
 
+def test_every_layer_keeps_a_mask_of_its_own() -> None:
+    packed_rows = moments(TINY, replace(FULL, masked=True), PLAIN)[LOSS].activations
+    same = moments(TINY, FULL, PLAIN)[LOSS].activations + 8 * 2 * (
+        kept(TINY, replace(FULL, masked=True)) - kept(TINY, FULL)
+    )
+    pairs = 2 * 4 * 4
+    assert packed_rows - same == pairs + 2 * pairs * 4
+    assert moments(TINY, replace(FULL, masked=True, attention="flash"), PLAIN)[LOSS].activations < same
+
+
 def test_a_pair_of_preferences_is_two_samples_and_a_second_model() -> None:
     dpo = replace(FULL, method="dpo")
     found, single = moments(TINY, dpo, PLAIN)[LOSS], moments(TINY, FULL, PLAIN)[LOSS]
