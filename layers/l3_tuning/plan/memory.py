@@ -297,7 +297,7 @@ def _logits(model: Model, work: Work, guess: Guess) -> int:
         return int(guess.logits * count * each)
     part = 3 * FULL * (count // _PARTS)
     if work.loss == "rows":
-        return int(guess.logits * part)
+        return int(guess.parts * part)
     if work.loss == "compiled":  # what is widened is never written down, but its gradient
-        return int(guess.logits * (count + count // _PARTS) * work.compute)
-    return int(guess.logits * (count * (work.compute + FULL) + part))
+        return int(guess.parts * (count + count // _PARTS) * work.compute)
+    return int(guess.parts * (count * (work.compute + FULL) + part))
