@@ -22,7 +22,7 @@ from pathlib import Path
 
 from aiops.cli.app import App
 from aiops.layers.l3_tuning.plan.architecture import model_of
-from aiops.layers.l3_tuning.plan.calibration import DEVICES, GIB, MIB, PROCESSORS, Calibration
+from aiops.layers.l3_tuning.plan.calibration import DEVICES, GIB, MIB, PROCESSORS, Calibration, Guess
 from aiops.layers.l3_tuning.plan.memory import Estimate, estimate
 from aiops.layers.l3_tuning.plan.verdict import judge
 from aiops.layers.l3_tuning.plan.work import Work
@@ -85,17 +85,23 @@ def estimated(point: Point, calibration: Calibration, work: Work | None = None) 
     return estimate(model_of(point.config), work or point.work, calibration)
 
 
+def with_constants(guess: Guess, values: Mapping[str, float]) -> Guess:
+    """A reading with other constants, those that are parts of formulas."""
+    known = {"parts": guess.parts, "logits": guess.logits, "spare": guess.spare, **values}
+    return replace(guess, parts=known["parts"], logits=known["logits"], spare=known["spare"])
+
+
 def fitted(points: Sequence[Point], calibration: Calibration, grid: Mapping[str, list[float]]) -> Calibration:
     """The likely reading whose relative errors are least in the sum of their squares."""
 
     def loss(values: tuple[float, ...]) -> float:
-        guess = replace(calibration.likely, **dict(zip(grid, values, strict=True)))
+        guess = with_constants(calibration.likely, dict(zip(grid, values, strict=True)))
         with_it = replace(calibration, likely=guess)
         found = ((_past(estimated(one, with_it)), one.measured or 1.0) for one in points)
         return sum((value / measured - 1) ** 2 for value, measured in found)
 
     best = min(itertools.product(*grid.values()), key=loss)
-    return replace(calibration, likely=replace(calibration.likely, **dict(zip(grid, best, strict=True))))
+    return replace(calibration, likely=with_constants(calibration.likely, dict(zip(grid, best, strict=True))))
 
 
 def _past(found: Estimate) -> float:

@@ -2,8 +2,9 @@
 
 Published: the tables of torchtune's README ("Memory and training speed", "Optimization flags"; commit 7d470bf of
 github.com/meta-pytorch/torchtune) and the config files that they name (recipes/configs/llama3_1, llama3_2). They are
-of the allocator, so an estimate is compared without what the driver takes for itself. What is said of each row: batch 2,
-packed to 2048 tokens, compiled; of the ladder: batch 2, packed to 4096 tokens, each row with what those above have.
+of the allocator, so an estimate is compared without what the driver takes for itself. What is said of each
+row: batch 2, packed to 2048 tokens, compiled; of the ladder: batch 2, packed to 4096 tokens, each row with what those
+above it have.
 """
 
 from collections.abc import Mapping
@@ -181,4 +182,4 @@ TRIALS = (
     Point("Phi-3 full b4 l256", _PHI3, _here(adapter="none", batch=4, length=256)),
     Point("Mixtral full b4 l128", _MIXTRAL, _here(adapter="none", batch=4, length=128)),
 )
-"""Trained here. All in fp32: on processors bf16 is many times slower. SmolLM2 has its real sizes, with random weights."""
+"""Trained here, all in fp32: on processors bf16 is many times slower. SmolLM2 has its real sizes and random weights."""

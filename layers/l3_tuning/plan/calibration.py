@@ -19,9 +19,10 @@ class Guess:
             is made in parts.
         layers: Of an architecture that is not counted: times the same again.
         held: Whether logits are still there when their gradient is made.
-        foreach: Whether the optimizer works on all weights at once, with a copy of them.
+        foreach: Whether the optimizer works on all weights at once, though it is not said to.
         gathered: Layers that FSDP2 has whole at one time.
-        buckets: Whether gradients are copied to be sent (ddp).
+        buckets: Whether all gradients are copied to be sent (ddp), as torch's own does; the shipped trainer copies few
+            at a time.
         upcast: Bytes of weights that QLoRA leaves in more than 4 bits; None as the others.
         spare: Part of what comes and goes within a step that the allocator cannot use again.
         runtime: Bytes of a process before there is a model: interpreter and libraries, or the device's context.
@@ -35,7 +36,7 @@ class Guess:
     held: bool = False
     foreach: bool = False
     gathered: int = 2
-    buckets: bool = True
+    buckets: bool = False
     upcast: int | None = None
     spare: float = 0.0
     runtime: int = 0
@@ -52,7 +53,7 @@ class Calibration:
 
 
 DEVICES = Calibration(
-    Guess(0.5, layers=0.5, logits=0.6, parts=0.4, gathered=1, buckets=False, runtime=300 * MIB, talk=100 * MIB),
+    Guess(0.5, layers=0.5, logits=0.6, parts=0.4, gathered=1, runtime=300 * MIB, talk=100 * MIB),
     Guess(parts=0.8, runtime=600 * MIB, talk=400 * MIB),
     Guess(
         1.2,
@@ -61,6 +62,7 @@ DEVICES = Calibration(
         parts=1.3,
         held=True,
         foreach=True,
+        buckets=True,
         upcast=4,
         spare=0.1,
         runtime=1200 * MIB,
@@ -71,7 +73,7 @@ DEVICES = Calibration(
 allocator does not: no figure of ours, so its bounds are wide."""
 
 PROCESSORS = Calibration(
-    Guess(0.85, layers=0.5, logits=0.8, parts=0.8, gathered=1, buckets=False, runtime=400 * MIB, talk=20 * MIB),
+    Guess(0.85, layers=0.5, logits=0.8, parts=0.8, gathered=1, runtime=400 * MIB, talk=20 * MIB),
     Guess(runtime=600 * MIB, talk=60 * MIB),
     Guess(
         1.15,
@@ -80,6 +82,7 @@ PROCESSORS = Calibration(
         parts=1.3,
         held=True,
         foreach=True,
+        buckets=True,
         upcast=4,
         spare=0.1,
         runtime=1200 * MIB,

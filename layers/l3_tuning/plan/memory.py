@@ -219,7 +219,8 @@ def _scratch(model: Model, work: Work, trained: int, guess: Guess) -> int:
     if work.optimizer == "adamw-8bit":
         return 3 * FULL * largest if guess.foreach else 0
     one_by_one = 2 * largest * work.state if work.processors else 0
-    return max(one_by_one, trained * work.state // work.shards if guess.foreach and not work.step_in_backward else 0)
+    at_once = (work.at_once or guess.foreach) and not work.step_in_backward
+    return max(one_by_one, trained * work.state // work.shards if at_once else 0)
 
 
 def _largest(model: Model, work: Work) -> int:

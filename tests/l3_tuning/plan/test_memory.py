@@ -124,7 +124,13 @@ def test_fsdp_splits_what_lasts_and_gathers_what_is_used() -> None:
 
 
 def test_ddp_copies_gradients() -> None:
-    assert moments(TINY, replace(FULL, world=4, sharding="ddp"), PLAIN)[LOSS].overhead == 4 * TINY.total
+    work = replace(FULL, world=4, sharding="ddp")
+    assert moments(TINY, work, PLAIN)[LOSS].overhead == 0
+    assert moments(TINY, work, Guess(buckets=True))[LOSS].overhead == 4 * TINY.total
+
+
+def test_an_optimizer_that_works_on_all_at_once_has_a_copy_of_them() -> None:
+    assert moments(TINY, replace(FULL, at_once=True), PLAIN)[STEP].overhead == 4 * TINY.total
 
 
 def test_casts_last_as_long_as_a_pass() -> None:

@@ -70,7 +70,7 @@ def test_what_is_not_known_is_never_good() -> None:
 
 @pytest.mark.parametrize("name", ["free", "shared", "ports", "base", "versions"])
 def test_each_thing_that_was_not_seen_is_unknown(name: str) -> None:
-    blank = {} if name == "versions" else None
+    blank: dict[str, str] | None = {} if name == "versions" else None
     found = plan_of(recipe(placement=EIGHT), BIG, (machine(), machine("gpu02", **{name: blank})))
     assert {"unknown"} == {one.state for one in found.remarks if one.state != "ok"}
     assert not found.bad
