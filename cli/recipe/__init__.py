@@ -2,14 +2,10 @@
 
 import typer
 
-from . import planning
+from . import init, planning, shelf, showing
 
 app = typer.Typer(no_args_is_help=True, help="Recipes: what is tuned, on which data, how; whether it fits.")
-
-
-@app.callback()
-def _recipe() -> None:
-    """A group, also while it has one verb."""
-
-
+app.command("list")(shelf.list_)
+app.command("show")(showing.show)
 app.command("plan")(planning.plan)
+app.command("init")(init.init)

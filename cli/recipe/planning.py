@@ -90,9 +90,8 @@ def planned(
 
 
 def _read(aiops: App, name: str, sets: Sequence[str]) -> "Recipe":
-    from aiops.layers.l3_tuning.recipe_file import compile_recipe, load_recipe
-
     from aiops.layers.l2_jobs.job_override import overrides_of
+    from aiops.layers.l3_tuning.recipe_file import compile_recipe, load_recipe
 
     return compile_recipe(load_recipe(name, aiops.working_folder, overrides_of(sets)))
 

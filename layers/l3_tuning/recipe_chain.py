@@ -1,8 +1,8 @@
 """A recipe.yml and those that it extends: one tree of values, each with the file and line that says it. Pure."""
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from aiops.layers.core.errors import Problem
 from aiops.layers.core.placed import Placed
@@ -85,7 +85,7 @@ def _absolute(tree: Placed, path: tuple[str, ...], folder: str) -> Placed:
         return tree
     if "@" in tree.value and "/" not in tree.value:  # a name and a version, for a registry
         return tree
-    return replace(tree, value=str(PurePosixPath(folder, tree.value)), text=None)
+    return replace(tree, value=posixpath.normpath(posixpath.join(folder, tree.value)), text=None)
 
 
 def chain(links: Sequence[Places]) -> Chain:

@@ -189,7 +189,7 @@ class RegisterDocument(Strict):
     name: str | None = Field(default=None, pattern=_NAME, description="The recipe's own if none.")
     alias: str | None = Field(default=None, pattern=_NAME, description="That the registry is to give it.")
     merge: bool = Field(default=False, description="An adapter is merged into the base's weights too.")
-    gguf: list[Literal["q8_0", "f16", "f32"]] = Field(default=[], description="GGUF files written beside.")
+    gguf: list[Literal["q8_0", "bf16", "f16", "f32"]] = Field(default=[], description="GGUF files written beside.")
 
 
 class RecipeDocument(Strict):

@@ -20,7 +20,7 @@ from .recipe_conflicts import conflicts, missing
 from .recipe_document import RecipeDocument
 from .recipe_grammar import GRAMMAR
 from .recipe_links import Reader, like_file, linked
-from .recipe_text import digest_of
+from .recipe_text import digest_of, document_of, flat
 from .shipped import shipped, shipped_text
 
 
@@ -201,3 +201,13 @@ def compile_recipe(file: RecipeFile) -> Recipe:
         options=dict(document.options),
     )
     return replace(recipe, digest=digest_of(recipe))
+
+
+def origins_of(file: RecipeFile, recipe: Recipe) -> dict[str, str]:
+    """Where each value of a recipe comes from, by dotted key; defaults are left out."""
+    found = {}
+    for key, _ in flat(document_of(recipe)):
+        origin = file.chain.origin(tuple(key.split(".")))
+        if origin is not None:
+            found[key] = origin
+    return found

@@ -135,6 +135,10 @@ def remake(place: Path, contents: Contents) -> None:
         if not target.is_file() or target.read_bytes() != content:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(target, content, 0o644)
+    worker = place / "worker"
+    for path in sorted(worker.rglob("*")) if worker.is_dir() else ():
+        if path.is_file() and str(path.relative_to(place)) not in contents.code and "__pycache__" not in path.parts:
+            path.unlink()  # of what the run was made with, or put there by somebody: nothing runs it any more
     link = place / "data"
     if str(link.readlink()) != contents.data:
         new = place / ".data.making"

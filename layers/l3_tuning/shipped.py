@@ -17,3 +17,8 @@ def shipped() -> tuple[str, ...]:
 def shipped_text(name: str) -> str:
     """What one of them says."""
     return files("aiops").joinpath(_FOLDER, f"{name}.yml").read_text("utf-8")
+
+
+def reference_text() -> str:
+    """docs/reference/recipe.yml: every key with an example."""
+    return files("aiops").joinpath("reference", "recipe.yml").read_text("utf-8")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from aiops.layers.core.errors import InputError
+
 from .encoding import strange_bytes
 from .fault import Level
 from .findings import Findings, Told
@@ -52,8 +54,17 @@ def check(files: Sequence[SourceFile], wish: Wish, told: Told = lambda _rows, _b
         files: In this order; a duplicate is one of what came before.
         wish: How.
         told: For progress, about once a block.
+
+    Raises:
+        InputError: The rows are conversations, and the model has no template.
     """
     form = wish.form or form_found(files)
+    if form == "chat" and wish.reader is not None and wish.reader.template is None:
+        raise InputError(
+            f"{wish.reader.tokenizer.folder} has no chat template, and the rows are conversations",
+            code="template.none",
+            hints=["name one: `--template FILE`"],
+        )
     report = Report(wish.level, wish.most, form, allowed=wish.allowed)
     findings = Findings(files, report, told)
     recognise: Recognise = recogniser(form) if form else lambda _record, _careful: None

@@ -64,6 +64,8 @@ def exam(rows: Iterable[tuple[Place, Row]]) -> Exam:
 
 def contaminated(row: Row, by: Exam) -> Found | None:
     """What of an evaluation `row` shows; None for nothing."""
+    if not by.questions and not by.grams:
+        return None
     asked = _question(row)
     if asked is not None and asked in by.questions:
         return Found(by.questions[asked], "asks the same question")

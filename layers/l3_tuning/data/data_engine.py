@@ -13,7 +13,7 @@ from typing import Protocol
 from aiops.layers.core.errors import InputError
 from aiops.layers.core.plugin import Plugins, hookspec
 
-from .share import do
+from .share import ShareError, do, do_apart, forget_troubles, trouble
 from .work import CHUNK_ROWS, Step, Work
 
 KIND = "data_engine"
@@ -30,6 +30,14 @@ class DataEngine(Protocol):
     @property
     def name(self) -> str:
         """As in `--engine local`."""
+        ...
+
+    def on(self, where: str) -> "DataEngine":
+        """The engine for what stands behind a colon: `research` of `--engine datatrove:research`.
+
+        Raises:
+            InputError: It does not know such a place.
+        """
         ...
 
     def carry_out(self, work: Path, step: Step, shares: int, told: Told) -> None:
@@ -60,20 +68,31 @@ class LocalEngine:
 
     name = LOCAL
 
+    def on(self, where: str) -> DataEngine:
+        """There is only here.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(
+            f"the engine local runs here, not on `{where}`", code="data.engine", hints=["`--engine local --jobs 8`"]
+        )
+
     def carry_out(self, work: Path, step: Step, shares: int, told: Told) -> None:
         """Have all shares done by as many processes."""
         if shares == 1:
             do(work, step, 0, 1, told)
             return
         of = Work(work)
+        forget_troubles(work, step)
         with ProcessPoolExecutor(shares, get_context("spawn"), _alone) as pool:
-            left: set[Future[None]] = {pool.submit(_quietly, work, step, rank, shares) for rank in range(shares)}
+            left: set[Future[None]] = {pool.submit(do_apart, work, step, rank, shares) for rank in range(shares)}
             said = 0
             try:
                 while left:
                     done, left = wait(left, _LOOK)
                     for one in done:
-                        one.result()
+                        _ended(one, work, step)
                     there = len(of.chunks(step)) * CHUNK_ROWS  # about: the last of a file has fewer
                     told(there - said)
                     said = there
@@ -83,25 +102,30 @@ class LocalEngine:
 
 
 def data_engine(plugins: Plugins, name: str) -> DataEngine:
-    """The engine of that name.
+    """The engine of that name, `NAME` or `NAME:WHERE`.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or it knows no such place.
         PluginError: It cannot be used.
     """
-    if name == LOCAL:
-        return LocalEngine()
+    name, colon, where = name.partition(":")
     known = [LOCAL, *(plugin.name for plugin in plugins.names(KIND))]
     if name not in known:
         raise InputError(
             f"there is no engine `{name}` for data", code="data.engine", hints=[f"known are {', '.join(known)}"]
         )
-    found: list[DataEngine] = plugins.hooks(KIND, DataEngineHooks).data_engine()
-    return next(one for one in found if one.name == name)
+    local: DataEngine = LocalEngine()
+    found = [] if name == LOCAL else plugins.hooks(KIND, DataEngineHooks).data_engine()
+    engine: DataEngine = next(one for one in (local, *found) if one.name == name)
+    return engine.on(where) if colon else engine
 
 
-def _quietly(work: Path, step: Step, rank: int, of: int) -> None:
-    do(work, step, rank, of, lambda _: None)
+def _ended(share: Future[None], work: Path, step: Step) -> None:
+    """Raise what a share has raised."""
+    try:
+        share.result()
+    except ShareError as error:
+        raise trouble(work, step) or error from None
 
 
 def _alone() -> None:

@@ -20,7 +20,7 @@ _TAILS = "".join(
 """What the later bytes of a character of UTF-8 look like, read as Latin-1 or as Windows does."""
 
 CONTROL: Final = re.compile(f"[{_CONTROLS}{_NONE}]")
-_TWICE: Final = re.compile(f"[\u00c2-\u00f4][{re.escape(_TAILS)}]+")
+_TWICE: Final = re.compile(f"(?:[\u00c2-\u00f4][{re.escape(_TAILS)}]+)+")
 STRANGE: Final = re.compile(f"[{_CONTROLS}\ufffd{_NONE}]|[\u00c2-\u00f4][{re.escape(_TAILS)}]")
 """Text without a match has no flaw; one with a match may have one."""
 
@@ -32,7 +32,8 @@ RAW: Final = re.compile(
 _PLAUSIBLE = frozenset("\xa0\xbb\xab\xb7\xb0\xba\xaa\x85\u2026\u2018\u2019\u201c\u201d\u2013\u2014\u2122")
 """What may follow a capital `Ã` in text that is right: `«IRMÃ»`."""
 
-_SURE = 2
+_CHANCES = 4
+"""Different pairs that are no chance any more."""
 
 
 def text_flaws(text: str) -> Iterator[Flaw]:
@@ -67,32 +68,33 @@ _RAW_TWICE = re.compile(rb"\xc3[\x82-\xb4](?:\xc2[\x80-\xbf]|[\xc5\xc6\xcb]|\xe2
 def _garbled(text: str) -> int | None:
     """Where text begins that was UTF-8 and was taken for Latin-1; None where that is not sure.
 
-    One pair may be right by chance (`«IRMÃ»`, `café…»`): it takes what nobody writes, or more than one.
+    One pair may be right by chance (`«IRMÃ»`, `café…»`): it takes what nobody writes, two in a row, or several.
     """
-    weight, first = 0, None
+    chances: dict[str, int] = {}
     for match in _TWICE.finditer(text):
-        found = _weight(match[0])
-        if found and first is None:
-            first = match.start()
-        weight += found
-        if weight >= _SURE:
-            return first
+        sure = _is_sure(match[0])
+        if sure:
+            return match.start()
+        if sure is not None:
+            chances.setdefault(match[0], match.start())
+            if len(chances) >= _CHANCES:
+                return min(chances.values())
     return None
 
 
-def _weight(run: str) -> int:
+def _is_sure(run: str) -> bool | None:
+    """Whether nobody writes such letters; None where they are not UTF-8 at all."""
     byte = b"".join(_byte(character) for character in run)
-    lead = byte[0]
-    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4  # noqa: PLR2004 - UTF-8's own numbers
     try:
-        byte[:size].decode()
-    except UnicodeDecodeError:
-        return 0
+        decoded = byte.decode()
+    except UnicodeDecodeError as error:
+        decoded = byte[: error.start].decode()
+    if not decoded:
+        return None
+    lead = byte[0]
     if lead == 0xC3:  # noqa: PLR2004 - a Latin letter
-        return 1 if run[1] in _PLAUSIBLE else _SURE
-    if run.startswith("â€") or lead >= 0xF0:  # noqa: PLR2004 - quotes and dashes; emoji
-        return _SURE
-    return 1
+        return len(decoded) > 1 or run[1] not in _PLAUSIBLE
+    return len(decoded) > 1 or run.startswith("â€") or lead >= 0xF0  # noqa: PLR2004 - quotes and dashes; emoji
 
 
 def _byte(character: str) -> bytes:

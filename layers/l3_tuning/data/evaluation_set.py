@@ -13,13 +13,17 @@ from .row import Row
 from .source import sources
 
 
-def evaluation_of(paths: Sequence[Path]) -> Evaluation:
+def evaluation_of(paths: Sequence[str | Path], folder: Path | None = None) -> Evaluation:
     """The questions of an evaluation.
+
+    Args:
+        paths: Its files.
+        folder: What they are meant from; where the process is by default.
 
     Raises:
         InputError: It has faults itself, or asks nothing: what is looked for must be known.
     """
-    files = sources(paths)
+    files = sources(paths, folder)
     form = form_found(files)
     evaluation = Evaluation()
     for file in files:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
 
 from .fault import CATALOGUE, Flaw
 from .filter import reason
 from .identity import canonical, digest
-from .minhash import BANDS, Array, bands, shingles
+from .minhash import Array, bands, shingles
 from .normal import normal_row
 from .preparation import Preparation, changed
 from .row import Row
@@ -74,9 +73,9 @@ def examined(block: Sequence[tuple[int, Row | Flaw]], preparation: Preparation, 
     import numpy as np
 
     near = preparation.plan.duplicates == "near" and not held_out
-    lines, forms, written, removed = [], [], [], []
-    sets: list[Any] = []
-    keys: list[Any] = []
+    lines: list[int] = []
+    rows: list[Row] = []
+    removed: list[Removed] = []
     for line, read in block:
         if not isinstance(read, Row):
             removed.append(Removed(line, "check", f"{read.kind}: {read.reason}"))
@@ -91,19 +90,16 @@ def examined(block: Sequence[tuple[int, Row | Flaw]], preparation: Preparation, 
             removed.append(Removed(line, "filter", why))
             continue
         lines.append(line)
-        forms.append(row.form)
-        written.append(canonical(row))
-        if near:
-            sets.append(shingles(row))
-            keys.append(bands(sets[-1]))
-    digests = np.frombuffer(b"".join(map(digest, written)), "<u8").reshape(-1, 2)
+        rows.append(row)
+    written = [canonical(row) for row in rows]
+    of, ends = shingles(rows if near else [])
     return {
         "lines": np.array(lines, np.uint64),
-        "forms": np.array(sorted(set(forms)), "U16"),
-        "digests": digests,
+        "forms": np.array(sorted({row.form for row in rows}), "U16"),
+        "digests": np.frombuffer(b"".join(map(digest, written)), "<u8").reshape(-1, 2),
         "rows": pressed(written),
         "removed": removed_array(removed),
-        "shingles": np.concatenate([np.empty(0, np.uint32), *sets]),
-        "ends": np.cumsum([len(one) for one in sets], dtype=np.uint64),
-        "bands": np.array(keys, np.uint64).reshape(-1, BANDS),
+        "shingles": of,
+        "ends": ends,
+        "bands": bands(of, ends),
     }

@@ -16,6 +16,11 @@ from .row import Row
 from .words import words
 
 _GRAM = 3
+_CHARACTERS = 6
+"""What three words are in scripts of which each character is taken for one."""
+
+_OFTEN = 3
+"""Times that something is said at least before it counts as repeated: in a short answer two are a quarter of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +61,12 @@ def _repeated_words(said: Sequence[str]) -> float:
     total = 0
     for text in said:
         each = words(text)
-        total += sum(map(len, each))
-        grams.update(zip(*(each[start:] for start in range(_GRAM)), strict=False))
-    if not total:
-        return 0.0
-    gram, times = max(grams.items(), key=lambda one: (one[1] * sum(map(len, one[0])), one[0]), default=((), 0))
-    return times * sum(map(len, gram)) / total if times > 1 else 0.0
+        letters = sum(map(len, each))
+        total += letters
+        size = _CHARACTERS if letters < 2 * len(each) else _GRAM
+        grams.update(zip(*(each[start:] for start in range(size)), strict=False))
+    repeated = [times * sum(map(len, gram)) for gram, times in grams.items() if times >= _OFTEN]
+    return max(repeated, default=0) / total if total else 0.0
 
 
 def _symbols(said: Sequence[str]) -> float:

@@ -103,7 +103,8 @@ _SHORTEST_IPV4 = 10
 _RESOLVERS: Final = frozenset({"208.67.222.222", "208.67.220.220", "114.114.114.114", "223.5.5.5", "223.6.6.6"})
 
 _KEY = re.compile(
-    r"-----BEGIN (?:[A-Z]+ ){0,2}PRIVATE KEY(?: BLOCK)?-----[\s\\nr]*(?:[A-Za-z0-9+/=:,.\- ]+[\s\\nr]*)*"
+    r"-----BEGIN (?:[A-Z]+ ){0,2}PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])*(?:[A-Z][A-Za-z-]+: [^\n]*\s)*"
+    r"(?:[A-Za-z0-9+/=]{16,}(?:\s|\\[nr])*)+"
     r"|(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|LTAI[A-Za-z0-9]{16,24}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,}"
     r"|glpat-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{20,}|sk_live_[A-Za-z0-9]{20,}|sk-(?:ant-|proj-)?[A-Za-z0-9_-]{32,}"
     r"|AIza[A-Za-z0-9_-]{35}|hf_[A-Za-z0-9]{34}|pypi-AgE[A-Za-z0-9_-]{40,}|npm_[A-Za-z0-9]{36}"
@@ -115,9 +116,6 @@ _KEY_MARKS: Final = (
 )  # fmt: skip
 _DISTINCT = 10
 """Different characters that a real key has at least; `sk-xxxxxxxx` stands for one."""
-
-_SHORTEST_BLOCK = 100
-"""Characters of a private key; a heading alone, in a text about keys, opens nothing."""
 
 
 def personal(text: str) -> list[Personal]:
@@ -152,11 +150,7 @@ def _emails(text: str) -> Iterator[Personal]:
 
 def _keys(text: str) -> Iterator[Personal]:
     for match in _KEY.finditer(text):
-        if (
-            len(set(match[0])) >= _DISTINCT
-            and "EXAMPLE" not in match[0]
-            and (match[0][0] != "-" or len(match[0]) > _SHORTEST_BLOCK)
-        ):
+        if len(set(match[0])) >= _DISTINCT and "EXAMPLE" not in match[0]:
             yield Personal("key", match.start(), match.end())
 
 

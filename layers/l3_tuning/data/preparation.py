@@ -60,8 +60,8 @@ class Preparation:
         plan: What is done. Of its paths only the template's is still used.
         filters: Names and bounds.
         vocabulary: How many tokens the tokenizer has.
-        allow: Kinds of faults for which a row is left out, instead of nothing being prepared. Not part of the digest:
-            they say whether something comes of it, not what.
+        allow: Kinds of faults in spite of which something is prepared. Not part of the digest: they say whether
+            something comes of it, not what.
         inputs: By name the digest of each thing that goes into `digest`.
         digest: Of the folder that comes of it.
     """
@@ -110,7 +110,7 @@ def preparation_of(
         plan: What is learnt from and what is done to it.
         base: The folder of the model.
         filters: Names and bounds, as `filter.chosen` gives them.
-        allow: Kinds of faults for which a row is left out.
+        allow: Kinds of faults in spite of which something is prepared.
         told: Told the bytes that were hashed, each time.
 
     Raises:

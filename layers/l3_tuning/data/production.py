@@ -6,15 +6,15 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError
-from aiops.layers.core.event import Event
 from aiops.layers.l3_tuning.recipe import DataPlan
 
 from .assembly import WHOLE
 from .data_engine import DataEngine, LocalEngine
 from .dataset import Manifest
+from .precheck import precheck
 from .preparation import Preparation, preparation_of
 from .store import prepared
 from .work import STEPS, Work
@@ -23,7 +23,7 @@ from .work import STEPS, Work
 class Emit(Protocol):
     """`EventStream.emit`, of whoever wants to hear."""
 
-    def __call__(self, kind: str, message: str = "", /, **data: object) -> Event | None:
+    def __call__(self, kind: str, message: str = "", /, **data: Any) -> object:
         """Say that something happened."""
         ...
 
@@ -37,6 +37,7 @@ def prepare(
     allow: Sequence[str] = (),
     engine: DataEngine | None = None,
     shares: int = 1,
+    check: bool = True,
     emit: Emit | None = None,
 ) -> Manifest:
     """Make the folder that `plan` asks for, `into / digest`; where it is already, nothing is done.
@@ -46,9 +47,11 @@ def prepare(
         base: The folder of the model, for its tokenizer and template.
         into: The folder of all prepared data; made when absent.
         filters: Names and bounds, as `filter.chosen` gives them.
-        allow: Kinds of faults for which a row that cannot be read is left out, instead of nothing being prepared.
+        allow: Kinds of faults in spite of which something is prepared; a row that cannot be read is left out then.
         engine: Who does the work; this machine's processes by default.
         shares: How many do it at once.
+        check: Whether rows are checked before, at the level full; who did so already says no. What cannot be read or
+            rendered is refused also without.
         emit: Told of steps as they begin and end, and of rows.
 
     Raises:
@@ -59,7 +62,7 @@ def prepare(
     tell = emit or _nobody
     tell("data_hashing_started")
     preparation = preparation_of(plan, base, filters, allow=allow, told=_counting(tell, "data_bytes_hashed", "bytes"))
-    return produce(preparation, into, engine=engine, shares=shares, emit=tell)
+    return produce(preparation, into, engine=engine, shares=shares, check=check, emit=tell)
 
 
 def produce(
@@ -68,6 +71,7 @@ def produce(
     *,
     engine: DataEngine | None = None,
     shares: int = 1,
+    check: bool = True,
     emit: Emit | None = None,
 ) -> Manifest:
     """Make what `preparation` says; see `prepare`."""
@@ -89,6 +93,10 @@ def produce(
         there = prepared(into, digest)
         if there is not None:
             return there
+        if check:
+            tell("data_step_started", "", step="check", shares=1)
+            precheck(preparation, _counting(tell, "data_rows_done", "rows", step="check"))
+            tell("data_step_ended", "", step="check")
         Work.begin(work, preparation)
         for step, shared in STEPS:
             tell("data_step_started", "", step=step, shares=shares if shared else 1)
@@ -160,5 +168,5 @@ def _alone(into: Path, digest: str) -> Iterator[None]:
         stream.close()
 
 
-def _nobody(_kind: str, _message: str = "", /, **_data: object) -> None:
+def _nobody(_kind: str, _message: str = "", /, **_data: Any) -> None:
     return

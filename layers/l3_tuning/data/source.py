@@ -45,10 +45,14 @@ class SourceFile:
     size: int
 
 
-def sources(paths: Iterable[str | Path]) -> tuple[SourceFile, ...]:
+def sources(paths: Iterable[str | Path], folder: Path | None = None) -> tuple[SourceFile, ...]:
     """The files behind `paths`: a file itself, of a folder all files of data below it, sorted by name.
 
     Hidden files and folders are left out, and so is what has another ending: a folder has its README.
+
+    Args:
+        paths: Files and folders.
+        folder: What a path is meant from; where the process is by default.
 
     Raises:
         InputError: A path is not there or cannot be read, is no file of data, or there is nothing at all.
@@ -56,9 +60,9 @@ def sources(paths: Iterable[str | Path]) -> tuple[SourceFile, ...]:
     found: dict[Path, SourceFile] = {}
     given = [str(path) for path in paths]
     for name in given:
-        path = Path(name)
+        path = Path(name) if folder is None else folder / name
         try:
-            files = _below(path) if path.is_dir() else [(path, name)]
+            files = _below(path, name) if path.is_dir() else [(path, name)]
         except OSError as error:
             raise _unreadable(error.filename or name, error) from error
         for file, called in files:
@@ -80,12 +84,13 @@ def sources(paths: Iterable[str | Path]) -> tuple[SourceFile, ...]:
     return tuple(found.values())
 
 
-def _below(folder: Path) -> list[tuple[Path, str]]:
+def _below(folder: Path, name: str) -> list[tuple[Path, str]]:
     files = []
     for parent, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [Path(parent, name) for name in names if not name.startswith(".")]
-    return [(file, str(file)) for file in sorted(files, key=lambda file: file.relative_to(folder).parts)]
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        files += [Path(parent, one) for one in names if not one.startswith(".")]
+    found = sorted(files, key=lambda file: file.relative_to(folder).parts)
+    return [(file, str(Path(name, file.relative_to(folder)))) for file in found]
 
 
 def _raise(error: OSError) -> None:

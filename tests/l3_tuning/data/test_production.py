@@ -65,9 +65,13 @@ def test_the_same_again_does_nothing(tmp_path: Path, base: str) -> None:
     plan = _plan(tmp_path)
     made = prepare(plan, base, tmp_path / "data")
     told: list[str] = []
+
+    def listen(kind: str, _: str = "", /, **_data: object) -> None:
+        told.append(kind)
+
     folder = tmp_path / "data" / made.digest
     before = (folder / "manifest.json").stat().st_mtime_ns
-    assert prepare(plan, base, tmp_path / "data", emit=lambda kind, _="", **_data: told.append(kind)) == made
+    assert prepare(plan, base, tmp_path / "data", emit=listen) == made
     assert "data_found" in told
     assert "data_step_started" not in told
     assert (folder / "manifest.json").stat().st_mtime_ns == before
@@ -181,6 +185,9 @@ def test_a_row_that_is_too_long_refuses_all_by_default(tmp_path: Path, base: str
     with pytest.raises(InputError) as caught:
         prepare(plan, base, tmp_path / "data")
     assert caught.value.problems[0].where == f"{tmp_path}/facts.jsonl:2"
+    with pytest.raises(InputError, match="1 row cannot be prepared") as caught:
+        prepare(plan, base, tmp_path / "data", check=False)
+    assert caught.value.problems[0].where == f"{tmp_path}/facts.jsonl:2"
     assert not (tmp_path / "data" / digest_of(plan, base)).exists()
 
 
@@ -197,17 +204,19 @@ def test_a_row_that_cannot_be_read_refuses_all_unless_allowed(tmp_path: Path, ba
     file = write_rows(tmp_path / "facts.jsonl", [asked(1), asked(2)])
     file.write_text(file.read_text() + "{broken\n")
     plan = DataPlan((str(file),))
-    with pytest.raises(InputError, match="1 row cannot be prepared") as caught:
+    with pytest.raises(InputError, match="1 of 3 rows cannot be prepared") as caught:
         prepare(plan, base, tmp_path / "data")
     assert "`--allow json.broken`" in caught.value.hints[0]
+    with pytest.raises(InputError, match="1 row cannot be prepared"):
+        prepare(plan, base, tmp_path / "data", check=False)
     made = prepare(plan, base, tmp_path / "data", allow=["json.broken"])
     assert made.rows == 2
     assert made.lineage["removed"] == {"check": {"json.broken": 1}}
 
 
 def test_a_row_that_is_wrong_refuses_all_unless_allowed(tmp_path: Path, base: str) -> None:
-    rows = [asked(1), {"messages": [{"role": "assistant", "content": "I speak first"}]}]
-    rows[0] = {"messages": [{"role": "user", "content": "Well?"}, {"role": "assistant", "content": "Well."}]}
+    right = {"messages": [{"role": "user", "content": "Well?"}, {"role": "assistant", "content": "Well."}]}
+    rows = [right, {"messages": [{"role": "assistant", "content": "I speak first"}]}]
     plan = DataPlan((str(write_rows(tmp_path / "facts.jsonl", rows)),))
     with pytest.raises(InputError) as caught:
         prepare(plan, base, tmp_path / "data")
