@@ -3,6 +3,7 @@
     python -m benchmarks.recipe_memory                      both; trains for some minutes on one core
     python -m benchmarks.recipe_memory --published          only what others have measured; no torch
     python -m benchmarks.recipe_memory --points FILE        goes on with the peaks that a cut-off run has written there
+    python -m benchmarks.recipe_memory --points FILE --known   trains nothing more: those count that are there
 
 Points are split by a seed before anything is fitted; constants are fitted on one half alone, and must be those of
 layers/l3_tuning/plan/calibration.py. Each training is a process of its own; its peak is the high-water mark of what the
@@ -29,6 +30,7 @@ from aiops.layers.l3_tuning.plan.work import Work
 
 from .measurement import BrokenError, Figure, report
 from .recipe_points import PUBLISHED, TRIALS, Point
+from .tuning_environment import made_environment
 
 SEED = 20261129
 """Of the split. Chosen before the first fit, and never again."""
@@ -132,6 +134,14 @@ def false_fits(points: Sequence[Point], calibration: Calibration) -> int:
     return count
 
 
+def known_peaks(kept: Path | None) -> dict[str, float]:
+    """Peaks that an earlier run has written, by name of point, in GiB."""
+    if kept is None or not kept.exists():
+        return {}
+    found: dict[str, float] = json.loads(kept.read_text(encoding="utf-8"))
+    return found
+
+
 def measured(points: Sequence[Point], python: Path, kept: Path | None) -> tuple[list[Point], list[float]]:
     """Train each, one after the other, but those that were trained before; and MiB that each held before its model.
 
@@ -144,7 +154,7 @@ def measured(points: Sequence[Point], python: Path, kept: Path | None) -> tuple[
         BrokenError: One of them failed, or is not the model that it was taken for.
     """
     runtimes: list[float] = []
-    known: dict[str, float] = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.exists() else {}
+    known = known_peaks(kept)
     for one in points:
         if one.name in known:
             continue
@@ -175,11 +185,10 @@ def measured(points: Sequence[Point], python: Path, kept: Path | None) -> tuple[
 
 
 def figures_of(
-    name: str, points: Sequence[Point], calibration: Calibration, limit: float
+    name: str, points: Sequence[Point], calibration: Calibration, limit: float, fit: frozenset[str]
 ) -> tuple[list[Figure], list[Compared]]:
     """What is shown of one set of points."""
     title, grid = {"published": "GPUs, as published", "processors": "processors, measured here"}[name], GRIDS[name]
-    fit, _ = halves(points)
     again = fitted([one for one in points if one.name in fit], calibration, grid)
     off = sum(getattr(again.likely, one) != getattr(calibration.likely, one) for one in grid)
     if off:
@@ -216,15 +225,18 @@ def main() -> int:
     parser.add_argument(
         "--points", type=Path, help="peaks by name of point, in GiB: read where it is there, and written"
     )
+    parser.add_argument("--known", action="store_true", help="train nothing: only the peaks that --points has count")
     options = parser.parse_args()
-    figures, found = figures_of("published", PUBLISHED, DEVICES, 20)
+    figures, found = figures_of("published", PUBLISHED, DEVICES, 20, halves(PUBLISHED)[0])
     show(found)
     details: list[object] = [{"seed": SEED, "set": "published", **asdict(one), "error": one.error} for one in found]
     if not options.published:
-        trials, runtimes = measured(TRIALS, options.python or _environment(), options.points)
-        more, here = figures_of("processors", trials, PROCESSORS, 15)
+        wanted = [one for one in TRIALS if one.name in known_peaks(options.points)] if options.known else TRIALS
+        left = float(len(TRIALS) - len(wanted))
+        trials, runtimes = measured(wanted, _python(options), options.points)
+        more, here = figures_of("processors", trials, PROCESSORS, 15, halves(TRIALS)[0])
         show(here)
-        figures += more
+        figures += [*more, Figure("processors: points that were not measured", "", (left,))]
         if runtimes:
             figures.append(Figure("a process before there is a model, processors", "MiB", tuple(runtimes)))
         details += [{"seed": SEED, "set": "processors", **asdict(one), "error": one.error} for one in here]
@@ -232,12 +244,11 @@ def main() -> int:
     return report(Path(__file__).stem, figures, simulated=simulated, details=details)
 
 
-def _environment() -> Path:
-    """The Python of an environment for trainers, made below AIOPS_HOME unless it is there."""
-    from . import torch_environment
-
-    make = getattr(torch_environment, "trainer_environment", torch_environment.torch_environment)
-    return Path(make(App(os.environ).home).rpartition(":")[0]) / "bin/python"
+def _python(options: argparse.Namespace) -> Path:
+    """Of an environment with torch; where nothing is trained, none is made."""
+    if options.python is not None:
+        return Path(options.python)
+    return Path(sys.executable) if options.known else made_environment(App(os.environ).home) / "bin/python"
 
 
 if __name__ == "__main__":
