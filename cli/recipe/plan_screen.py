@@ -79,7 +79,8 @@ def _verdict(plan: "Plan") -> Iterator[str]:
         silent = f" of {fold(room.unknown)}" if room.unknown else ""
         yield f"  {sign} memory        unknown whether it fits: what one process may have{silent} is not known"
         return
-    where, high = f"{gib(room.limit)} on {room.least}", gib(plan.estimate.total.high)
+    least = "" if any(one.imagined for one in plan.machines) else f" on {room.least}"
+    where, high = f"{gib(room.limit)}{least}", gib(plan.estimate.total.high)
     words = {
         "fits": f"fits: {high} at most of {where}",
         "tight": f"tight: likely {gib(plan.estimate.total.likely)}, at most {high}, of {where}",

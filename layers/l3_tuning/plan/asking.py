@@ -142,7 +142,7 @@ def _outline(record: Record) -> str:
 
 
 def _data(record: Record) -> str:
-    text = next(iter(record.answer("plan.data").files.values()))
+    (text,) = record.answer("plan.data").files.values()
     document: Any = json.loads(text)
     digest = document["digest"]
     if not isinstance(digest, str):

@@ -15,11 +15,14 @@ class Guess:
     """How one reading of what formulas leave open is made.
 
     Attributes:
-        activations: Times what the formula says; `logits` likewise.
+        activations: Times what the formula says; `logits` likewise, of a loss that is made at once, `parts` of one that
+            is made in parts.
         layers: Of an architecture that is not counted: times the same again.
         held: Whether logits are still there when their gradient is made.
-        foreach: Whether the optimizer works on all weights at once, with a copy of them.
-        buckets: Whether gradients are copied to be sent (ddp).
+        foreach: Whether the optimizer works on all weights at once, though it is not said to.
+        gathered: Layers that FSDP2 has whole at one time.
+        buckets: Whether all gradients are copied to be sent (ddp), as torch's own does; the shipped trainer copies few
+            at a time.
         upcast: Bytes of weights that QLoRA leaves in more than 4 bits; None as the others.
         spare: Part of what comes and goes within a step that the allocator cannot use again.
         runtime: Bytes of a process before there is a model: interpreter and libraries, or the device's context.
@@ -29,9 +32,11 @@ class Guess:
     activations: float = 1.0
     layers: float = 1.0
     logits: float = 1.0
+    parts: float = 1.0
     held: bool = False
     foreach: bool = False
-    buckets: bool = True
+    gathered: int = 2
+    buckets: bool = False
     upcast: int | None = None
     spare: float = 0.0
     runtime: int = 0
@@ -48,17 +53,41 @@ class Calibration:
 
 
 DEVICES = Calibration(
-    Guess(0.75, 0.5, 0.6, buckets=False, runtime=300 * MIB, talk=100 * MIB),
-    Guess(1.0, 1.0, 1.0, spare=0.02, runtime=600 * MIB, talk=400 * MIB),
-    Guess(1.2, 2.0, 1.3, held=True, foreach=True, upcast=4, spare=0.1, runtime=1200 * MIB, talk=1024 * MIB),
+    Guess(0.5, layers=0.5, logits=0.6, parts=0.4, gathered=1, runtime=300 * MIB, talk=100 * MIB),
+    Guess(parts=0.8, runtime=600 * MIB, talk=400 * MIB),
+    Guess(
+        1.2,
+        layers=2.0,
+        logits=1.3,
+        parts=1.3,
+        held=True,
+        foreach=True,
+        buckets=True,
+        upcast=4,
+        spare=0.1,
+        runtime=1200 * MIB,
+        talk=1024 * MIB,
+    ),
 )
 """Of accelerators. The runtime's share is the context, kernels and handles of libraries that the driver counts and the
-allocator does not."""
+allocator does not: no figure of ours, so its bounds are wide."""
 
 PROCESSORS = Calibration(
-    Guess(0.85, 0.5, 0.8, buckets=False, runtime=500 * MIB, talk=20 * MIB),
-    Guess(1.0, 1.0, 1.0, spare=0.02, runtime=800 * MIB, talk=60 * MIB),
-    Guess(1.15, 2.0, 1.3, held=True, foreach=True, upcast=4, spare=0.1, runtime=1400 * MIB, talk=200 * MIB),
+    Guess(0.85, layers=0.5, logits=0.8, parts=0.8, gathered=1, runtime=400 * MIB, talk=20 * MIB),
+    Guess(runtime=600 * MIB, talk=60 * MIB),
+    Guess(
+        1.15,
+        layers=2.0,
+        logits=1.3,
+        parts=1.3,
+        held=True,
+        foreach=True,
+        buckets=True,
+        upcast=4,
+        spare=0.1,
+        runtime=1200 * MIB,
+        talk=200 * MIB,
+    ),
 )
 """Of processors."""
 

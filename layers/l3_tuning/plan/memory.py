@@ -111,7 +111,7 @@ def moments(model: Model, work: Work, guess: Guess) -> dict[str, Terms]:
     sizes = _Sizes.of(model, work, guess)
     inside = _inside(model, work, guess)
     lasting = sizes.gradients if work.accumulate > 1 else 0
-    ending = 0 if work.step_in_backward else sizes.gradients
+    ending = sizes.largest if work.step_in_backward else sizes.gradients
     # What is trained of the output is there as soon as the loss has gone back through it.
     first = min(ending, model.embedding * work.trained // work.shards) if work.adapter == "none" else 0
     logits = _logits(model, work, guess)
@@ -131,6 +131,7 @@ class _Sizes:
         passing: Copies of weights that last as long as a pass.
         moving: What is gathered, sent or cast during a pass.
         scratch: The optimizer's, during its step.
+        largest: The largest weight's gradient.
     """
 
     weights: int
@@ -139,6 +140,7 @@ class _Sizes:
     passing: int
     moving: int
     scratch: int
+    largest: int
     sent: int
     guess: Guess
     talk: int
@@ -153,8 +155,9 @@ class _Sizes:
             gradients=gradients,
             states=0 if work.paged else _states(model, work, trained) // work.shards,
             passing=HALF * trained if work.casts else 0,
-            moving=_gathered(model, work) + _widened(model, work),
+            moving=_gathered(model, work, guess) + _widened(model, work),
             scratch=_scratch(model, work, trained, guess),
+            largest=_largest(model, work) * work.trained // work.shards,
             sent=gradients if ddp and guess.buckets else 0,
             guess=guess,
             talk=guess.talk if work.world > 1 else 0,
@@ -206,19 +209,28 @@ def _edges(model: Model, work: Work) -> int:
 
 
 def _scratch(model: Model, work: Work, trained: int, guess: Guess) -> int:
-    """One by one the optimizer has two copies of the largest weight; all at once a copy of all; fused none."""
-    if work.optimizer in {"sgd", "adamw-8bit"}:
+    """One by one the optimizer has two copies of the largest weight, all at once one of all, fused none.
+
+    With 8 bits a weight and both its states may be widened.
+    """
+    if work.optimizer == "sgd":
         return 0
+    largest = _largest(model, work) // work.shards
+    if work.optimizer == "adamw-8bit":
+        return 3 * FULL * largest if guess.foreach else 0
+    one_by_one = 2 * largest * work.state if work.processors else 0
+    at_once = (work.at_once or guess.foreach) and not work.step_in_backward
+    return max(one_by_one, trained * work.state // work.shards if at_once else 0)
+
+
+def _largest(model: Model, work: Work) -> int:
+    """Parameters of the largest weight that is trained."""
     if work.adapter == "none":
-        largest = max(model.embedding, *(one.parameters for one in model.linears.values()))
-    else:
-        sides = [max(one.width, one.height) for one in adapted(model, work.targets).values()]
-        largest = work.rank * max(sides, default=0)
-    one_by_one = 2 * largest * work.state // work.shards if work.processors else 0
-    return max(one_by_one, trained * work.state // work.shards if guess.foreach else 0)
+        return max(model.embedding, *(one.parameters for one in model.linears.values()))
+    return work.rank * max((max(one.width, one.height) for one in adapted(model, work.targets).values()), default=0)
 
 
-def _gathered(model: Model, work: Work) -> int:
+def _gathered(model: Model, work: Work, guess: Guess) -> int:
     """What FSDP2 has whole during a pass.
 
     What is outside the layers all the time (`FSDPState` does not free the root's weights between forward and backward),
@@ -228,7 +240,7 @@ def _gathered(model: Model, work: Work) -> int:
         return 0
     layer = packed(model.layer) if work.adapter == "qlora" else model.layer * work.compute
     gradients = model.layer * work.compute if work.adapter == "none" else 0
-    return model.outside * work.compute + 2 * layer + gradients
+    return model.outside * work.compute + guess.gathered * layer + gradients
 
 
 def _widened(model: Model, work: Work) -> int:
@@ -253,13 +265,25 @@ def _inside(model: Model, work: Work, guess: Guess) -> _Inside:
         through = min(work.layers, model.layers)  # below the first adapter nothing is kept
     layer, moving = kept(model, work), transient(model, work)
     ends = stream(model, work) + FULL * model.hidden + work.compute * model.hidden
-    mask = work.batch * work.length * work.length if work.masked and work.attention != "flash" else 0
+    shared, each_mask = _masks(work)
     if work.recompute:
         each = 0 if work.offloaded else stream(model, work)
-        all_, one = through * each + ends, layer + moving
+        all_, one, masks, own = through * each + ends, layer + moving, 0, each_mask
     else:
-        all_, one = through * layer + ends, moving
-    return _Inside(int(scale * work.tokens * all_) + mask, int(scale * work.tokens * one))
+        all_, one, masks, own = through * layer + ends, moving, through * each_mask, 0
+    return _Inside(int(scale * work.tokens * all_) + shared + masks, int(scale * work.tokens * one) + own)
+
+
+def _masks(work: Work) -> tuple[int, int]:
+    """Bytes of the mask that all layers share, and of the copy that each keeps.
+
+    Given one of true and false, sdpa makes numbers of it and keeps them for the backward pass, in each layer
+    (`convert_boolean_attn_mask` of torch's `attention.cpp`). Compiled, or by flash attention, none is written down.
+    """
+    if not work.masked or work.compiled or work.attention == "flash":
+        return 0, 0
+    pairs = work.batch * work.length * work.length
+    return (pairs, pairs * work.compute) if work.attention == "sdpa" else (pairs * work.compute, 0)
 
 
 def _logits(model: Model, work: Work, guess: Guess) -> int:
@@ -274,6 +298,7 @@ def _logits(model: Model, work: Work, guess: Guess) -> int:
         return int(guess.logits * count * each)
     part = 3 * FULL * (count // _PARTS)
     if work.loss == "rows":
-        return int(guess.logits * part)
-    held = work.compute + (FULL if work.loss == "chunked" else 0)
-    return int(guess.logits * (count * held + part))
+        return int(guess.parts * part)
+    if work.loss == "compiled":  # what is widened is never written down, but its gradient
+        return int(guess.parts * (count + count // _PARTS) * work.compute)
+    return int(guess.parts * (count * (work.compute + FULL) + part))

@@ -38,6 +38,7 @@ class Work:
         step_in_backward: Whether each weight is changed, and its gradient freed, as soon as that is there.
         offloaded: Whether what recomputing keeps is moved to the node's memory.
         paged: Whether the optimizer's states are in the node's memory.
+        at_once: Whether the optimizer works on all weights at once, with a copy of them.
         casts: Whether weights in fp32 are cast for calculating, and the copies kept through a pass (autocast).
     """
 
@@ -66,6 +67,7 @@ class Work:
     step_in_backward: bool = False
     offloaded: bool = False
     paged: bool = False
+    at_once: bool = False
     casts: bool = False
 
     @property
@@ -113,6 +115,7 @@ def work_of(recipe: Recipe, longest: int | None = None) -> Work:
         world=world,
         sharding=sharding,
         processors=place.devices == 0,
+        at_once=train.optimizer == "adamw" and place.devices > 0,  # torch's own choice (`_default_to_fused_or_foreach`)
         casts=whole and compute == HALF and sharding != "fsdp",
     )
 
