@@ -204,8 +204,8 @@ def trained(facts: Facts, here: Site, name: str) -> tuple[str, float]:
     return job, time.monotonic() - begun
 
 
-def hurt(facts: Facts, here: Site, name: str) -> tuple[str, float, int]:
-    """A run of which a node loses its power midway: its job, seconds until it trained again, steps made twice."""
+def hurt(facts: Facts, here: Site, name: str) -> tuple[float, float, int]:
+    """A run of which a node loses its power midway: seconds to the next attempt and its step, steps made twice."""
     job = facts.submit(name)
     here.until(lambda: facts.step(name) >= STEPS // 2 + 1, _WAIT, f"half of the steps of {name}")
     _, nodes = here.running(job)
@@ -215,6 +215,7 @@ def hurt(facts: Facts, here: Site, name: str) -> tuple[str, float, int]:
     metrics = facts.folder(name) / "metrics.jsonl"
     number = metrics.stat().st_ino
     here.until(lambda: len(facts.attempts(name)) > 1, _WAIT, f"a second attempt of {name}")
+    met = time.monotonic() - cut
     first = int(facts.attempts(name)[1]["from_step"])
 
     def again() -> bool:
@@ -224,7 +225,7 @@ def hurt(facts: Facts, here: Site, name: str) -> tuple[str, float, int]:
     here.until(again, _WAIT, f"a step of the second attempt of {name}")
     seconds = time.monotonic() - cut
     here.aiops("job", "wait", job, timeout=_WAIT)
-    return job, seconds, stopped - first
+    return met, seconds, stopped - first
 
 
 @contextmanager
@@ -262,7 +263,7 @@ def main() -> int:
         facts = Facts(here, model, environment / "bin/python")
         _, seconds = trained(facts, here, "first")
         before = facts.before()
-        _, again, twice = hurt(facts, here, "hurt")
+        met, again, twice = hurt(facts, here, "hurt")
         first, second = facts.lineage("first"), facts.lineage("hurt")
         losses = [[one["loss"] for one in _lines(facts.folder(name) / "metrics.jsonl")] for name in ("first", "hurt")]
         if options.keep:
@@ -277,6 +278,7 @@ def main() -> int:
         Figure("facts that it knows after, of 4", "", (float(first["evaluation"]["right"]),), 4.0, at_least=True),
         Figure("the same of the run that was hurt", "", (float(second["evaluation"]["right"]),), 4.0, at_least=True),
         Figure("handed in to done, of a cached base", "s", (seconds,), TRAINED),
+        Figure("power cut to the processes of the next attempt having met", "s", (met,)),
         Figure("power cut to training again", "s", (again,), AGAIN),
         Figure("attempts of the run that was hurt", "", (float(len(second["attempts"])),), 2.0, at_least=True),
         Figure("steps made twice", "", (float(twice),), float(EVERY)),
