@@ -51,10 +51,10 @@ def batch_of(sequences: Sequence[Sequenced], device: Any, *, flat: bool = False)
     if flat:
         arrays = [tuple(np.concatenate(column) for column in zip(*arrays, strict=True))]
     width = max(len(tokens) for tokens, _, _ in arrays)
-    tokens = np.zeros((len(arrays), width), np.int64)
+    tokens: Array = np.zeros((len(arrays), width), np.int64)
     # What it is filled with counts on as one row more, so that a sequence without shared rows stays one of plain order.
-    positions = np.zeros((len(arrays), width), np.int64)
-    labels = np.full((len(arrays), width), IGNORED, np.int64)
+    positions: Array = np.zeros((len(arrays), width), np.int64)
+    labels: Array = np.full((len(arrays), width), IGNORED, np.int64)
     for number, (ids, places, wanted) in enumerate(arrays):
         size = len(ids)
         tokens[number, :size], positions[number, :size], labels[number, :size] = ids, places, wanted
