@@ -141,7 +141,9 @@ def seal(work: Work, told: Mapping[str, Any], evaluation: Mapping[str, Any], cur
         "job": os.environ.get("AIOPS_JOB"),
         "attempt": os.environ.get("AIOPS_ATTEMPT"),
         "attempts": attempts(Path(work.folder)),
-        "checkpoints": sorted(path.name for path in work.checkpoints.glob("step-*")),
+        "checkpoints": sorted(
+            (path.name for path in work.checkpoints.glob("step-*")), key=lambda name: (len(name), name)
+        ),
         "evaluation": {key: value for key, value in evaluation.items() if key != "answers"},
         "versions": versions(),
         "simulated": work.simulated,

@@ -39,23 +39,22 @@ class Batch:
         return int((self.labels != IGNORED).sum())
 
 
-def batch_of(sequences: Sequence[Sequenced], filler: int, device: Any, *, flat: bool = False) -> Batch:
+def batch_of(sequences: Sequence[Sequenced], device: Any, *, flat: bool = False) -> Batch:
     """Sequences as one batch.
 
     Args:
         sequences: At least one.
         device: Where the tensors are to be.
-        filler: The token that shorter ones are filled up with.
         flat: Lay them one behind the other in one row.
     """
     arrays: list[tuple[Array, ...]] = [laid(one) for one in sequences]
     if flat:
         arrays = [tuple(np.concatenate(column) for column in zip(*arrays, strict=True))]
     width = max(len(tokens) for tokens, _, _ in arrays)
-    tokens = np.full((len(arrays), width), filler, np.int64)
+    tokens: Array = np.zeros((len(arrays), width), np.int64)
     # What it is filled with counts on as one row more, so that a sequence without shared rows stays one of plain order.
-    positions = np.zeros((len(arrays), width), np.int64)
-    labels = np.full((len(arrays), width), IGNORED, np.int64)
+    positions: Array = np.zeros((len(arrays), width), np.int64)
+    labels: Array = np.full((len(arrays), width), IGNORED, np.int64)
     for number, (ids, places, wanted) in enumerate(arrays):
         size = len(ids)
         tokens[number, :size], positions[number, :size], labels[number, :size] = ids, places, wanted

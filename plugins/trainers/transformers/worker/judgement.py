@@ -48,7 +48,7 @@ def _held_out(loop: Loop) -> float:
     for first in range(0, len(samples), ranks.world):
         number = first + ranks.rank
         sequences = samples.sequences(min(number, len(samples) - 1))
-        batch = batch_of(sequences, loop.filler, ranks.device, flat=work.packed and work.attention == "flash")
+        batch = batch_of(sequences, ranks.device, flat=work.packed and work.attention == "flash")
         if work.method == "dpo":
             assert loop.model.reference is not None  # noqa: S101 - `model.load` makes one for this method
             loss, _ = preference_loss(loop.model.net, loop.model.reference, batch, work.beta)

@@ -25,7 +25,7 @@ from .work import Work
 class Loop:
     """The training of one run, on one rank."""
 
-    def __init__(self, work: Work, ranks: Ranks, model: Model, samples: Samples, filler: int) -> None:
+    def __init__(self, work: Work, ranks: Ranks, model: Model, samples: Samples) -> None:
         """Begin at step 0.
 
         Args:
@@ -33,13 +33,11 @@ class Loop:
             ranks: Which of its processes this is.
             model: As it is before the first step.
             samples: What is learnt from.
-            filler: The token that shorter sequences are filled up with.
         """
         self.work = work
         self.ranks = ranks
         self.model = model
         self.samples = samples
-        self.filler = filler
         self.step = 0
         self.optimizer = optimizer_of(work, model.trained)
         self.scaler = GradScaler(ranks.device.type, enabled=work.precision == "fp16")
@@ -94,7 +92,7 @@ class Loop:
         work, ranks = self.work, self.ranks
         torch.manual_seed(seed_of(work.seed, self.step, ranks.rank))
         flat = work.packed and work.attention == "flash"
-        batches = [batch_of(one, self.filler, ranks.device, flat=flat) for one in passes]
+        batches = [batch_of(one, ranks.device, flat=flat) for one in passes]
         counted = sum(len(one) // 2 for one in passes) if work.method == "dpo" else sum(one.counted for one in batches)
         read = sum(len(one.tokens) for each in passes for one in each)
         whole, tokens, stops = ranks.sum(counted, read, float(checkpoint.stop_requested()))

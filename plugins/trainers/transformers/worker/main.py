@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,12 +40,17 @@ def _run(work: Work) -> None:
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     if work.threads:
         os.environ["OMP_NUM_THREADS"] = str(work.threads)
+    if "peft" not in sys.modules and work.adapter["kind"] != "qlora" and work.optimizer != "adamw-8bit":
+        # PEFT imports it where it is, and with it torch's compiler: half a second of each start, for nothing here.
+        sys.modules["bitsandbytes"] = None  # type: ignore[assignment]
     _train(work, source, step)
 
 
 def _train(work: Work, source: Path | None, step: int) -> None:
     import torch
 
+    # Of libraries that call each other by names that are going: nothing that whoever reads the log could change.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     from . import artefact, judgement, ranks, template
     from .loop import Loop
     from .model import load
@@ -58,17 +64,15 @@ def _train(work: Work, source: Path | None, step: int) -> None:
     here = ranks.meet(work)
     if here.first:
         artefact.begin_attempt(work, step)
-    tokenizer = template.serving_tokenizer(work)
     if here.first and source is None:
-        template.compare(work, tokenizer)
+        template.compare(work, template.serving_tokenizer(work))
     model = load(work, here)
     samples = Samples(Path(work.data), work.form, packed=work.packed)
-    filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
-    loop = Loop(work, here, model, samples, filler)
+    loop = Loop(work, here, model, samples)
     if source:
         loop.resume(source, step)
     if loop.run():
-        said = judgement.judge(loop, tokenizer)
+        said = judgement.judge(loop, template.serving_tokenizer(work))
         told = artefact.write(work, here, model, loop.step)
         if here.first:
             artefact.seal(work, told, said, read_trace(Path(work.folder, "metrics.jsonl")))

@@ -71,7 +71,9 @@ def load(work: Work, ranks: Ranks) -> Model:
 def base_of(work: Work, held: Any, ranks: Ranks) -> Any:
     """The base's own weights."""
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a log is no terminal
     more: dict[str, Any] = {}
     if work.adapter["kind"] == "qlora":
         more["quantization_config"] = _four_bits(held)

@@ -100,10 +100,10 @@ class Samples:
             OSError: A file is missing, or empty.
         """
         self._parts = 3 if form == "preference" else 1
-        self._tokens = np.memmap(folder / "tokens.bin", "<u4", "r")
-        self._mask = np.memmap(folder / "mask.bin", "u1", "r")
-        self._segments = np.memmap(folder / "segments.bin", "<u4", "r") if packed else None
-        self._places = np.memmap(folder / "samples.bin", "<u8", "r").reshape(-1, self._parts, 2)
+        self._tokens: Array = np.memmap(folder / "tokens.bin", "<u4", "r")
+        self._mask: Array = np.memmap(folder / "mask.bin", "u1", "r")
+        self._segments: Array = np.memmap(folder / "segments.bin", "<u4", "r") if packed else None
+        self._places: Array = np.memmap(folder / "samples.bin", "<u8", "r").reshape(-1, self._parts, 2)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -118,7 +118,7 @@ class Samples:
     def _cut(self, place: Array) -> Sequenced:
         start, size = int(place[0]), int(place[1])
         span = slice(start, start + size)
-        segments = None if self._segments is None else self._segments[span].astype(np.int64)
+        segments: Array = None if self._segments is None else self._segments[span].astype(np.int64)
         return Sequenced(self._tokens[span].astype(np.int64), self._mask[span].astype(bool), segments)
 
 

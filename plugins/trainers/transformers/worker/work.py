@@ -102,7 +102,7 @@ def read(path: Path) -> Work:
         said = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise RefusedError(f"{path} cannot be read: {error}") from error
-    version = said.pop("v", None)
+    version = said.pop("v", None) if isinstance(said, dict) else None
     known = {one.name for one in fields(Work)}
     if version != VERSION or set(said) - known:
         raise RefusedError(f"{path} is of version {version}, and this is the worker of version {VERSION}")

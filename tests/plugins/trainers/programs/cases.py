@@ -168,7 +168,7 @@ class Cases:
             crossing = [replace(one, segments=None) for one in shared]
 
             def of(sequences: Any, net: Any = net, *, flat: bool = False) -> float:
-                return float(token_loss(net, batch_of(sequences, 0, "cpu", flat=flat)))
+                return float(token_loss(net, batch_of(sequences, "cpu", flat=flat)))
 
             with torch.no_grad():
                 found[attention] = {
@@ -178,7 +178,7 @@ class Cases:
                     "flat": of(shared, flat=True),
                     "crossing": of(crossing),
                     "counted": int(sum(one.counted.sum() for one in alone)),
-                    "counted_shared": batch_of(shared, 0, "cpu").counted,
+                    "counted_shared": batch_of(shared, "cpu").counted,
                 }
         return found
 
@@ -200,7 +200,7 @@ class Cases:
         samples = Samples(self.pairs, "preference", packed=False)
         pairs = [samples.sequences(number) for number in range(4)]
         with torch.no_grad():
-            flat = batch_of([one for pair in pairs for one in pair], 0, "cpu")
+            flat = batch_of([one for pair in pairs for one in pair], "cpu")
             loss, _ = preference_loss(net, lambda batch: logits_of(still, batch), flat, 0.5)
 
         def logarithm(model: Any, one: Any) -> float:
