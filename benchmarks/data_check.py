@@ -1,7 +1,7 @@
 """`aiops data check`: how fast, that nothing planted is missed, and that clean data is left alone.
 
-The texts are paragraphs of the documentation inside this machine's own Python packages, cut into conversations: real
-words, so that the tokenizer works as it does on real data. Structure is measured in processor time, so one core; full is
+The texts are documentation inside the Python packages of this machine, cut into conversations: real words, so that the
+tokenizer works as it does on real data. Structure is measured in processor time, so one core; full is
 compared with the same tokenizer on the same rendered rows in batches of the same size, each in turn.
 """
 
@@ -38,6 +38,9 @@ BATCH = 512
 LEAST = 150_000
 """Rows of structure in a second."""
 
+SIZES = range(80, 2000)
+"""Characters of a text that is taken."""
+
 MOST = 1.5
 """Times of tokenising alone."""
 
@@ -48,7 +51,7 @@ def paragraphs() -> list[str]:
     for root in sorted({Path(os.__file__).parent, *(Path(one) for one in sys.path if one.endswith("site-packages"))}):
         for file in sorted(root.rglob("*.py"))[:2000]:
             parts = file.read_text("utf-8", errors="ignore").split('"""')[1::2]
-            found += (" ".join(part.split()) for part in parts if 80 < len(part) < 2000)
+            found += (" ".join(part.split()) for part in parts if len(part) in SIZES)
     return sorted(set(found))
 
 
