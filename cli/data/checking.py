@@ -108,7 +108,6 @@ def _checked(screen: Screen, files: "tuple[SourceFile, ...]", wish: "Wish") -> "
     from aiops.layers.l3_tuning.data.check import check as look
 
     size = sum(file.size for file in files)
-    plural = "" if len(files) == 1 else "s"
     with screen.step("check") as step:
         report = look(files, wish, _counter(step, size))
         step.summary = f"{report.rows:,} rows of {len(files)} file{'' if len(files) == 1 else 's'}, {report.level}"

@@ -7,7 +7,7 @@ import orjson
 
 from aiops.layers.core.errors import InputError
 
-from .encoding import strange_bytes
+from .encoding import strange_lines
 from .fault import Level
 from .findings import Findings, Told
 from .form import read_row
@@ -105,16 +105,17 @@ class _StructureCheck:
         rows = findings.report.rows
         try:
             for block in line_blocks(file, findings.read):
-                self._block(block, careful=strange_bytes(block.raw))
+                self._block(block)
         except BrokenError as error:
             findings.broken(error)
         if findings.report.rows == rows:
             findings.empty()
 
-    def _block(self, block: Lines, *, careful: bool) -> None:
+    def _block(self, block: Lines) -> None:
         """The loop that most rows go through: names are local, and no call is made that is not needed."""
         findings, loads, recognise, seen = self._findings, orjson.loads, self._recognise, self._findings.seen
         base, rows = findings.base, 0
+        careful = strange_lines(block.raw, block.first, len(block.lines))
         for number, line in enumerate(block.lines, block.first):
             try:
                 value = loads(line)
@@ -124,7 +125,7 @@ class _StructureCheck:
                     findings.add(number, (parsed(line),))
                 continue
             rows += 1
-            known = recognise(value, careful)
+            known = recognise(value, number in careful)
             if known is None:
                 self._row(number, value)
             elif known[0] in seen:

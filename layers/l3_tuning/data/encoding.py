@@ -1,7 +1,8 @@
 """Encoding: characters in text that show that it was read or written wrongly. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from itertools import islice
 from typing import Final
 
 from .fault import Flaw
@@ -21,13 +22,21 @@ _TAILS = "".join(
 
 CONTROL: Final = re.compile(f"[{_CONTROLS}{_NONE}]")
 _TWICE: Final = re.compile(f"(?:[\u00c2-\u00f4][{re.escape(_TAILS)}]+)+")
-STRANGE: Final = re.compile(f"[{_CONTROLS}\ufffd{_NONE}]|[\u00c2-\u00f4][{re.escape(_TAILS)}]")
-"""Text without a match has no flaw; one with a match may have one."""
-
-RAW: Final = re.compile(
-    rb"\\u(?:00[01][0-9a-fA-F]|00[7-9a-fA-F][0-9a-fA-F]|[fF][fFdD]|[dD][89abAB]|20|2[01]2|0[12][0-9a-fA-F]{2})|\\b"
+_PAIR: Final = re.compile(f"[\u00c2-\u00f4][{re.escape(_TAILS)}]")
+_ASCII: Final = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_ESCAPES: Final = re.compile(
+    rb"\\u(?:00(?:[01c-fC-F89][0-9a-fA-F]|7[fF])|[fF]{3}[d-fD-F]|[fF][dD][deDE]|[dD][fF]{2}[efEF])"
 )
-"""Escapes of JSON that may stand for such a character."""
+"""Escapes of JSON that may stand for such a character, or for the first of such a pair."""
+
+_ANY: Final = (_ESCAPES, re.compile(rb"\\b"), re.compile(rb"\x7f"))
+_WIDE: Final = (
+    re.compile(rb"\xc2[\x80-\x9f]"),
+    re.compile(rb"\xbf[\xbd-\xbf]"),
+    re.compile(rb"\xef\xb7[\x90-\xaf]"),
+    re.compile(rb"\xc3[\x82-\xb4](?:\xc2[\x80-\xbf]|[\xc5\xc6\xcb]|\xe2(?:\x80|\x82\xac|\x84\xa2))"),
+)
+"""The same as they stand in UTF-8; each begins with one byte, so that all others are passed over at once."""
 
 _PLAUSIBLE = frozenset("\xa0\xbb\xab\xb7\xb0\xba\xaa\x85\u2026\u2018\u2019\u201c\u201d\u2013\u2014\u2122")
 """What may follow a capital `Ã` in text that is right: `«IRMÃ»`."""
@@ -36,9 +45,16 @@ _CHANCES = 4
 """Different pairs that are no chance any more."""
 
 
+def strange(text: str) -> bool:
+    """Whether text may have a flaw; text that is not strange has none. Quick."""
+    if text.isascii():
+        return _ASCII.search(text) is not None
+    return "\ufffd" in text or CONTROL.search(text) is not None or _PAIR.search(text) is not None
+
+
 def text_flaws(text: str) -> Iterator[Flaw]:
     """What is wrong with the characters of a text; each kind once, with the place of the first."""
-    if not STRANGE.search(text):
+    if not strange(text):
         return
     place = text.find("\ufffd")
     if place >= 0:
@@ -51,18 +67,24 @@ def text_flaws(text: str) -> Iterator[Flaw]:
         yield Flaw("encoding.mojibake", f"character {garbled + 1} and the next are UTF-8 that was read as Latin-1")
 
 
-def strange_bytes(raw: bytes) -> bool:
-    """Whether lines of JSON may have such characters: quick, and true too often rather than too seldom."""
-    if b"\x7f" in raw or RAW.search(raw):
-        return True
-    return (
-        not raw.isascii() and (_RAW_CONTROL.search(raw) or _RAW_LOST.search(raw) or _RAW_TWICE.search(raw)) is not None
-    )
+def strange_lines(raw: bytes, first: int, count: int) -> Container[int]:
+    """Which lines of JSON may have such characters: all that have one, and others too.
 
-
-_RAW_CONTROL = re.compile(rb"\xc2[\x80-\x9f]|[\xf0-\xf4][\x80-\xbf][\x8f\x9f\xaf\xbf]\xbf[\xbe\xbf]")
-_RAW_LOST = re.compile(rb"\xef(?:\xbf[\xbd-\xbf]|\xb7[\x90-\xaf])")
-_RAW_TWICE = re.compile(rb"\xc3[\x82-\xb4](?:\xc2[\x80-\xbf]|[\xc5\xc6\xcb]|\xe2(?:\x80|\x82\xac|\x84\xa2))")
+    Args:
+        raw: The lines.
+        first: The number of the first.
+        count: How many they are; where there are more places than that, all of them are meant.
+    """
+    patterns = _ANY if raw.isascii() else _ANY + _WIDE
+    places = list(islice((match.start() for pattern in patterns for match in pattern.finditer(raw)), count + 1))
+    if len(places) > count:
+        return range(first, first + count)
+    lines, number, before = set(), first, 0
+    for place in sorted(places):
+        number += raw.count(b"\n", before, place)
+        before = place
+        lines.add(number)
+    return lines
 
 
 def _garbled(text: str) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from .encoding import strange_bytes
+from .encoding import strange_lines
 from .fault import Fault, Flaw
 from .reading import Record, parsed, records
 from .report import Report
@@ -93,7 +93,7 @@ class Findings:
         rows = self.report.rows
         try:
             for block in line_blocks(file, self.read):
-                careful = strange_bytes(block.raw)
+                careful = strange_lines(block.raw, block.first, len(block.lines))
                 for number, line in enumerate(block.lines, block.first):
                     if not line or line.isspace():
                         continue
@@ -102,7 +102,7 @@ class Findings:
                     if isinstance(value, Flaw):
                         self.add(number, (value,))
                     else:
-                        yield number, value, careful
+                        yield number, value, number in careful
         except BrokenError as error:
             self.broken(error)
         if self.report.rows == rows:

@@ -117,6 +117,10 @@ def _counting(tell: Emit, kind: str, what: str, **data: str) -> Callable[[int], 
 def _published(work: Path, into: Path, digest: str) -> Manifest:
     """Give the folder its name. What it holds is on the disk before."""
     whole = work / WHOLE
+    if prepared(work, WHOLE) is None:  # a power cut took it from whoever was killed before
+        raise FailedError(
+            f"{whole} has no manifest", code="data.work", hints=[f"type the same again after `rm -r {work}`"]
+        )
     for folder, _, _ in os.walk(whole):
         _to_disk(Path(folder))
     whole.rename(into / digest)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from .conversation import misplaced
-from .encoding import STRANGE
+from .encoding import strange
 from .form import CHATS, PAIRS
 from .row import Form, Row, Turn
 from .turns import ROLES
@@ -97,7 +97,7 @@ class _Chat:
                     return None
             if "" in contents or True in map(str.isspace, contents):
                 return None
-            if careful and STRANGE.search("".join(contents)):
+            if careful and strange("".join(contents)):
                 return None
         except (AttributeError, KeyError, TypeError, ValueError):  # another shape: it is read, and told in words
             return None
@@ -134,7 +134,7 @@ class _Prompt:
             return None
         if pair[0] == "instruction" and record.get("input"):
             return None
-        if careful and STRANGE.search(f"{prompt} {answer}"):
+        if careful and strange(f"{prompt} {answer}"):
             return None
         identity = _identity(("prompt", ("user",), (prompt,), ("assistant",), (answer,)))
         return Known(identity, "prompt", ("user", "assistant"), (prompt, answer))
@@ -151,7 +151,7 @@ class _Preference:
             return None
         if not (_speaks(prompt) and _speaks(chosen) and _speaks(rejected)) or chosen == rejected:
             return None
-        if careful and STRANGE.search(f"{prompt} {chosen} {rejected}"):
+        if careful and strange(f"{prompt} {chosen} {rejected}"):
             return None
         assistant = ("assistant",)
         identity = _identity(("preference", ("user",), (prompt,), assistant, (chosen,), assistant, (rejected,)))
@@ -163,7 +163,7 @@ class _Text:
 
     def __call__(self, record: Any, careful: bool) -> Known | None:
         text = record.get("text") if record.__class__ is dict else None
-        if not isinstance(text, str) or not _speaks(text) or (careful and STRANGE.search(text)):
+        if not isinstance(text, str) or not _speaks(text) or (careful and strange(text)):
             return None
         return Known(_identity(("text", text)), "text", (), (text,))
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiops.layers.l3_tuning.data.encoding import STRANGE, strange_bytes, text_flaws
+from aiops.layers.l3_tuning.data.encoding import strange, strange_lines, text_flaws
 from aiops.layers.l3_tuning.data.form import read_row
 from aiops.layers.l3_tuning.data.recognition import recogniser, row_of
 from aiops.layers.l3_tuning.data.row import FORMS, Row
@@ -104,8 +104,11 @@ def test_no_planted_fault_is_recognised(kind: str) -> None:
 def test_bytes_that_are_not_strange_have_no_flaw_in_their_text(text: str, ascii_: bool) -> None:
     flaws = list(text_flaws(text))
     if flaws:
-        assert STRANGE.search(text)
-        assert strange_bytes(json.dumps({"text": text}, ensure_ascii=ascii_).encode())
+        assert strange(text)
+        row = json.dumps({"text": text}, ensure_ascii=ascii_).encode()
+        clean = b'{"text": "clean"}'
+        assert 9 in strange_lines(row, 9, 1)
+        assert 8 in strange_lines(b"\n".join([clean, row, clean]), 7, 3)
 
 
 @pytest.mark.parametrize(
