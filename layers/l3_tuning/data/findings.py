@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+import orjson
+
 from .encoding import strange_lines
 from .fault import Fault, Flaw
 from .reading import Record, parsed, records
@@ -98,9 +100,10 @@ class Findings:
                     if not line or line.isspace():
                         continue
                     self.report.rows += 1
-                    value = parsed(line)
-                    if isinstance(value, Flaw):
-                        self.add(number, (value,))
+                    try:
+                        value = orjson.loads(line)
+                    except orjson.JSONDecodeError:
+                        self.add(number, (parsed(line),))
                     else:
                         yield number, value, number in careful
         except BrokenError as error:

@@ -100,6 +100,9 @@ _VERSION = re.compile(r"(?i)(?:version|release|build|\bver|\bv|/|[=~<>]=|§|sect
 _SHORTEST_IPV4 = 10
 """Characters; `1.2.3.4` and the like are numbers of versions and of chapters."""
 
+_COLONS = 7
+"""Of an IPv6 address that leaves nothing out."""
+
 _RESOLVERS: Final = frozenset({"208.67.222.222", "208.67.220.220", "114.114.114.114", "223.5.5.5", "223.6.6.6"})
 
 _KEY = re.compile(
@@ -129,7 +132,7 @@ def personal(text: str) -> list[Personal]:
             break
     if _DIGITS.search(text):
         found += _numbers(text)
-    elif text.count(":") > 2:  # noqa: PLR2004 - an address of the new kind may have no digits
+    elif ":" in text:  # an address of the new kind may have few digits
         found += _sixes(text)
     return _apart(found) if len(found) > 1 else found
 
@@ -210,6 +213,8 @@ def _is_someones(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool
 
 
 def _sixes(text: str) -> Iterator[Personal]:
+    if "::" not in text and text.count(":") < _COLONS:
+        return
     for match in _IPV6.finditer(text):
         try:
             if _is_someones(ipaddress.IPv6Address(match[0])) and not match[0].lower().startswith(

@@ -14,6 +14,7 @@ from aiops.layers.core.errors import InputError
 from aiops.layers.l3_tuning.data.check import Wish, check
 from aiops.layers.l3_tuning.data.evaluation_set import evaluation_of
 from aiops.layers.l3_tuning.data.fault import CATALOGUE
+from aiops.layers.l3_tuning.data.leak import words_of
 from aiops.layers.l3_tuning.data.lesson import Reader
 from aiops.layers.l3_tuning.data.report import Report
 from aiops.layers.l3_tuning.data.source import sources
@@ -278,3 +279,8 @@ def test_nothing_selected_and_conversations_without_a_template(tmp_path: Path, m
         check(sources([path]), Wish(reader=reader(bare)))
     with pytest.raises(InputError, match=r"json"):
         evaluation_of([write(tmp_path / "b.jsonl", [b"{"])])
+
+
+def test_words_of_ascii_are_those_of_any_text() -> None:
+    text = "Don't SHOUT: snake_case, a-b; x=1.5e3 (it's) 2nd\tline\n\"quoted\" ~^`|"
+    assert words_of(text) == words_of(f"{text} é")[:-1]
