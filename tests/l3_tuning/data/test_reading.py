@@ -1,0 +1,93 @@
+"""Whatever stands in a file is read or is a fault with a place; nothing is raised."""
+
+import gzip
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aiops.layers.core.errors import InputError
+from aiops.layers.l3_tuning.data.check import Wish, check
+from aiops.layers.l3_tuning.data.fault import CATALOGUE, Fault
+from aiops.layers.l3_tuning.data.reading import records
+from aiops.layers.l3_tuning.data.source import sources
+
+from .planting import line, pair
+
+_PIECES = st.sampled_from(
+    [
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b'"',
+        b"\n",
+        b"\r\n",
+        b",",
+        b";",
+        b"\xff",
+        b"\x00",
+        b"\xef\xbb\xbf",
+        b"text",
+        b"null",
+        b"PAR1",
+        line({"messages": pair(1)}),
+        line({"text": "a"}),
+        line([{"text": "a"}, 3]),
+        b"prompt,completion\na,b\n",
+    ]
+)
+_CONTENT = st.lists(st.one_of(_PIECES, st.binary(max_size=8)), max_size=8).map(b"".join)
+_NAMES = st.sampled_from(
+    [
+        f"a{ending}{packed}"
+        for ending in (".jsonl", ".json", ".csv", ".txt", ".parquet")
+        for packed in ("", ".gz", ".zst", ".bz2", ".xz")
+    ]
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(_NAMES, _CONTENT, st.booleans())
+def test_any_bytes_are_read_or_told(name: str, content: bytes, packed: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(gzip.compress(content) if packed and name.endswith(".gz") else content)
+        files = sources([path])
+        report = check(files, Wish())
+        told = [one for one in records(files[0]) if isinstance(one, Fault)]
+    assert set(report.counts) <= set(CATALOGUE)
+    assert report.rows + report.counts["file.empty"] >= 1
+    assert all(one.place.line >= 1 for one in told)
+
+
+def test_lines_are_numbered_as_an_editor_does(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [line({"messages": pair(number, answer="long " * 500)}) for number in range(2000)]
+    rows[1500] = b"{"
+    path.write_bytes(b"\n\n" + b"\r\n".join(rows))
+    assert path.stat().st_size > 4 * 1024 * 1024
+    report = check(sources([path]), Wish())
+    assert [str(one.place) for one in report.shown["json.broken"]] == [f"{path}:1503"]
+    assert report.rows == 2000
+
+
+def test_a_folder_is_walked_in_order_and_hidden_files_are_left_out(tmp_path: Path) -> None:
+    for name in ("b/a.jsonl", "a/z.json.gz", "a/b.TXT", ".hidden/x.jsonl", ".x.jsonl", "README", "a.csv.xz", "c.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = sources(["."], tmp_path)
+    assert [one.name for one in found] == ["a/b.TXT", "a/z.json.gz", "a.csv.xz", "b/a.jsonl"]
+    assert [(one.layout, one.compression) for one in found] == [
+        ("text", None),
+        ("json", "gz"),
+        ("csv", "xz"),
+        ("jsonl", None),
+    ]
+    assert len(sources([tmp_path, tmp_path / "b", tmp_path / "b" / "a.jsonl"])) == 4
+    with pytest.raises(InputError, match="there is no nowhere"):
+        sources(["nowhere"], tmp_path)
+    with pytest.raises(InputError, match="none is named"):
+        sources([])
