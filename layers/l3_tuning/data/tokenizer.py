@@ -111,9 +111,8 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     special = {token.content for token in added.values() if token.special} | set(named.values())
     size = max([inner.get_vocab_size(with_added_tokens=True) - 1, *added]) + 1
     first, last = _around(inner, config, named)
-    unknown = (
-        inner.model.unk_token if isinstance(getattr(inner.model, "unk_token", None), str) else named.get("unk_token")
-    )
+    # By the model itself: one that falls back to bytes has a name for what is unknown, and never says it.
+    unknown = getattr(inner.model, "unk_token", named.get("unk_token"))
     return Tokenizer(
         folder,
         _digest(content, config, named),
