@@ -26,7 +26,7 @@ class Axolotl:
 
     name = "axolotl"
     title = "axolotl"
-    proof: Proof = "rendered"
+    proof: Proof = "accepted"
     environment = "axolotl"
     imports = ("torch", "axolotl.cli.train")
     abilities = Abilities(

@@ -36,7 +36,7 @@ class LlamaFactory:
 
     name = "llamafactory"
     title = "LLaMA-Factory"
-    proof: Proof = "rendered"
+    proof: Proof = "accepted"
     environment = "llamafactory"
     imports = ("torch", "llamafactory.hparams")
     abilities = Abilities(

@@ -18,6 +18,13 @@ from .hugging_face import ATTENTIONS, DTYPES, OPTIMIZERS, handover, last_layers,
 from .rows import EVALUATION, TRAIN, conversation, messages
 
 _MODULES = {"sft": "swift.cli.sft", "pretrain": "swift.cli.pt", "dpo": "swift.cli.rlhf"}
+_BASE_TEMPLATE = "dummy"
+"""A template of its own must be named where it would have to guess; with `template_backend jinja` the base's counts."""
+
+_KINDS = {"llama": "llama"}
+"""What it calls kinds of models, by the `model_type` of config.json, where several of its own have one architecture:
+it refuses to guess. They differ in their templates, and ours is the base's."""
+
 _LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The linear layers of a decoder's layer by their usual names, where layers are chosen and targets are not."""
 
@@ -27,7 +34,7 @@ class MsSwift:
 
     name = "ms-swift"
     title = "ms-swift"
-    proof: Proof = "rendered"
+    proof: Proof = "accepted"
     environment = "ms-swift"
     imports = ("torch", "swift.arguments")
     abilities = Abilities(
@@ -118,6 +125,11 @@ class MsSwift:
             "save_total_limit": recipe.checkpoint.keep,
             "report_to": "none",
         }
+        if "template" not in recipe.options:
+            found["template"] = _BASE_TEMPLATE
+        kind = _KINDS.get(str(run.base.config.get("model_type")))
+        if kind is not None:
+            found["model_type"] = kind
         if recipe.method == "sft":
             last = run.data.manifest.form == "prompt"
             found["loss_scale"] = "all" if data.loss == "all" else "last_round" if last else "default"

@@ -79,7 +79,7 @@ def test_its_python_imports_and_its_program_runs(site: Site) -> None:
     site.take()
     done = subprocess.run([site.place / "bin/tiny"], capture_output=True, text=True, check=True)
     assert done.stdout == "tiny 1.0\n"
-    words = [site.place / "bin/python", "-I", "-c", "import sys, tiny; print(sys.prefix, tiny.__file__)"]
+    words = [str(site.place / "bin/python"), "-I", "-c", "import sys, tiny; print(sys.prefix, tiny.__file__)"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.split()[0] == str(site.place)
 
@@ -166,7 +166,7 @@ def test_a_wheel_that_is_not_the_locked_one_is_refused(site: Site) -> None:
 
 def test_a_wheel_cannot_leave_its_folder(site: Site, tmp_path: Path) -> None:
     shutil.rmtree(site.archives)
-    path, digest = a_wheel(site.bundle / "wheels", "evil", **{"..__..__escaped": b"x"})
+    path, digest = a_wheel(site.bundle / "wheels", "evil", more={"../../escaped": b"x"})
     plan = EnvironmentPlan(
         "trainer", "bookworm", "amd64", PYTHON, ("evil",), (WheelFile(f"wheels/{path.name}", digest),)
     )
@@ -181,11 +181,11 @@ def test_data_of_wheels_goes_where_it_says(site: Site) -> None:
     path, digest = a_wheel(
         site.bundle / "wheels",
         "data",
-        **{
-            "data-1.0.data__scripts__run": b"#!python\nprint(1)\n",
-            "data-1.0.data__purelib__extra.py": b"X = 1\n",
-            "data-1.0.data__data__share__doc": b"doc",
-            "data-1.0.data__headers__data.h": b"",
+        more={
+            "data-1.0.data/scripts/run": b"#!python\nprint(1)\n",
+            "data-1.0.data/purelib/extra.py": b"X = 1\n",
+            "data-1.0.data/data/share/doc": b"doc",
+            "data-1.0.data/headers/data.h": b"",
         },
     )
     wheels = (WheelFile(f"wheels/{path.name}", digest),)

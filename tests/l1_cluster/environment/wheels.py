@@ -6,8 +6,10 @@ from hashlib import sha256
 from pathlib import Path
 
 
-def a_wheel(folder: Path, name: str = "tiny", version: str = "1.0", **more: bytes) -> tuple[Path, str]:
-    """A pure wheel with a module and a program of its name; its digest. `more`: files by path, `__` for /."""
+def a_wheel(
+    folder: Path, name: str = "tiny", version: str = "1.0", more: Mapping[str, bytes] | None = None
+) -> tuple[Path, str]:
+    """A pure wheel with a module and a program of its name; its digest. `more`: files by path."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     members: Mapping[str, bytes] = {
@@ -16,7 +18,7 @@ def a_wheel(folder: Path, name: str = "tiny", version: str = "1.0", **more: byte
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n".encode(),
         f"{info}/RECORD": b"",
-        **{inner.replace("__", "/"): content for inner, content in more.items()},
+        **(more or {}),
     }
     with zipfile.ZipFile(path, "w") as archive:
         for inner, content in members.items():

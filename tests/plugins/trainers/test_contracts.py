@@ -1,7 +1,6 @@
 """Each trainer that renders for another tool keeps the contract."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import pytest
 from tests.l3_tuning.trainer_contract import TrainerContract
@@ -32,7 +31,7 @@ class TestMsSwift(TrainerContract):
 
 
 class TestCommand(TrainerContract):
-    options: ClassVar[Mapping[str, str | int | float | bool]] = {
+    options: Mapping[str, str | int | float | bool] = {
         "command": "torchrun /shared/ann/train.py {settings} --rows {rows} --rate {rate} --length {length} {seed}"
     }
 
