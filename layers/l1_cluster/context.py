@@ -8,8 +8,8 @@ from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.variables import NodeVariables, variables_of
 
+from .bundle.environment import EnvironmentPlan
 from .bundle.offer import NotOfferedError, Offer, PairMember, pair_of_sources
-from .environment.plan import EnvironmentPlan
 from .hosts_file import foreign_lines, full_name
 
 

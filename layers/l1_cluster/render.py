@@ -29,7 +29,7 @@ from aiops.layers.core.home import ensure_folder
 from aiops.layers.l0_nodes.node import Node
 
 from .context import ClusterContext
-from .environment.programs import programs_of
+from .environments import programs_of
 from .gate import PYTHON, interpreter
 from .guardian import Guardian, end_ansible
 from .phase import Phase, shipped_phases

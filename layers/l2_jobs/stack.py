@@ -14,7 +14,7 @@ from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.nodeset import fold
 from aiops.layers.l0_nodes.transport import Transport
-from aiops.layers.l1_cluster.environment.plan import PLACE
+from aiops.layers.l1_cluster.bundle.environment import PLACE
 from aiops.layers.l1_cluster.script import answer_of, command, program
 
 from .footing import failed
@@ -97,9 +97,16 @@ def stack_obstacles(file: JobFile, job: Job, found: Mapping[str, Stack]) -> list
 
 
 def settled(job: Job, found: Mapping[str, Stack]) -> Job:
-    """The job with the folder that its nodes have under the name; as it was where none has answered."""
+    """The job with the folder that its nodes have under the name; as it was where none has answered.
+
+    Words of its command that begin with the name's folder then begin with that: the name may mean a newer one later.
+    """
     told = [one for one in found.values() if not one.silent and one.why is None]
-    return replace(job, stack=told[0].path) if told else job
+    if not told:
+        return job
+    path, named = told[0].path, f"{PLACE}/{job.stack}/"
+    words = (f"{path}/{one.removeprefix(named)}" if one.startswith(named) else one for one in job.command)
+    return replace(job, stack=path, command=tuple(words))
 
 
 def _wrong(job: Job, told: Sequence[Stack]) -> Iterator[tuple[str, str]]:

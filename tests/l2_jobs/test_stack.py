@@ -36,6 +36,13 @@ def test_the_same_everywhere_will_do_and_the_job_keeps_the_folder() -> None:
     assert settled(job, {"gpu01": Stack("gpu01", silent="no route")}).stack == "trainer"
 
 
+def test_words_that_begin_with_the_name_mean_the_folder_that_was_found() -> None:
+    _, job = made("environment: trainer\n")
+    job = replace(job, command=("/opt/aiops/env/trainer/bin/torchrun", "/opt/aiops/env/trainer-2/x", "train.py"))
+    command = settled(job, {"gpu01": WELL}).command
+    assert command == (f"{WELL.path}/bin/torchrun", "/opt/aiops/env/trainer-2/x", "train.py")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -89,7 +96,7 @@ def an_environment(place: Path, label: str, *, digest: str = "a" * 64, imports: 
 
 
 def look(place: Path, name: str = "trainer", seconds: float = 60) -> dict[str, Any]:
-    found: dict[str, Any] = remote.looked({"name": name, "place": str(place), "user": ME, "seconds": seconds})
+    found: dict[str, Any] = remote.looked({"name": name, "place": str(place), "user": ME, "seconds": seconds})  # type: ignore[no-untyped-call]
     return found
 
 

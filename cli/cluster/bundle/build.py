@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from aiops.layers.core.plugin import Plugins
     from aiops.layers.l0_nodes.simulated_package import SimulatedPackage
     from aiops.layers.l1_cluster.bundle.build import Built
+    from aiops.layers.l1_cluster.bundle.lock import Lock
     from aiops.layers.l1_cluster.bundle.manifest import Artefact
     from aiops.layers.l1_cluster.bundle.target import Target
-    from aiops.layers.l1_cluster.environment.lock import Lock
 
     from .order import Order
 
@@ -135,7 +135,7 @@ def _dummies(plugins: "Plugins", words: "Sequence[str]") -> "tuple[SimulatedPack
 
 def _environments(plugins: "Plugins", order: "Order | None") -> "dict[Target, tuple[Lock, ...]]":
     """The locks that the inventory's nodes want, by target; no plugin is asked where none is wanted."""
-    from aiops.layers.l1_cluster.environment.lock import chosen_locks, locks_of
+    from aiops.layers.l1_cluster.bundle.lock import chosen_locks, locks_of
 
     wanted = {target: names for target, names in (order.environments if order else {}).items() if names}
     if not wanted:

@@ -15,7 +15,6 @@ from aiops.layers.core.errors import AiopsError, FailedError
 from aiops.layers.core.event import EventStream
 from aiops.layers.core.home import ensure_folder
 from aiops.layers.l0_nodes.simulated_package import SimulatedPackage
-from aiops.layers.l1_cluster.environment.lock import Lock
 
 from .application import application_deb, can_run_on
 from .bundle import MANIFEST, SIGNATURE, SUMS, Bundle
@@ -23,6 +22,7 @@ from .closure import MISSING, Closure, missing
 from .draft import Draft
 from .dummy import dummy_deb
 from .licence import Licences
+from .lock import Lock
 from .manifest import Manifest, content_digest, sums_text
 from .place import alone, need_space, put_in_place, require_output, workshop
 from .signing import SigningKey, trusted_keys

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from aiops.layers.l1_cluster.environment.lock import Lock
-from aiops.layers.l1_cluster.environment.plan import WheelFile, bundle_document
-
 from .control import parse_paragraphs
 from .cyclonedx import bill_of_materials
 from .deb import compress, read_control
+from .environment import WheelFile, bundle_document
+from .lock import Lock
 from .manifest import Artefact, Kind, sha256_of, sha256_of_bytes
 from .repository import package_paragraph, packages_text, pool_path, release_text
 from .signing import SigningKey

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from aiops.layers.l0_nodes.facts import Facts
-from aiops.layers.l1_cluster.environment.plan import EnvironmentPlan, plans_of
 
 from .bundle import SUMS, Bundle
 from .draft import ENVIRONMENTS
+from .environment import EnvironmentPlan, plans_of
 from .manifest import sha256_of_bytes, sums_text
 from .signing import trusted_keys
 from .target import MACHINES

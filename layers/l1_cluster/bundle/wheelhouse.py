@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from aiops.layers.core.errors import FailedError, Problem, UnreachableError
 from aiops.layers.core.home import ensure_folder
-from aiops.layers.l1_cluster.environment.lock import Lock, pins_for
 
+from .lock import Lock, pins_for
 from .manifest import sha256_of
 from .program import Ended, run_program
 from .target import Target

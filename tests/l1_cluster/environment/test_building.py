@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.l1_cluster.environment.wheels import a_wheel
 
-from aiops.layers.l1_cluster.environment.plan import EnvironmentPlan, WheelFile, bundle_document, plans_of
+from aiops.layers.l1_cluster.bundle.environment import EnvironmentPlan, WheelFile, bundle_document, plans_of
 from aiops.layers.l1_cluster.remote import environment_build, environment_files, environment_take
 
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.l1_cluster.bundle.lock import Lock, Pin, chosen_locks, pins_for, read_lock
 from aiops.layers.l1_cluster.bundle.target import Target
-from aiops.layers.l1_cluster.environment.lock import Lock, Pin, chosen_locks, pins_for, read_lock
 
 ONE, TWO = "a" * 64, "b" * 64
 

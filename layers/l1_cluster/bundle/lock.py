@@ -14,7 +14,7 @@ from aiops.layers.core.errors import FailedError, InputError, Problem
 from aiops.layers.core.plugin import Plugins, hookspec
 
 if TYPE_CHECKING:
-    from aiops.layers.l1_cluster.bundle.target import Target
+    from .target import Target
 
 KIND = "environment"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -164,7 +164,7 @@ def pins_for(lock: Lock, target: "Target") -> tuple[Pin, ...]:
     from packaging.markers import InvalidMarker, Marker
     from packaging.specifiers import SpecifierSet
 
-    from aiops.layers.l1_cluster.bundle.wheels import marker_environment
+    from .wheels import marker_environment
 
     if not SpecifierSet(lock.python).contains(f"{target.python}.0"):
         raise InputError(

@@ -1,19 +1,16 @@
 """What the tasks of the phase `environments` are given: the programs for the head and for a node, as text."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aiops.layers.l1_cluster.script import program
-
-from .plan import EnvironmentPlan
-
-if TYPE_CHECKING:
-    from aiops.layers.l1_cluster.context import ClusterContext, NodeContext
+from .bundle.environment import EnvironmentPlan
+from .context import ClusterContext, NodeContext
+from .script import program
 
 ARCHIVES = "/srv/aiops/environments"
 BUNDLE = "/srv/aiops/bundle"
 
 
-def programs_of(cluster: "ClusterContext", node: "NodeContext") -> dict[str, Any]:
+def programs_of(cluster: ClusterContext, node: NodeContext) -> dict[str, Any]:
     """The programs, and which node is the head; empty where the node has no environments.
 
     The head builds what any node wants, for whoever asks first: it is given all of it whoever that is.
