@@ -52,6 +52,7 @@ docs: setup  ## Write the pages that come from the code
 	@$(BIN)/python -m aiops.cli.reference > docs/reference/cli.md
 	$(BIN)/python -c 'import aiops.layers.l0_nodes.variables_page as v; print(v.variables_page(), end="")' > docs/reference/variables.md
 	$(BIN)/python -c 'import aiops.layers.l2_jobs.job_document as j; print(j.schema_text(), end="")' > docs/reference/job.schema.json
+	$(BIN)/python -c 'import aiops.layers.l3_tuning.recipe_document as r; print(r.schema_text(), end="")' > docs/reference/recipe.schema.json
 
 bench-%: setup  ## A benchmark, benchmarks/NAME.py; its figures are kept in benchmarks/results (root)
 	@exec $(BIN)/python -m benchmarks.$*

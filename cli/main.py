@@ -16,7 +16,22 @@ from typer.core import TyperGroup
 from aiops import __version__
 from aiops.layers.core.errors import AiopsError, FailedError
 
-from . import checkpoint, cluster, config, controller, doctor, health, job, lab, node, plugin, run, train
+from . import (
+    checkpoint,
+    cluster,
+    config,
+    controller,
+    data,
+    doctor,
+    health,
+    job,
+    lab,
+    node,
+    plugin,
+    recipe,
+    run,
+    train,
+)
 from .app import App
 from .exit import Exit, exit_of
 from .screen import PipeClosedError, Screen
@@ -52,11 +67,14 @@ root.add_typer(node.app, name="node")
 root.add_typer(health.app, name="health")
 root.add_typer(checkpoint.app, name="checkpoint")
 root.add_typer(job.app, name="job")
+root.add_typer(data.app, name="data")
+root.add_typer(recipe.app, name="recipe")
 root.add_typer(controller.app, name="controller")
 root.add_typer(run.app, name="run")
 root.add_typer(plugin.app, name="plugin")
 root.add_typer(config.app, name="config")
 root.command("train")(train.train)
+recipe.app.command("run", help="Run a recipe, and follow it: the same as `aiops train RECIPE`.")(train.train)
 root.command("doctor")(doctor.doctor)
 
 

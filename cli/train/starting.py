@@ -9,23 +9,26 @@ from aiops.cli.app import App
 from aiops.cli.controller.embedding import deciding, planned
 from aiops.cli.counter import knock
 from aiops.cli.exit import Exit
-from aiops.cli.head import JOB_FILE, on_head
+from aiops.cli.head import on_head
 from aiops.cli.options import DryRunOption, InventoryOption, JsonOption, QuietOption
-from aiops.layers.core.errors import ConflictError, InputError
+from aiops.layers.core.errors import InputError
 
+from .handing import STDIN, ask, come_back, left, read_named, require_controller, tell_detached
+from .running import named, tune
 from .screen import follow
+from .tuning import Asked, causes_of, overrides_for
 
 if TYPE_CHECKING:
-    from aiops.cli.counter import Counter
     from aiops.cli.screen import Screen
-
-_STDIN = "-"
 
 
 def train(
     context: typer.Context,
     file: Annotated[
-        str | None, typer.Argument(metavar="[JOB.yml]", help="The job file; `-` reads it from stdin.")
+        str | None,
+        typer.Argument(
+            metavar="[JOB.yml|RECIPE]", help="A job file, a recipe.yml or a shipped recipe; `-` reads it from stdin."
+        ),
     ] = None,
     *,
     resume: Annotated[
@@ -51,6 +54,14 @@ def train(
     max_restarts: Annotated[
         int | None, typer.Option("--max-restarts", metavar="N", help="So many restarts for each cause of faults.")
     ] = None,
+    allow_changed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-changed",
+            metavar="WHAT",
+            help="With --resume and a recipe: go on though its `base`, `data`, `recipe` or `code` changed since.",
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and do not follow.")] = False,
     inventory: InventoryOption = None,
@@ -59,8 +70,10 @@ def train(
 ) -> int:
     """Start a job and follow it; Ctrl-C detaches, and the job goes on. 1 when it fails or is held.
 
-    With `--resume` go on with one that is held, has failed or has ended; with a job file too, start a new one from what
-    lies in the folder of its checkpoints. Where no controller runs, this is one as long as it follows the job.
+    A recipe is run: its data is checked and prepared, the plan judged, and it becomes a job; then the tuned model is
+    handed on. With `--resume` go on with a job that is held, has failed or has ended; with a job file too, start a new
+    one from what lies in the folder of its checkpoints; with a recipe its newest run goes on. Where no controller runs,
+    this is one as long as it follows the job.
     """
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
@@ -74,6 +87,19 @@ def train(
     }
     said = {name: value for name, value in overrides.items() if value not in (None, [])}
     _require_sense(file, resume=resume, job=job, step=step, dry_run=dry_run, said=said)
+    recipe = None if file is None else named(aiops, file)
+    if recipe is not None:
+        wishes = overrides_for(
+            sets or (), nodes=nodes, engine=engine, priority=priority, queue=queue, max_restarts=max_restarts
+        )
+        wanted = Asked(recipe.name, recipe.text, recipe.folder, wishes, resume, causes_of(allow_changed or ()))
+        return tune(aiops, screen, wanted, inventory, dry_run=dry_run, detach=detach)
+    if allow_changed:
+        raise InputError(
+            "`--allow-changed` is for a recipe's run that goes on",
+            code="usage.recipe",
+            hints=["`aiops train --resume recipe.yml --allow-changed data`"],
+        )
     if file is None:
         passed = on_head(aiops, inventory)
         if passed is not None:
@@ -81,26 +107,38 @@ def train(
         wish: tuple[str, dict[str, Any]] = ("resume", {"job": job, "step": step})
     else:
         said |= {"resume": True} if resume else {}
-        name, folder, text = _read(aiops, file)
-        passed = on_head(aiops, inventory, text=text, file=None if file == _STDIN else Path(file))
+        name, folder, text = read_named(aiops, file)
+        passed = on_head(aiops, inventory, text=text, file=None if file == STDIN else Path(file))
         if passed is not None:
             return passed
         wish = ("submit", {"text": text, "file": name, "folder": folder, "overrides": said})
+    return _run(aiops, screen, inventory, wish, dry_run=dry_run, detach=detach)
+
+
+def _run(
+    aiops: App,
+    screen: "Screen",
+    inventory: Path | None,
+    wish: tuple[str, dict[str, Any]],
+    *,
+    dry_run: bool,
+    detach: bool,
+) -> int:
     if dry_run:
         return _dry(aiops, screen, inventory, wish[1])
     if detach:
-        _require_controller(aiops)
+        require_controller(aiops)
     asked: dict[str, Any] = {}
     try:
         with deciding(aiops, screen, inventory) as desk:
-            asked = _ask(desk, wish)
+            asked = ask(desk, wish)
             if detach:
-                _detached(screen, asked["job"])
+                tell_detached(screen, asked["job"])
                 return Exit.DONE
-            return follow(desk, screen, aiops.clock, asked, resumed=file is None)
+            return follow(desk, screen, aiops.clock, asked, resumed=wish[0] == "resume")
     except KeyboardInterrupt as cut:
         if asked:
-            return _left(screen, _come_back(aiops, asked["job"]), cut)
+            return left(screen, come_back(aiops, asked["job"]), cut)
         raise
 
 
@@ -118,28 +156,6 @@ def _dry(aiops: App, screen: "Screen", inventory: Path | None, words: dict[str, 
         for line in plan["lines"]:
             screen.line(line)
     return Exit.DONE
-
-
-def _ask(desk: "Counter", wish: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    asked: dict[str, Any] = desk.ask(wish[0], **wish[1])
-    known = desk.ask("standing", job=asked["job"])["decisions"]
-    return {**asked, "after": max((one["number"] for one in known), default=0) if wish[0] == "resume" else 0}
-
-
-def _read(aiops: App, file: str) -> tuple[str, str, str]:
-    """What a job file is called, where relative paths in it begin, and its text.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    from aiops.layers.l2_jobs.job_file import job_text
-
-    if file == _STDIN:
-        named = aiops.environment.get(JOB_FILE)
-        folder = Path(named).parent if named else aiops.working_folder
-        return Path(named).name if named else "stdin", str(folder), aiops.stdin.read()
-    path = aiops.working_folder / Path(file).expanduser()
-    return file, str(path.parent), job_text(path, file)
 
 
 def _require_sense(
@@ -181,50 +197,3 @@ def _require_sense(
             code="usage.job",
             hints=["start a job: `aiops train job.yml`", "go on with your newest: `aiops train --resume`"],
         )
-
-
-def _require_controller(aiops: App) -> None:
-    """Refuse to leave a job to nobody.
-
-    Raises:
-        ConflictError: No controller runs.
-    """
-    door = knock(aiops)
-    if door is None:
-        raise ConflictError(
-            "no controller runs that a job could be left to",
-            code="controller.none",
-            hints=["start one: `aiops controller run`", "or follow the job, without `--detach`"],
-        )
-    door.close()
-
-
-def _detached(screen: "Screen", job: str) -> None:
-    if screen.json:
-        screen.document({"job": job})
-        return
-    screen.line(job)
-    screen.hint(f"follow it: `aiops job logs -f {job}`")
-
-
-def _left(screen: "Screen", words: list[str], cut: KeyboardInterrupt) -> Exit:
-    """A job was left by Ctrl-C, as we say that one may: no error, unless somebody waits for a document of its end."""
-    if screen.json:
-        cut.__notes__ = words
-        raise cut
-    screen.note(f"detached: {words[0]}")
-    for hint in words[1:]:
-        screen.hint(hint)
-    return Exit.INTERRUPTED
-
-
-def _come_back(aiops: App, job: str) -> list[str]:
-    """Where a job is found again that was left by Ctrl-C."""
-    door = knock(aiops)
-    if door is not None:
-        door.close()
-        return [f"{job} goes on; come back with `aiops job logs -f {job}`"]
-    return [
-        f"{job} goes on, but nobody decides about it now: if it fails it stays so",
-        f"take it up again with `aiops job wait {job}`, or `aiops controller run`",
-    ]

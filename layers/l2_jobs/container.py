@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.core.places import nearest
 from aiops.layers.core.plugin import Plugins, hookspec
 
 from .attempt import Attempt
 from .container_devices import DeviceAccess, access_of
 from .job import Job
 from .job_conflicts import image_of
-from .job_places import nearest
 from .spec import Seat, specs
 
 FOLDER = "/var/lib/aiops-jobs"

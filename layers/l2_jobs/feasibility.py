@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aiops.layers.core.errors import Problem
+from aiops.layers.core.places import Path, nearest
 from aiops.layers.l0_nodes.nodeset import fold
 
 from .checkpoint.checkpoint import Checkpoint, Wanted, fits
 from .job import Job
 from .job_conflicts import image_of
 from .job_file import JobFile
-from .job_places import Path, nearest
 from .node import Place
 
 Obstacle = tuple[Path, str, str | None]

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from aiops.layers.core.errors import Problem
+from aiops.layers.core.places import Path
 from aiops.layers.l0_nodes.nodeset import fold
 
 from .footing import Footing, Ground
 from .job import Job
 from .job_file import JobFile
-from .job_places import Path
 
 
 def footing_obstacles(file: JobFile, job: Job, footings: Mapping[str, Footing]) -> list[Problem]:

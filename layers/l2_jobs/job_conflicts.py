@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable, Iterator
 
+from aiops.layers.core.places import Path, nearest
+
 from .job import Launch
 from .job_document import JobDocument
-from .job_places import Path, nearest
 from .torchrun_options import names_script, ours
 
 Conflict = tuple[Path, str, str | None]

@@ -12,6 +12,7 @@ from aiops.layers.core.errors import InputError
 from aiops.layers.l0_nodes.nodeset import expand
 
 from .job import EngineName, Kind, Launch, OnFault
+from .mistake import WrongError
 from .quantity import MEMORY_PATTERN, SPAN_PATTERN, bytes_of, seconds_of
 
 _NAME = r"^[a-z][a-z0-9-]{0,39}$"
@@ -35,16 +36,7 @@ CAUSERS = ("node", "network", "storage", "framework", "scheduler", "process")
 """Whose faults have a budget of restarts of their own. A fault of the user's has none: it would only come again."""
 
 
-class WrongError(ValueError):
-    """A mistake in words that follow the key's name, and what would fit."""
-
-    def __init__(self, words: str, hint: str = "") -> None:
-        super().__init__(words)
-        self.words = words
-        self.hint = hint
-
-
-def _read(reader: Callable[[str], Any], example: str) -> Callable[[Any], Any]:
+def read_by(reader: Callable[[str], Any], example: str) -> Callable[[Any], Any]:
     """A validator for what is written as text and read by `reader`."""
 
     def read(value: Any) -> Any:
@@ -62,7 +54,7 @@ def _word_or(words: dict[str, Any], reader: Callable[[Any], Any]) -> Callable[[A
     return lambda value: words[value] if isinstance(value, str) and value in words else reader(value)
 
 
-_span, _memory = _read(seconds_of, "30m"), _read(bytes_of, "64 GiB")
+_span, _memory = read_by(seconds_of, "30m"), read_by(bytes_of, "64 GiB")
 
 
 def _argv(value: Any) -> Any:
@@ -300,11 +292,11 @@ def schema_text() -> str:
         properties[key]["anyOf"] = [{"type": "integer", "minimum": 0 if key == "devices" else 1}, {"$ref": reference}]
     share = schema["$defs"]["DevicesDocument"]["properties"]["share"]
     share["anyOf"] = [{"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, {"type": "string"}]
-    return json.dumps(_untitled(schema) | {"title": "job.yml of aiops"}, indent=2) + "\n"
+    return json.dumps(untitled(schema) | {"title": "job.yml of aiops"}, indent=2) + "\n"
 
 
-def _untitled(schema: Any) -> Any:
+def untitled(schema: Any) -> Any:
     """A schema without the titles that pydantic makes of names: they say nothing more."""
     if isinstance(schema, dict):
-        return {key: _untitled(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)}
-    return [_untitled(value) for value in schema] if isinstance(schema, list) else schema
+        return {key: untitled(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)}
+    return [untitled(value) for value in schema] if isinstance(schema, list) else schema

@@ -12,13 +12,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from aiops.layers.core.errors import InputError, Problem
+from aiops.layers.core.places import Override, Places, Spelling, read_places
 
 from .job import Account, CheckpointPlan, Devices, Job, Limits, ProgressPlan, Restarts, Service, Span
 from .job_conflicts import conflicts, launch_of
 from .job_document import CAUSERS, JobDocument
-from .job_mistake import mistakes
-from .job_places import Override, Places, read_places
+from .job_mistake import GRAMMAR
+from .mistake import mistakes
 
+SPELLING = Spelling(
+    first="name: sft",
+    short={"nodes": ("min", "max"), "devices": ("count",)},
+    as_written=("command", "env", "name"),
+)
 _STAND_INS = {"aiops": 1, "name": "x", "command": ["true"]}
 """For required keys that are wrong, so that what lies between the others is judged too."""
 
@@ -83,7 +89,7 @@ def read_job_file(text: str, name: str, *, folder: str, overrides: Sequence[Over
         InputError: It says something wrong; all mistakes together, with lines (`job.wrong`).
     """
     problems: list[Problem] = []
-    places = read_places(text, name, overrides, problems)
+    places = read_places(text, name, overrides, problems, SPELLING)
     document = _document(places, problems) if places is not None else None
     if problems or places is None or document is None:
         raise wrong_job(problems, name)
@@ -108,7 +114,7 @@ def _document(places: Places, problems: list[Problem]) -> JobDocument | None:
         spoiled: frozenset[str] = frozenset()
     except ValidationError as error:
         details = error.errors(include_url=False)
-        problems.extend(mistakes([dict(detail) for detail in details], places))
+        problems.extend(mistakes([dict(detail) for detail in details], places, GRAMMAR))
         spoiled = frozenset(str(detail["loc"][0]) for detail in details)
         sound: dict[str, Any] = {key: value for key, value in plain.items() if key not in spoiled}
         document = JobDocument.model_validate({**_STAND_INS, **sound})

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.core.places import Override
 
 from .job_document import CAUSERS
-from .job_places import Override
 
 _KEY = re.compile(r"^[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*$")
 _NODES = re.compile(r"^(\d{1,6})(?:-(\d{1,6}))?$")

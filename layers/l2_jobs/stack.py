@@ -73,7 +73,7 @@ def stacks(fleet: Fleet, nodes: Sequence[Node], job: Job) -> dict[str, Stack]:
 
 def question(job: Job, node: Node) -> Command:
     """What runs on a node to ask it."""
-    spec = {"name": job.stack, "place": PLACE, "user": job.owner.user, "seconds": _SECONDS}
+    spec = {"name": _name(job.stack or ""), "place": PLACE, "user": job.owner.user, "seconds": _SECONDS}
     return command(node, program(("footing", "stack"), f"main({spec!r})", _PACKAGE), timeout=_SECONDS + _MARGIN)
 
 
@@ -104,9 +104,16 @@ def settled(job: Job, found: Mapping[str, Stack]) -> Job:
     told = [one for one in found.values() if not one.silent and one.why is None]
     if not told:
         return job
-    path, named = told[0].path, f"{PLACE}/{job.stack}/"
+    path, name = told[0].path, _name(job.stack or "")
+    named = f"{name}/" if name.startswith("/") else f"{PLACE}/{name}/"
     words = (f"{path}/{one.removeprefix(named)}" if one.startswith(named) else one for one in job.command)
     return replace(job, stack=path, command=tuple(words))
+
+
+def _name(said: str) -> str:
+    """A folder right below the place of all environments is what its name is there: a link to the newest, or itself."""
+    name = said.removeprefix(f"{PLACE}/").rstrip("/")
+    return said.rstrip("/") if "/" in name else name
 
 
 def _wrong(job: Job, told: Sequence[Stack]) -> Iterator[tuple[str, str]]:

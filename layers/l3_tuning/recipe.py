@@ -1,4 +1,4 @@
-"""Recipe: what is tuned, on which data, how, where. Read from recipe.yml by `recipe_file`; nothing changes it afterwards."""
+"""Recipe: what is tuned, on which data, how, where. Read from recipe.yml by `recipe_file`; nothing changes it then."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

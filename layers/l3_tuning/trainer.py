@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 from typing import Any, Literal, Protocol
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.core.places import nearest
 from aiops.layers.core.plugin import Plugins, hookspec
 from aiops.layers.l2_jobs.job import Launch
-from aiops.layers.l2_jobs.job_places import nearest
 
 from .data.row import Row
 from .recipe import AdapterKind, Attention, Method, Optimizer, Precision, Recipe, Schedule, Sharding

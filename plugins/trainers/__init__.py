@@ -1,1 +1,1 @@
-"""Trainers: plugins of the kind `trainer`, each rendering a run for one tool."""
+"""Plugins of the kind `trainer`."""

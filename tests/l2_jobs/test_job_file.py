@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.core.places import Override
 from aiops.layers.l2_jobs.job import Account, CheckpointPlan, Devices, Job, ProgressPlan, Service, Span
 from aiops.layers.l2_jobs.job_document import JobDocument, schema_text
 from aiops.layers.l2_jobs.job_file import compile_job, load_job_file, read_job_file
 from aiops.layers.l2_jobs.job_override import overrides_of
-from aiops.layers.l2_jobs.job_places import Override
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 ANN = Account("ann", 1001, 1001)

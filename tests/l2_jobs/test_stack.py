@@ -41,6 +41,11 @@ def test_words_that_begin_with_the_name_mean_the_folder_that_was_found() -> None
     job = replace(job, command=("/opt/aiops/env/trainer/bin/torchrun", "/opt/aiops/env/trainer-2/x", "train.py"))
     command = settled(job, {"gpu01": WELL}).command
     assert command == (f"{WELL.path}/bin/torchrun", "/opt/aiops/env/trainer-2/x", "train.py")
+    by_path = replace(job, stack="/opt/aiops/env/trainer", command=("/opt/aiops/env/trainer/bin/torchrun",))
+    assert settled(by_path, {"gpu01": WELL}).command == (f"{WELL.path}/bin/torchrun",)
+    own = replace(job, stack="/shared/ann/venv", command=("/shared/ann/venv/bin/python",))
+    kept = settled(own, {"gpu01": Stack("gpu01", "/shared/ann/venv", None, "r", "3.11.2")})
+    assert (kept.stack, kept.command) == ("/shared/ann/venv", ("/shared/ann/venv/bin/python",))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tests.l3_tuning.trainer_contract import TrainerContract, a_recipe
 from aiops.layers.core.errors import InputError
 from aiops.layers.l3_tuning.recipe import Adapter, Evaluation, Handing, Recipe, TrainPlan
 from aiops.layers.l3_tuning.run import Run
-from aiops.layers.l3_tuning.trainer import Abilities, Refusal, Rendered, refusals, sound, trainer_named
+from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered, refusals, sound, trainer_named
 
 
 class Plain:
@@ -17,7 +17,7 @@ class Plain:
 
     name = "plain"
     title = "a program of the user's own"
-    proof = "rendered"
+    proof: Proof = "rendered"
     environment = "trainer"
     imports = ("torch",)
     abilities = Abilities(

@@ -182,8 +182,8 @@ class TrainerContract:
         for _, found in self.rendered(trainer):
             for path in (*found.files, *(one.file for one in found.exports)):
                 assert sound(path), path
-            for path in (found.checkpoints, found.metrics, found.output):
-                assert path is None or (not path.startswith("/") and ".." not in path.split("/"))
+            for place in (found.checkpoints, found.metrics, found.output):
+                assert place is None or (not place.startswith("/") and ".." not in place.split("/"))
         for name in trainer.code():
             assert not name.startswith("/")
             assert ".." not in name.split("/")

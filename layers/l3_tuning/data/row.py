@@ -16,7 +16,7 @@ class Place:
 
     Attributes:
         file: As the user named it, or found below the folder that they named.
-        line: From 1: the line of a JSONL or CSV file; the number of the element of a JSON list or of a Parquet file's row.
+        line: From 1: the line of a JSONL or CSV file; the number of an element of a JSON list, or of a row of Parquet.
     """
 
     file: str

@@ -1,0 +1,57 @@
+"""The screen of a preparation: its events as steps."""
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from aiops.cli.step import Step
+
+if TYPE_CHECKING:
+    from aiops.cli.screen import Screen
+
+_TITLES = {"check": "check", "examine": "read", "judge": "duplicates", "render": "tokens", "assemble": "write"}
+
+
+class Progress:
+    """Shows each step while it runs."""
+
+    def __init__(self, screen: "Screen") -> None:
+        self._screen = screen
+        self._stack = ExitStack()
+        self._step: Step | None = None
+        self._count = 0
+        self.found = False
+        """Whether nothing had to be done."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def hashed(self, size: int) -> None:
+        """So many more bytes of files were hashed."""
+        if self._step is None:
+            self._begin("hash")
+        self._count += size
+        if self._step is not None:
+            self._step.summary = f"{self._count / 2**20:,.1f} MiB"
+
+    def listen(self, kind: str, _message: str = "", /, **data: Any) -> None:
+        """Show one event."""
+        match kind:
+            case "data_found":
+                self.found = True
+            case "data_step_started":
+                self._begin(_TITLES[data["step"]])
+            case "data_rows_done":
+                self._count += data["rows"]
+                if self._step is not None:
+                    self._step.summary = f"{self._count:,} rows"
+
+    def _begin(self, title: str) -> None:
+        self._stack.close()
+        self._count = 0
+        self._step = self._stack.enter_context(self._screen.step(title))

@@ -1,0 +1,170 @@
+"""`aiops recipe plan`: whether a recipe fits, before anything is started."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aiops.cli.app import App
+from aiops.cli.exit import Exit
+from aiops.cli.options import InventoryOption, JsonOption, QuietOption
+from aiops.layers.core.errors import InputError
+
+from .plan_screen import show
+
+if TYPE_CHECKING:
+    from aiops.cli.screen import Screen
+    from aiops.layers.l0_nodes.ask import Record
+    from aiops.layers.l3_tuning.plan.machine import Machine
+    from aiops.layers.l3_tuning.plan.model import Model
+    from aiops.layers.l3_tuning.plan.plan import Plan
+    from aiops.layers.l3_tuning.recipe import Recipe
+
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe.yml, or a shipped one by its name.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Instead of what the file says, e.g. `train.batch=1`."),
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device-memory",
+        metavar="SIZE",
+        help="Ask no nodes: plan for accelerators of `80 GiB`; where it trains on processors, for nodes of so much.",
+    ),
+]
+
+
+def plan(
+    context: typer.Context,
+    recipe: RecipeArgument,
+    *,
+    sets: SetOption = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", metavar="N", min=1, help="On N nodes.")] = None,
+    devices: Annotated[
+        int | None, typer.Option("--devices", metavar="N", min=0, help="With N accelerators of each; 0 for none.")
+    ] = None,
+    device_memory: MemoryOption = None,
+    inventory: InventoryOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> int:
+    """Say what memory a recipe takes by term, whether it fits, and what to change; nothing is started.
+
+    Nodes are asked once each: memory, disk, ports, /dev/shm, the base, versions. 4 when it does not fit or nodes
+    differ, 3 when something is not known, 0 when it fits, also when only just.
+    """
+    aiops: App = context.obj
+    screen = aiops.screen(json=json, quiet=quiet)
+    wanted = list(sets or ())
+    wanted += [f"placement.nodes={nodes}"] if nodes is not None else []
+    wanted += [f"placement.devices={devices}"] if devices is not None else []
+    found = planned(aiops, screen, _read(aiops, recipe, wanted), device_memory, inventory)
+    if screen.json:
+        screen.document(found.document())
+    else:
+        show(screen, found, recipe)
+    if found.verdict == "does not fit" or found.bad:
+        return Exit.CRITICAL
+    return Exit.UNREACHABLE if found.unknown else Exit.DONE
+
+
+def planned(
+    aiops: App, screen: "Screen", recipe: "Recipe", device_memory: str | None, inventory: Path | None
+) -> "Plan":
+    """The plan of a recipe, on imagined nodes or on those of the inventory.
+
+    Raises:
+        InputError: The base is not there or is no model, or the recipe cannot be placed.
+    """
+    from aiops.layers.l3_tuning.plan.data_folder import prepared
+    from aiops.layers.l3_tuning.plan.plan import plan_of
+
+    records: Sequence[Record] = ()
+    if device_memory is not None:
+        machines = _imagined(recipe, device_memory)
+    else:
+        machines, records = look(aiops, screen, recipe, inventory)
+    return plan_of(recipe, _model(recipe, records), machines, prepared(recipe.data.train))
+
+
+def _read(aiops: App, name: str, sets: Sequence[str]) -> "Recipe":
+    from aiops.layers.l2_jobs.job_override import overrides_of
+    from aiops.layers.l3_tuning.recipe_file import compile_recipe, load_recipe
+
+    return compile_recipe(load_recipe(name, aiops.working_folder, overrides_of(sets)))
+
+
+def _imagined(recipe: "Recipe", text: str) -> "tuple[Machine, ...]":
+    from aiops.layers.l2_jobs.quantity import bytes_of
+    from aiops.layers.l3_tuning.plan.machine import imagined
+
+    try:
+        size = bytes_of(text)
+    except ValueError as error:
+        raise InputError(
+            f"`--device-memory {text}`: {error}", code="usage.memory", hints=["as in `--device-memory '80 GiB'`"]
+        ) from error
+    if size < 1:
+        raise InputError(f"`--device-memory {text}` is none at all", code="usage.memory")
+    return imagined(recipe.placement.nodes, recipe.placement.devices, size)
+
+
+def look(
+    aiops: App, screen: "Screen", recipe: "Recipe", inventory: Path | None
+) -> "tuple[tuple[Machine, ...], list[Record]]":
+    """The nodes that a recipe may be placed on, asked once each, and what they said.
+
+    Raises:
+        InputError: There is no inventory, or none of its nodes may be used.
+    """
+    from aiops.layers.l0_nodes.fact_reading import fact_asks, facts_of
+    from aiops.layers.l0_nodes.probe import probe
+    from aiops.layers.l0_nodes.vendor import vendors_of
+    from aiops.layers.l2_jobs.controller.places import workers_of
+    from aiops.layers.l3_tuning.plan.asking import machine_of, plan_asks, silent
+
+    try:
+        read = aiops.inventory(inventory)
+    except InputError as error:
+        imagine = "or plan for nodes that you do not have: `--device-memory '80 GiB'`"
+        raise InputError(error.message, code=error.code, hints=[*error.hints, imagine]) from error
+    only = recipe.placement.only
+    nodes = [node for node in workers_of(read.nodes) if not only or node.name in only]
+    if not nodes:
+        raise InputError(
+            "the recipe's `placement.only` names no node of this inventory",
+            code="plan.nodes",
+            hints=["`aiops node list` shows all nodes"],
+        )
+    vendors = vendors_of(aiops.plugins)
+    asks = (*fact_asks(vendors), *plan_asks(recipe))
+    made: list[Machine] = []
+    records: list[Record] = []
+    with aiops.fleet(read, nodes) as fleet, screen.step("nodes", nodes=[node.name for node in nodes]) as step:
+        for outcome in probe(fleet, nodes, lambda _: asks, aiops.clock):
+            name, record = outcome.node.name, outcome.value
+            if record is not None:
+                records.append(record)
+                made.append(machine_of(record, facts_of(record, vendors)))
+            else:
+                made.append(silent(name, outcome.error.message if outcome.error else "it did not answer"))
+            step.done(name, failed=record is None)
+    return tuple(sorted(made, key=lambda one: one.name)), records
+
+
+def _model(recipe: "Recipe", records: "Sequence[Record]") -> "Model":
+    """The base as it lies here, else as nodes see it.
+
+    Raises:
+        InputError: Neither here nor on a node is one.
+    """
+    from aiops.layers.l3_tuning.plan.asking import config_of
+    from aiops.layers.l3_tuning.plan.model_folder import config_model, read_model
+
+    folder = Path(recipe.base)
+    if folder.exists():
+        return read_model(folder)
+    text = next(filter(None, (config_of(record, recipe) for record in records)), None)
+    return read_model(folder) if text is None else config_model(text, f"{recipe.base}/config.json")

@@ -1,0 +1,105 @@
+"""The artefact of a run: the tuned model with its lineage, and the hook by which it is handed on."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiops.layers.core.errors import FailedError
+from aiops.layers.core.plugin import Plugins, hookspec
+
+LINEAGE = "lineage.json"
+"""Written last: an artefact without one is not whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A tuned model.
+
+    Attributes:
+        folder: Where it is.
+        lineage: What it was made of, by whom, and how it was judged.
+        passed: Whether the evaluation passed; None where nothing was asked of it.
+        why: Why it did not pass; empty where it did.
+    """
+
+    folder: Path
+    lineage: Mapping[str, Any] = field(hash=False)
+    passed: bool | None
+    why: tuple[str, ...] = ()
+
+
+class ArtefactHooks:
+    """Hooks of the kind `artifact`: who takes what was tuned."""
+
+    @hookspec
+    def artifact_produced(self, folder: str, lineage: Mapping[str, Any]) -> str:  # type: ignore[empty-body]
+        """A tuned model is whole and has passed.
+
+        Args:
+            folder: Where it is, absolute.
+            lineage: What `lineage.json` says.
+
+        Returns:
+            What became of it, in words for the person: `registered as llama-facts@3`.
+        """
+
+
+def read_artefact(run: Path) -> Artefact | None:
+    """The artefact of a run; None while it has none.
+
+    Raises:
+        FailedError: Its lineage cannot be read, or a file of it is missing or has another size (`artefact.broken`).
+    """
+    folder = run / "artefact"
+    path = folder / LINEAGE
+    if not path.exists():
+        return None
+    try:
+        lineage = json.loads(path.read_text("utf-8"))
+        files = [(str(one["path"]), int(one["size"])) for one in lineage["files"]]
+        judged = lineage.get("evaluation") or {}
+        passed = judged.get("passed")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _broken(path, f"cannot be read: {error}") from error
+    for name, size in files:
+        there = folder / name
+        if not there.is_file():
+            raise _broken(there, "is missing")
+        if there.stat().st_size != size:
+            raise _broken(there, f"has {there.stat().st_size} bytes, and {LINEAGE} says {size}")
+    return Artefact(folder, lineage, passed if isinstance(passed, bool) else None, why_of(judged))
+
+
+def why_of(judged: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of an evaluation did not pass, in words. Pure."""
+    if judged.get("passed") is not False:
+        return ()
+    found = []
+    if isinstance(judged.get("asked"), int):
+        found.append(f"{judged.get('right')} of {judged['asked']} questions answered right")
+    if judged.get("wanted_loss") is not None:
+        found.append(f"held-out loss {judged.get('held_out_loss')}, at most {judged['wanted_loss']} was wanted")
+    return tuple(found)
+
+
+def hand_on(artefact: Artefact, plugins: Plugins) -> tuple[str, ...]:
+    """Fire `artifact_produced`; what became of it. Nobody answers where there is no registry.
+
+    Raises:
+        FailedError: It did not pass its evaluation, so it is not handed on (`artefact.failed`).
+        PluginError: A plugin of the kind `artifact` is broken.
+    """
+    if artefact.passed is False:
+        raise FailedError(
+            f"the tuned model is not handed on: {'; '.join(artefact.why) or 'its evaluation failed'}",
+            code="artefact.failed",
+            hints=[f"look at it: {artefact.folder}"],
+        )
+    relay = plugins.hooks("artifact", ArtefactHooks)
+    return tuple(relay.artifact_produced(folder=str(artefact.folder), lineage=artefact.lineage))
+
+
+def _broken(path: Path, words: str) -> FailedError:
+    return FailedError(f"{path} {words}", code="artefact.broken", hints=["the run has to write it again"])

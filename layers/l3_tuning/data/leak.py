@@ -1,0 +1,91 @@
+"""Leaks: rows of an evaluation that stand in the data that is learnt. Pure.
+
+A question of eight words or more has leaked where most of its runs of eight words stand in one text of a row: so it is
+found in other punctuation, in other case, and inside of a longer text. The share is Llama 2's (arXiv 2307.09288, A.6:
+dirty from 80 % of contaminated tokens, here of runs), and the run is GPT-2's 8, where GPT-3 has 13. A shorter one has
+leaked where a whole text of a row is the same.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from .row import Place, Row
+
+RUN: Final = 8
+"""Words."""
+
+SHARE: Final = 0.8
+"""Of the runs of a question, that stand in one text."""
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+"""A word; of scripts that put no space between words a character."""
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text without case and punctuation."""
+    return _WORD.findall(text.casefold())
+
+
+def questions_of(row: Row) -> tuple[str, ...]:
+    """What an evaluation asks: what its users say, or all of a plain text."""
+    if row.form == "text":
+        return (row.text,)
+    return tuple(turn.content for turn in row.turns if turn.role == "user")
+
+
+@dataclass
+class Evaluation:
+    """The questions of an evaluation, to be looked for.
+
+    Attributes:
+        questions: How many there are.
+    """
+
+    questions: int = 0
+    _short: dict[tuple[str, ...], Place] = field(default_factory=dict)
+    _runs: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
+    _long: list[tuple[Place, int]] = field(default_factory=list)
+
+    def add(self, place: Place, row: Row) -> None:
+        """Look for this row too."""
+        for question in questions_of(row):
+            words = words_of(question)
+            if not words:
+                continue
+            self.questions += 1
+            if len(words) < RUN:
+                self._short.setdefault(tuple(words), place)
+                continue
+            runs = set(_runs(words))
+            for run in runs:
+                self._runs.setdefault(run, []).append(len(self._long))
+            self._long.append((place, len(runs)))
+
+    def leaked(self, texts: Iterable[str]) -> Place | None:
+        """The row of the evaluation that stands in one of `texts`; None where none does."""
+        for text in texts:
+            words = words_of(text)
+            if len(words) < RUN:
+                place = self._short.get(tuple(words))
+                if place is not None:
+                    return place
+            elif not self._runs.keys().isdisjoint(_runs(words)):
+                place = self._counted(words)
+                if place is not None:
+                    return place
+        return None
+
+    def _counted(self, words: Sequence[str]) -> Place | None:
+        counted = Counter(number for run in set(_runs(words)) for number in self._runs.get(run, ()))
+        for number, count in counted.most_common():
+            place, runs = self._long[number]
+            if count >= SHARE * runs:
+                return place
+        return None
+
+
+def _runs(words: Sequence[str]) -> Iterable[tuple[str, ...]]:
+    return zip(*(words[start:] for start in range(RUN)), strict=False)

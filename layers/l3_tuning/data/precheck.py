@@ -1,0 +1,80 @@
+"""Precheck: what `aiops data check` says of rows before anything is made of them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from aiops.layers.core.errors import InputError, Problem
+
+from .check import Wish, check
+from .fault import CATALOGUE
+from .lesson import Reader
+from .preparation import Preparation
+from .report import Report
+from .source import sources
+from .template import read_template
+from .tokenizer import read_tokenizer
+
+_SHOWN = 5
+
+
+def settled(preparation: Preparation) -> frozenset[str]:
+    """Kinds of faults that fail nothing here: those that are allowed, and those that preparing itself deals with."""
+    plan = preparation.plan
+    kinds = {*preparation.allow, "duplicate.exact", *(f"personal.{kind}" for kind in plan.mask)}
+    if plan.long != "error":
+        kinds |= {"length.over", "length.answer_cut_off"}
+    return frozenset(kinds)
+
+
+def precheck(preparation: Preparation, told: Callable[[int], None]) -> None:
+    """Check all rows, those that are held out too, at the level full.
+
+    Args:
+        preparation: What is to be made.
+        told: Told how many more rows are done.
+
+    Raises:
+        InputError: There are faults that are not allowed; the first of each kind, with file and line.
+    """
+    plan = preparation.plan
+    tokenizer = read_tokenizer(Path(preparation.base))
+    template = read_template(tokenizer, None if plan.template is None else Path(plan.template))
+    wish = Wish(preparation.form, Reader(tokenizer, template, plan.length), most=_SHOWN, allowed=settled(preparation))
+    for files in (preparation.train, preparation.evaluation):
+        if files:
+            said = 0
+
+            def more(rows: int, _bytes: int) -> None:
+                nonlocal said
+                told(rows - said)
+                said = rows
+
+            report = check(sources([file.path for file in files]), wish, more)
+            if report.failed:
+                raise _refused(report)
+
+
+def _refused(report: Report) -> InputError:
+    kinds = [kind for kind in report.kinds if report.failing(kind)]
+    return InputError(
+        f"{report.faulty:,} of {report.rows:,} rows cannot be prepared:",
+        code="data.refused",
+        problems=_problems(report, kinds),
+        hints=[*_hints(report, kinds), "see all: `aiops data check PATH --base DIR`"],
+    )
+
+
+def _problems(report: Report, kinds: Iterable[str]) -> list[Problem]:
+    shown = (fault for kind in kinds for fault in report.shown[kind])
+    return [Problem(f"{one.kind}: {one.reason}", one.place.file, one.place.line) for one in islice(shown, 2 * _SHOWN)]
+
+
+def _hints(report: Report, kinds: Iterable[str]) -> Iterator[str]:
+    if report.counts["length.over"] or report.counts["length.answer_cut_off"]:
+        yield "cut longer rows, or leave them out: `--long truncate` or `--long drop`"
+    for kind in islice((one for one in kinds if not one.startswith("length.")), 3):
+        if kind.startswith("personal."):
+            yield f"{kind} ({report.counts[kind]:,}): `--mask {kind.partition('.')[2]}`, or `--allow {kind}`"
+        else:
+            yield f"{kind} ({report.counts[kind]:,}): {CATALOGUE[kind].advice}; or `--allow {kind}`"

@@ -1,0 +1,172 @@
+"""Production: a prepared folder is made once, appears whole, and is found again by its digest."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiops.layers.core.errors import ConflictError, FailedError, InputError
+from aiops.layers.l3_tuning.recipe import DataPlan
+
+from .assembly import WHOLE
+from .data_engine import DataEngine, LocalEngine
+from .dataset import Manifest
+from .precheck import precheck
+from .preparation import Preparation, preparation_of
+from .store import prepared
+from .work import STEPS, Work
+
+
+class Emit(Protocol):
+    """`EventStream.emit`, of whoever wants to hear."""
+
+    def __call__(self, kind: str, message: str = "", /, **data: Any) -> object:
+        """Say that something happened."""
+        ...
+
+
+def prepare(
+    plan: DataPlan,
+    base: str,
+    into: Path,
+    *,
+    filters: Sequence[tuple[str, float]] = (),
+    allow: Sequence[str] = (),
+    engine: DataEngine | None = None,
+    shares: int = 1,
+    check: bool = True,
+    emit: Emit | None = None,
+) -> Manifest:
+    """Make the folder that `plan` asks for, `into / digest`; where it is already, nothing is done.
+
+    Args:
+        plan: What is learnt from and what is done to it.
+        base: The folder of the model, for its tokenizer and template.
+        into: The folder of all prepared data; made when absent.
+        filters: Names and bounds, as `filter.chosen` gives them.
+        allow: Kinds of faults in spite of which something is prepared; a row that cannot be read is left out then.
+        engine: Who does the work; this machine's processes by default.
+        shares: How many do it at once.
+        check: Whether rows are checked before, at the level full; who did so already says no. What cannot be read or
+            rendered is refused also without.
+        emit: Told of steps as they begin and end, and of rows.
+
+    Raises:
+        InputError: A file, the base or the plan is wrong; a row cannot be read or is too long; no row is left.
+        ConflictError: Somebody else makes the same at this moment.
+        FailedError: A file changed meanwhile, or what is there was damaged.
+    """
+    tell = emit or _nobody
+    tell("data_hashing_started")
+    preparation = preparation_of(plan, base, filters, allow=allow, told=_counting(tell, "data_bytes_hashed", "bytes"))
+    return produce(preparation, into, engine=engine, shares=shares, check=check, emit=tell)
+
+
+def produce(
+    preparation: Preparation,
+    into: Path,
+    *,
+    engine: DataEngine | None = None,
+    shares: int = 1,
+    check: bool = True,
+    emit: Emit | None = None,
+) -> Manifest:
+    """Make what `preparation` says; see `prepare`."""
+    tell = emit or _nobody
+    digest = preparation.digest
+    there = prepared(into, digest)
+    work = into / f".{digest}"
+    if there is not None:
+        tell("data_found", "", digest=digest)
+        if work.exists():  # whoever made it was killed right after
+            with _alone(into, digest):
+                shutil.rmtree(work, ignore_errors=True)
+        return there
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{into} cannot be made: {error.strerror}", code="data.into") from error
+    with _alone(into, digest):
+        there = prepared(into, digest)
+        if there is not None:
+            return there
+        if check:
+            tell("data_step_started", "", step="check", shares=1)
+            precheck(preparation, _counting(tell, "data_rows_done", "rows", step="check"))
+            tell("data_step_ended", "", step="check")
+        Work.begin(work, preparation)
+        for step, shared in STEPS:
+            tell("data_step_started", "", step=step, shares=shares if shared else 1)
+            (engine or LocalEngine()).carry_out(
+                work, step, shares if shared else 1, _counting(tell, "data_rows_done", "rows", step=step)
+            )
+            tell("data_step_ended", "", step=step)
+        return _published(work, into, digest)
+
+
+def _counting(tell: Emit, kind: str, what: str, **data: str) -> Callable[[int], None]:
+    def told(count: int) -> None:
+        tell(kind, "", **{what: count}, **data)
+
+    return told
+
+
+def _published(work: Path, into: Path, digest: str) -> Manifest:
+    """Give the folder its name. What it holds is on the disk before."""
+    whole = work / WHOLE
+    for folder, _, _ in os.walk(whole):
+        _to_disk(Path(folder))
+    whole.rename(into / digest)
+    _to_disk(into)
+    shutil.rmtree(work)
+    made = prepared(into, digest)
+    if made is None:
+        raise FailedError(f"{into / digest} was removed while it was made", code="data.removed")
+    return made
+
+
+def _to_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _alone(into: Path, digest: str) -> Iterator[None]:
+    """Hold what only one may make.
+
+    Raises:
+        ConflictError: Somebody else holds it.
+    """
+    path = into / f".{digest}.lock"
+    while True:
+        stream = path.open("a+b")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            raise ConflictError(
+                f"{into / digest} is being made by somebody else",
+                code="data.busy",
+                hints=["wait for them; whoever comes after finds it there"],
+            ) from None
+        try:
+            if path.exists() and os.fstat(stream.fileno()).st_ino == path.stat().st_ino:
+                break
+        except FileNotFoundError:
+            pass
+        stream.close()  # who held it has removed it: what we hold is nobody's any more
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        stream.close()
+
+
+def _nobody(_kind: str, _message: str = "", /, **_data: Any) -> None:
+    return

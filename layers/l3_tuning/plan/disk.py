@@ -1,0 +1,64 @@
+"""Disk: what a run writes into its folder. Pure."""
+
+from dataclasses import dataclass
+
+from aiops.layers.l3_tuning.data.dataset import Manifest
+from aiops.layers.l3_tuning.recipe import Recipe
+
+from .memory import trained_parameters
+from .model import Model
+from .work import FULL, HALF, work_of
+
+_GGUF = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
+"""Bytes of a weight by type: q8_0 is blocks of 32 bytes with a scale of 2 (ggml, `block_q8_0`)."""
+
+_TOKEN = 4 + 1
+"""Bytes of a token: its number and its mask (`data/dataset.py`); of packed data 4 more for its row."""
+
+_SEGMENT = 4
+_SAMPLE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class DiskNeed:
+    """Bytes that a run writes.
+
+    Attributes:
+        checkpoint: One; there are `kept` and one more while it is written.
+        artefact: The tuned model, in all the forms that are asked for.
+        data: Tokens; None before the data is prepared.
+    """
+
+    checkpoint: int
+    kept: int
+    artefact: int
+    data: int | None
+
+    @property
+    def total(self) -> int:
+        """All of it at its most."""
+        return self.checkpoint * (self.kept + 1) + self.artefact + (self.data or 0)
+
+
+def disk_need(recipe: Recipe, model: Model, manifest: Manifest | None) -> DiskNeed:
+    """What a run writes.
+
+    Args:
+        recipe: Resolved.
+        model: Its base.
+        manifest: Of the prepared data; None before it is.
+    """
+    work = work_of(recipe)
+    trained = trained_parameters(model, work)
+    states = {"adamw": 2 * FULL, "adamw-8bit": 2}.get(recipe.train.optimizer, 0)
+    whole = recipe.adapter.kind == "none"
+    saved = HALF if work.compute == HALF else FULL
+    artefact = trained * saved if whole else trained * FULL
+    if recipe.handing.merge and not whole:
+        artefact += model.total * saved
+    artefact += sum(int(model.total * _GGUF.get(kind, float(FULL))) for kind in recipe.handing.gguf)
+    data = None
+    if manifest is not None:
+        each = _TOKEN + (_SEGMENT if manifest.packed else 0)
+        data = manifest.tokens * each + manifest.samples * _SAMPLE * (3 if manifest.form == "preference" else 1)
+    return DiskNeed(trained * (FULL + states), recipe.checkpoint.keep, artefact, data)

@@ -1,0 +1,91 @@
+"""Machine: what a plan knows of a node. None is unknown, and never counts as good."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aiops.layers.l3_tuning.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A node, or one that is only imagined.
+
+    Attributes:
+        devices: Bytes of memory of each of its accelerators; None where they could not be read.
+        vendor: Their maker; `model` what they are.
+        memory: Bytes of the node's own memory.
+        free: Bytes that are free where runs are kept, to those who are not root.
+        shared: Bytes of /dev/shm in all.
+        ports: TCP ports that somebody listens on.
+        base: The base's outline: digest over the names and sizes of its files, and over the content of the small ones.
+        data: The digest of prepared data, as its manifest says.
+        versions: Of what trains there, by name (`python`, `torch`, `driver` ...).
+        simulated: Whether it is a host of the lab.
+        silent: Why it has not answered; empty where it has.
+        imagined: Whether there is no such node: it was described on the command line.
+    """
+
+    name: str
+    devices: tuple[int, ...] | None = None
+    vendor: str | None = None
+    model: str | None = None
+    memory: int | None = None
+    free: int | None = None
+    shared: int | None = None
+    ports: tuple[int, ...] | None = None
+    base: str | None = None
+    data: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    simulated: bool = False
+    silent: str = ""
+    imagined: bool = False
+
+
+def imagined(nodes: int, devices: int, memory: int) -> tuple[Machine, ...]:
+    """Nodes that one does not have.
+
+    Args:
+        nodes: How many.
+        devices: Accelerators of each; 0 for none.
+        memory: Bytes of each accelerator; of the node's own memory where it has none.
+    """
+    width = len(str(nodes))
+    return tuple(
+        Machine(
+            f"node{number:0{width}}",
+            devices=(memory,) * devices,
+            memory=None if devices else memory,
+            imagined=True,
+        )
+        for number in range(1, nodes + 1)
+    )
+
+
+def able(recipe: Recipe, machines: Sequence[Machine]) -> tuple[Machine, ...]:
+    """Those that the recipe may be placed on, as far as is known: what has not said what it has is none of them."""
+    place = recipe.placement
+    return tuple(
+        one
+        for one in machines
+        if (not place.only or one.name in place.only)
+        and (not place.devices or (one.devices is not None and len(one.devices) >= place.devices))
+        and (place.vendor is None or one.imagined or one.vendor == place.vendor)
+    )
+
+
+def limit_of(recipe: Recipe, machine: Machine) -> int | None:
+    """Bytes that one process may have there; None where that is unknown.
+
+    On accelerators the smallest counts, divided where several processes share it; on processors the node's memory is
+    divided among its processes, and a twentieth, at least half a GiB, is the system's.
+    """
+    place = recipe.placement
+    processes = place.processes or max(place.devices, 1)
+    if place.devices:
+        if not machine.devices:
+            return None
+        sharing = -(-processes // place.devices)
+        return min(machine.devices) // sharing
+    if machine.memory is None:
+        return None
+    return max(machine.memory - max(machine.memory // 20, 1 << 29), 0) // processes

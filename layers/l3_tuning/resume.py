@@ -1,0 +1,119 @@
+"""Resume: whether a run may go on upon what is there now. Each cause that changed is named, with what of it. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aiops.layers.core.errors import ConflictError, Problem
+
+from .recipe_text import differences
+from .run import CAUSES, Cause
+from .run_document import Making
+
+_MOST = 8
+"""So many names of files and keys are told of each cause; more say no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One cause that is another than the run was made with.
+
+    Attributes:
+        details: What of it, a line each.
+    """
+
+    cause: Cause
+    old: str
+    new: str
+    details: tuple[str, ...]
+
+
+def changes(old: Making, new: Making) -> tuple[Change, ...]:
+    """What differs, in the order of `CAUSES`."""
+    details: dict[Cause, Iterable[str]] = {
+        "base": _named(old.base_files, new.base_files, "file"),
+        "data": _named(old.data_inputs, new.data_inputs, ""),
+        "recipe": [
+            f"{key} was {_shown(was)}, is {_shown(now)}" for key, was, now in differences(old.recipe, new.recipe)
+        ],
+        "code": _named(old.code_files, new.code_files, "file"),
+    }
+    return tuple(
+        Change(cause, old.digests[cause], new.digests[cause], _few(details[cause]))
+        for cause in CAUSES
+        if old.digests[cause] != new.digests[cause]
+    )
+
+
+def refused(found: Collection[Change], allowed: Collection[Cause], name: str) -> ConflictError | None:
+    """The error that names all that changed and was not allowed to; None where the run may go on."""
+    wrong = [one for one in found if one.cause not in allowed]
+    if not wrong:
+        return None
+    words = " and ".join(filter(None, [", ".join(one.cause for one in wrong[:-1]), wrong[-1].cause]))
+    problems = [
+        Problem(f"{one.cause}: {detail}")
+        for one in wrong
+        for detail in (one.details or (f"its digest was {one.old[:12]}, is {one.new[:12]}",))
+    ]
+    options = " ".join(f"--allow-changed {one.cause}" for one in wrong)
+    return ConflictError(
+        f"{name} does not go on: its {words} changed since it began",
+        code="run.changed",
+        problems=problems,
+        hints=[
+            "put back what it was made with, or begin a new run: the same without `--resume`",
+            f"go on all the same, and have it written into the run: `{options}`",
+        ],
+    )
+
+
+def going_on(old: Making, new: Making, found: Iterable[Change], allowed: Collection[Cause], at: str) -> Making:
+    """What the run is made of from now on, with what was let pass written down.
+
+    Args:
+        old: As it was made.
+        new: As it is now.
+        found: What changed.
+        allowed: What was let pass.
+        at: The time, as it is written down.
+    """
+    passed = [one for one in found if one.cause in allowed]
+    digests = {**old.digests, **{one.cause: one.new for one in passed}}
+    names = {one.cause for one in passed}
+    written = [
+        {"at": at, "what": one.cause, "old": one.old, "new": one.new, "details": list(one.details)} for one in passed
+    ]
+    return replace(
+        old,
+        digests=digests,
+        # What only says where it runs may always differ; `differences` has told what else does.
+        recipe=replace(new.recipe, digest=digests["recipe"]),
+        base_files=new.base_files if "base" in names else old.base_files,
+        data_inputs=new.data_inputs if "data" in names else old.data_inputs,
+        code_files=new.code_files if "code" in names else old.code_files,
+        allowed=tuple(one for one in CAUSES if one in {*old.allowed, *names}),
+        changes=(*old.changes, *written),
+        origins=new.origins or old.origins,
+    )
+
+
+def _named(old: Mapping[str, str], new: Mapping[str, str], noun: str) -> list[str]:
+    """What of several named things differs: `file model.safetensors is another`."""
+    found = []
+    for name in sorted({*old, *new}):
+        if old.get(name) == new.get(name):
+            continue
+        word = "is new" if name not in old else "is gone" if name not in new else "is another"
+        short = f" ({old[name][:12]}, now {new[name][:12]})" if word == "is another" else ""
+        found.append(f"{noun} {name} {word}{short}".strip())
+    return found
+
+
+def _few(details: Iterable[str]) -> tuple[str, ...]:
+    whole = tuple(details)
+    return whole if len(whole) <= _MOST else (*whole[:_MOST], f"and {len(whole) - _MOST} more")
+
+
+def _shown(value: Any) -> str:
+    return "not said" if value is None else f"{value}"

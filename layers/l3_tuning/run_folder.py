@@ -1,0 +1,232 @@
+"""The folder of a run: made whole or not at all, found again, and changed only where a resume is told to.
+
+What is made stands below a hidden name until all of it is on the disk; then it gets its own, in one rename. So a folder
+with a run's name is whole, also after `kill -9`; what a killed process left goes with the next run that is made.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiops.layers.core.errors import FailedError, NotFoundError
+from aiops.layers.core.file import write_atomic
+
+from .run_document import Making, read_document
+
+RUN = "run.json"
+RECIPE = "recipe.yml"
+JOB = "job.yml"
+JOBS = "jobs.json"
+_LOCK = ".aiops-runs"
+_MAKING = re.compile(r"\.[a-z][a-z0-9-]*-\d+\.making")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is put into the folder of a run.
+
+    Attributes:
+        document: run.json.
+        recipe: recipe.yml, resolved.
+        job: job.yml.
+        files: What the trainer rendered, by path.
+        code: The trainer's own code, by path below the folder: `worker/DIGEST/...`.
+        data: Where the prepared data is.
+        write: Writes what is too large to be held, into the folder that it is given.
+    """
+
+    document: Mapping[str, Any] = field(hash=False)
+    recipe: str
+    job: str
+    files: Mapping[str, bytes] = field(hash=False)
+    code: Mapping[str, bytes] = field(hash=False)
+    data: str
+    write: Callable[[Path], None] = lambda _folder: None
+
+
+def numbers(folder: Path, name: str) -> list[int]:
+    """The numbers of a recipe's runs, sorted."""
+    found = re.compile(re.escape(name) + r"-([1-9]\d{0,8})")
+    names = [one.name for one in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(match[1]) for one in names if (match := found.fullmatch(one)) and (folder / one / RUN).exists())
+
+
+def newest(folder: Path, name: str) -> Path:
+    """The newest run of a recipe.
+
+    Raises:
+        NotFoundError: There is none (`run.none`).
+    """
+    found = numbers(folder, name)
+    if not found:
+        raise NotFoundError(
+            f"there is no run of {name} in {folder} to go on with",
+            code="run.none",
+            hints=["begin one: the same command without `--resume`"],
+        )
+    return folder / f"{name}-{found[-1]}"
+
+
+@contextmanager
+def making(folder: Path, name: str) -> Iterator[str]:
+    """The name of a recipe's next run, while nobody else makes one there.
+
+    Raises:
+        FailedError: The folder cannot be made or written to (`run.folder`).
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise FailedError(
+            f"no run can be kept in {folder}: {error.strerror}",
+            code="run.folder",
+            hints=["`folder:` is to be a folder that all nodes share and that you may write to"],
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for left in [one for one in folder.iterdir() if _MAKING.fullmatch(one.name)]:  # its maker was killed: we lock
+            shutil.rmtree(left, ignore_errors=True)
+        found = numbers(folder, name)
+        number = (found[-1] if found else 0) + 1
+        while (folder / f"{name}-{number}").exists():  # something else of that name
+            number += 1
+        yield f"{name}-{number}"
+    finally:
+        os.close(descriptor)
+
+
+def make(place: Path, contents: Contents) -> None:
+    """Make the folder of a run; only while `making` holds its name.
+
+    Raises:
+        OSError: The disk is full, or fails; no run is there then.
+    """
+    hidden = place.with_name(f".{place.name}.making")
+    hidden.mkdir()
+    try:
+        (hidden / "checkpoints").mkdir()
+        (hidden / "data").symlink_to(contents.data)
+        for path, content in {**contents.files, **contents.code}.items():
+            _write(hidden / path, content)
+        contents.write(hidden)
+        _write(hidden / RECIPE, contents.recipe.encode())
+        _write(hidden / JOB, contents.job.encode())
+        _write(hidden / RUN, _json(contents.document))
+        _sync(hidden)
+        hidden.rename(place)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+    _sync_folder(place.parent)
+
+
+def remake(place: Path, contents: Contents) -> None:
+    """Bring the folder of a run that goes on up to date: what it is told by, and last what it is made of."""
+    for path, content in {**contents.files, **contents.code}.items():
+        target = place / path
+        if not target.is_file() or target.read_bytes() != content:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(target, content, 0o644)
+    worker = place / "worker"
+    for path in sorted(worker.rglob("*")) if worker.is_dir() else ():
+        if path.is_file() and str(path.relative_to(place)) not in contents.code and "__pycache__" not in path.parts:
+            path.unlink()  # of what the run was made with, or put there by somebody: nothing runs it any more
+    link = place / "data"
+    if str(link.readlink()) != contents.data:
+        new = place / ".data.making"
+        new.unlink(missing_ok=True)
+        new.symlink_to(contents.data)
+        new.replace(link)
+        contents.write(place)
+    write_atomic(place / RECIPE, contents.recipe.encode(), 0o644)
+    write_atomic(place / JOB, contents.job.encode(), 0o644)
+    write_atomic(place / RUN, _json(contents.document), 0o644)
+
+
+def read(place: Path) -> tuple[dict[str, Any], Making]:
+    """A run's run.json, and what it was made of.
+
+    Raises:
+        FailedError: It cannot be read (`run.unreadable`).
+    """
+    path = place / RUN
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise FailedError(
+            f"{path} cannot be read: {error}",
+            code="run.unreadable",
+            hints=["begin a new run: the same command without `--resume`"],
+        ) from error
+    return found, read_document(found, str(path))
+
+
+def kept_code(place: Path, digest: str) -> dict[str, bytes]:
+    """The trainer's own code as a run keeps it, by name; empty where nothing is kept."""
+    folder = place / "worker" / digest[:16]
+    if not folder.is_dir():
+        return {}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def add_job(place: Path, job: str) -> None:
+    """Write down that a job runs it."""
+    write_atomic(place / JOBS, _json([*jobs(place), job]), 0o644)
+
+
+def jobs(place: Path) -> list[str]:
+    """The jobs that have run it, the newest last."""
+    try:
+        found = json.loads((place / JOBS).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
+def has_checkpoints(place: Path, below: str) -> bool:
+    """Whether a run has something to go on from."""
+    folder = place / below
+    return folder.is_dir() and any(not one.name.startswith(".") for one in folder.iterdir())
+
+
+def _json(found: Any) -> bytes:
+    return (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(0o644)
+
+
+def _sync(folder: Path) -> None:
+    for above, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(above, name)
+            if not path.is_symlink():
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        _sync_folder(Path(above))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

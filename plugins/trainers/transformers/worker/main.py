@@ -1,0 +1,76 @@
+"""What a process of a run does, from its beginning to its end."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiops import checkpoint
+
+from .questions import questions
+from .work import RefusedError, Work, read, refuse_changed
+
+REFUSED = 2
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run what the file that is named on the command line says; the exit status."""
+    words = sys.argv[1:] if words is None else words
+    if len(words) != 1:
+        print("usage: train.py RUN/trainer.json", file=sys.stderr)  # noqa: T201 - the log
+        return REFUSED
+    try:
+        _run(read(Path(words[0])))
+    except RefusedError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201 - the log
+        return REFUSED
+    return 0
+
+
+def _run(work: Work) -> None:
+    checkpoint.progress(0, phase="start", total=work.steps)
+    checkpoint.watch_stop()
+    found = checkpoint.latest(work.checkpoints)
+    source = Path(found) if found else None
+    # Before anything heavy is loaded: what may not go on says so at once.
+    step = refuse_changed(work, source) if source else 0
+    if work.questions:
+        questions(Path(work.questions))
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if work.threads:
+        os.environ["OMP_NUM_THREADS"] = str(work.threads)
+    _train(work, source, step)
+
+
+def _train(work: Work, source: Path | None, step: int) -> None:
+    import torch
+
+    from . import artefact, judgement, ranks, template
+    from .loop import Loop
+    from .model import load
+    from .samples import Samples
+    from .trace import read as read_trace
+
+    if not work.devices:
+        # On processors a run is the same in all bits, whoever goes on with it: for that the threads must be as many.
+        torch.set_num_threads(work.threads or 1)
+        torch.use_deterministic_algorithms(mode=True)
+    here = ranks.meet(work)
+    if here.first:
+        artefact.begin_attempt(work, step)
+    tokenizer = template.serving_tokenizer(work)
+    if here.first and source is None:
+        template.compare(work, tokenizer)
+    model = load(work, here)
+    samples = Samples(Path(work.data), work.form, packed=work.packed)
+    filler = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+    loop = Loop(work, here, model, samples, filler)
+    if source:
+        loop.resume(source, step)
+    if loop.run():
+        said = judgement.judge(loop, tokenizer)
+        told = artefact.write(work, here, model, loop.step)
+        if here.first:
+            artefact.seal(work, told, said, read_trace(Path(work.folder, "metrics.jsonl")))
+            print(f"done: {work.artefact}", flush=True)  # noqa: T201 - the log
+    ranks.part(here)

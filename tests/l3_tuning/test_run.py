@@ -1,0 +1,349 @@
+"""A run: its folder made whole or not at all, what it is made of, what a resume refuses, and the job it becomes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from tests.l3_tuning.test_shipped import whole
+from tests.l3_tuning.test_trainer import Plain
+from tests.l3_tuning.trainer_contract import a_recipe, a_run
+
+from aiops.layers.core.errors import ConflictError, FailedError, InputError, NotFoundError
+from aiops.layers.l2_jobs.job_file import read_job_file
+from aiops.layers.l3_tuning import run_folder
+from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
+from aiops.layers.l3_tuning.base_digest import read_base
+from aiops.layers.l3_tuning.compile import compile_run
+from aiops.layers.l3_tuning.recipe_text import digest_of, document_of, yaml_of
+from aiops.layers.l3_tuning.resume import changes, going_on, refused
+from aiops.layers.l3_tuning.run import CAUSES, Cause, Run
+from aiops.layers.l3_tuning.run_document import Making, code_digest, document, making_of, read_document
+from aiops.layers.l3_tuning.run_folder import Contents
+from aiops.layers.l3_tuning.shipped import shipped
+
+CODE = {"train.py": b"print()\n", "deep/er.py": b"x = 1\n"}
+
+
+def plain_run(**changes: object) -> Run:
+    recipe = replace(a_recipe(options={"program": "/x.py"}), **changes)  # type: ignore[arg-type]
+    recipe = replace(recipe, digest=digest_of(recipe))
+    run = a_run(recipe, Plain())
+    return replace(run, code=code_digest(CODE, "plain")[0])
+
+
+def made(run: Run, files: Mapping[str, str] | None = None) -> Making:
+    return making_of(
+        run, files or {"model.safetensors": "a" * 64, "config.json": "b" * 64}, code_digest(CODE, "plain")[1]
+    )
+
+
+def contents(run: Run, making: Making | None = None) -> Contents:
+    return Contents(
+        document(run, making or made(run)),
+        yaml_of(document_of(run.recipe)),
+        compile_run(run, Plain().render(run)),
+        {"rendered/config.json": b"{}"},
+        {f"worker/{run.code[:16]}/{name}": one for name, one in CODE.items()},
+        run.data.path,
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir())
+
+
+# What a run is made of
+
+OTHER: dict[Cause, str] = {"base": "0" * 64, "data": "1" * 64, "recipe": "2" * 64, "code": "3" * 64}
+
+
+def changed(old: Making, causes: tuple[Cause, ...]) -> Making:
+    new = replace(old, digests={**old.digests, **{cause: OTHER[cause] for cause in causes}})
+    if "base" in causes:
+        new = replace(new, base_files={**new.base_files, "model.safetensors": "c" * 64, "extra.bin": "d" * 64})
+    if "data" in causes:
+        new = replace(new, data_inputs={**new.data_inputs, "rows": "e" * 64})
+    if "recipe" in causes:
+        other = replace(new.recipe, train=replace(new.recipe.train, rate=1e-5, seed=9))
+        new = replace(new, recipe=other)
+    if "code" in causes:
+        new = replace(new, code_files={"train.py": "f" * 64})
+    return new
+
+
+EVERY = [chosen for count in range(len(CAUSES) + 1) for chosen in combinations(CAUSES, count)]
+
+
+@pytest.mark.parametrize("allowed", EVERY, ids="-".join)
+@pytest.mark.parametrize("causes", EVERY, ids="-".join)
+def test_whatever_changed_is_refused_by_name_unless_it_is_allowed(
+    causes: tuple[Cause, ...], allowed: tuple[Cause, ...]
+) -> None:
+    run = plain_run()
+    old = replace(made(run), data_inputs={"rows": "a" * 64, "tokenizer": "b" * 64})
+    new = changed(old, causes)
+    found = changes(old, new)
+    assert tuple(one.cause for one in found) == causes
+    error = refused(found, allowed, run.name)
+    wrong = [cause for cause in causes if cause not in allowed]
+    assert (error is None) == (not wrong)
+    if error is not None:
+        assert isinstance(error, ConflictError)
+        assert error.code == "run.changed"
+        told = [one.message for one in error.problems]
+        assert {one.partition(":")[0] for one in told} == set(wrong)
+        assert ("base: file extra.bin is new" in told) == ("base" in wrong)
+        assert ("base: file model.safetensors is another (aaaaaaaaaaaa, now cccccccccccc)" in told) == ("base" in wrong)
+        assert (f"data: rows is another ({'a' * 12}, now {'e' * 12})" in told) == ("data" in wrong)
+        assert ("recipe: train.rate was 0.0002, is 1e-05" in told) == ("recipe" in wrong)
+        assert ("recipe: train.seed was 1, is 9" in told) == ("recipe" in wrong)
+        assert ("code: file deep/er.py is gone" in told) == ("code" in wrong)
+        assert all(f"--allow-changed {cause}" in error.hints[1] for cause in wrong)
+        return
+    after = going_on(old, new, found, allowed, "2026-01-01T00:00:00Z")
+    assert after.digests == new.digests
+    assert set(after.allowed) == set(causes)
+    assert [one["what"] for one in after.changes] == list(causes)
+    assert changes(after, new) == ()  # and goes on from there without a word
+
+
+def test_what_only_says_where_it_runs_may_differ() -> None:
+    run = plain_run()
+    moved = plain_run(placement=replace(run.recipe.placement, only=("gpu09", "gpu10"), queue="night", priority=9))
+    assert changes(made(run), made(moved)) == ()
+    after = going_on(made(run), made(moved), (), (), "")
+    assert after.recipe.placement.queue == "night"
+    assert after.allowed == ()
+
+
+def test_run_json_says_what_was_said() -> None:
+    run = replace(plain_run(), allowed=("data",))
+    making = replace(made(run), origins={"train.rate": "recipe.yml:3"}, changes=({"what": "data"},))
+    written = json.loads(json.dumps(document(run, making)))
+    assert read_document(written, "run.json") == making
+    for key in written:
+        if key in {"run", "steps", "total_tokens", "world", "folder", "environment"}:
+            continue  # of the trainer's, not of what a resume is compared with
+        broken = {name: one for name, one in written.items() if name != key}
+        with pytest.raises(FailedError, match="cannot be read as what a run was made of"):
+            read_document(broken, "run.json")
+
+
+# Its folder
+
+
+def test_runs_are_numbered_and_found_again(tmp_path: Path) -> None:
+    run = plain_run()
+    with pytest.raises(NotFoundError, match="there is no run of llama-facts"):
+        run_folder.newest(tmp_path / "none", "llama-facts")
+    for number in (1, 2, 3):
+        with run_folder.making(tmp_path, "llama-facts") as name:
+            assert name == f"llama-facts-{number}"
+            run_folder.make(tmp_path / name, contents(run))
+    place = run_folder.newest(tmp_path, "llama-facts")
+    assert place.name == "llama-facts-3"
+    assert names(place) == [
+        "checkpoints",
+        "data",
+        "job.yml",
+        "recipe.yml",
+        "rendered",
+        "run.json",
+        "worker",
+    ]
+    assert str((place / "data").readlink()) == run.data.path
+    found, making = run_folder.read(place)
+    assert (found["v"], making) == (1, made(run))
+    assert code_digest(run_folder.kept_code(place, run.code), "plain")[0] == run.code
+    assert not run_folder.has_checkpoints(place, "checkpoints")
+    (place / "checkpoints" / "step-5").mkdir()
+    assert run_folder.has_checkpoints(place, "checkpoints")
+    run_folder.add_job(place, "llama-facts-7")
+    run_folder.add_job(place, "llama-facts-9")
+    assert run_folder.jobs(place) == ["llama-facts-7", "llama-facts-9"]
+
+
+def test_a_run_that_fails_to_be_made_is_not_there(tmp_path: Path) -> None:
+    def fail(_folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"), run_folder.making(tmp_path, "llama-facts") as name:
+        run_folder.make(tmp_path / name, replace(contents(plain_run()), write=fail))
+    assert [name for name in names(tmp_path) if name != ".aiops-runs"] == []
+    with pytest.raises(FailedError, match="no run can be kept in"), run_folder.making(Path("/proc/no"), "a"):
+        pass
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from dataclasses import replace
+from tests.l3_tuning.test_run import contents, plain_run
+from aiops.layers.l3_tuning import run_folder
+place = Path(sys.argv[1])
+def wait(folder):
+    (folder / "large").write_bytes(b"x" * 100000)
+    print("half", flush=True)
+    time.sleep(60)
+with run_folder.making(place, "llama-facts") as name:
+    run_folder.make(place / name, replace(contents(plain_run()), write=wait))
+"""
+
+
+def test_what_was_killed_half_way_leaves_no_run_and_goes_with_the_next(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert ".llama-facts-1.making" in names(tmp_path)
+    assert run_folder.numbers(tmp_path, "llama-facts") == []
+    with run_folder.making(tmp_path, "llama-facts") as name:
+        assert name == "llama-facts-1"
+        assert ".llama-facts-1.making" not in names(tmp_path)
+        run_folder.make(tmp_path / name, contents(plain_run()))
+    assert run_folder.numbers(tmp_path, "llama-facts") == [1]
+
+
+def test_a_run_that_goes_on_is_told_by_its_new_files(tmp_path: Path) -> None:
+    run = plain_run()
+    with run_folder.making(tmp_path, "llama-facts") as name:
+        run_folder.make(tmp_path / name, contents(run))
+    place = tmp_path / "llama-facts-1"
+    moved = plain_run(placement=replace(run.recipe.placement, queue="night"))
+    making = going_on(made(run), made(moved), (), (), "")
+    run_folder.remake(place, replace(contents(moved, making), data="/elsewhere"))
+    assert run_folder.read(place)[1].recipe.placement.queue == "night"
+    assert "queue: night" in (place / "job.yml").read_text()
+    assert str((place / "data").readlink()) == "/elsewhere"
+
+
+# Its base
+
+
+def model(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    (folder / "model.safetensors").write_bytes(b"w" * 1000)
+    (folder / "original").mkdir()
+    (folder / "original" / "consolidated.pth").write_bytes(b"twice")
+    return folder
+
+
+def test_a_base_is_hashed_once_and_again_where_it_changed(tmp_path: Path) -> None:
+    folder, cache = model(tmp_path / "m"), tmp_path / "home" / "bases.json"
+    told: list[tuple[int, int]] = []
+    base, files = read_base(str(folder), cache, lambda done, whole: told.append((done, whole)))
+    assert sorted(files) == ["config.json", "model.safetensors"]
+    assert base.config["model_type"] == "llama"
+    assert told[-1] == (1023, 1023)
+    told.clear()
+    assert read_base(str(folder), cache, lambda done, whole: told.append((done, whole)))[0] == base
+    assert told == []
+    (folder / "model.safetensors").write_bytes(b"v" * 1000)
+    os.utime(folder / "model.safetensors", ns=(1, 1))
+    again, others = read_base(str(folder), cache)
+    assert again.digest != base.digest
+    assert others["config.json"] == files["config.json"]
+    cache.write_text("[broken")
+    assert read_base(str(folder), cache)[0] == again
+    copy = model(tmp_path / "copy")
+    (copy / "model.safetensors").write_bytes(b"v" * 1000)
+    assert read_base(str(copy), cache)[0].digest == again.digest
+
+
+def test_what_is_no_base_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no folder"):
+        read_base(str(tmp_path / "gone"), tmp_path / "c.json")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"its config\.json cannot be read"):
+        read_base(str(tmp_path / "empty"), tmp_path / "c.json")
+
+
+# The job that it becomes
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_recipe_becomes_a_job(name: str) -> None:
+    recipe = replace(whole(name), options={"program": "/shared/train.py"})
+    run = a_run(recipe, Plain())
+    file = read_job_file(compile_run(run, Plain().render(run)), "job.yml", folder=run.folder)
+    document = file.document
+    assert (document.name, document.launch, document.nodes.max) == (recipe.name, "torchrun", recipe.placement.nodes)
+    assert document.env["HF_HUB_OFFLINE"] == document.env["TRANSFORMERS_OFFLINE"] == "1"
+    assert ("OMP_NUM_THREADS" in document.env) == (recipe.placement.devices == 0)
+    assert document.checkpoint is not None
+    assert document.checkpoint.path == f"{run.folder}/checkpoints"
+
+
+def test_the_job_says_what_the_recipe_says_of_it() -> None:
+    run = plain_run()
+    place = replace(run.recipe.placement, queue="night", engine="slurm", only=("a", "b"), spares=1, time=5400.0)
+    run = replace(run, recipe=replace(run.recipe, placement=replace(place, priority=7)))
+    text = compile_run(run, Plain().render(run))
+    assert text == compile_run(run, Plain().render(run))
+    document = read_job_file(text, "job.yml", folder="/").document
+    assert (document.queue, document.engine, document.priority, document.spares) == ("night", "slurm", 7, 1)
+    assert (document.nodes.only, document.limits.time) == (("a", "b"), 5400)
+    assert (document.devices.count, document.processes, document.folder) == (8, 8, run.folder)
+
+
+# What comes of it
+
+
+def artefact(run: Path, evaluation: Mapping[str, object]) -> None:
+    folder = run / "artefact" / "adapter"
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"1234")
+    lineage = {
+        "v": 1,
+        "files": [{"path": "adapter/adapter_model.safetensors", "size": 4, "sha256": "x"}],
+        "evaluation": evaluation,
+    }
+    (run / "artefact" / "lineage.json").write_text(json.dumps(lineage))
+
+
+class _Relay:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def hooks(self, kind: str, _specification: object) -> "_Relay":
+        assert kind == "artifact"
+        return self
+
+    def artifact_produced(self, folder: str, lineage: Mapping[str, object]) -> list[str]:
+        self.told.append(folder)
+        assert lineage["v"] == 1
+        return ["registered as facts@1"]
+
+
+def test_an_artefact_is_handed_on_where_it_passed(tmp_path: Path) -> None:
+    assert read_artefact(tmp_path) is None
+    artefact(tmp_path, {"passed": True, "right": 4, "asked": 4})
+    found = read_artefact(tmp_path)
+    assert found is not None
+    assert found.passed
+    relay = _Relay()
+    assert hand_on(found, relay) == ("registered as facts@1",)  # type: ignore[arg-type]
+    assert relay.told == [str(tmp_path / "artefact")]
+    (tmp_path / "artefact" / "adapter" / "adapter_model.safetensors").write_bytes(b"123")
+    with pytest.raises(FailedError, match=r"has 3 bytes, and lineage\.json says 4"):
+        read_artefact(tmp_path)
+
+
+def test_an_artefact_that_failed_is_not_handed_on(tmp_path: Path) -> None:
+    artefact(tmp_path, {"passed": False, "right": 1, "asked": 4, "wanted": 0.8})
+    found = read_artefact(tmp_path)
+    assert found is not None
+    relay = _Relay()
+    with pytest.raises(FailedError, match="is not handed on: 1 of 4 questions answered right"):
+        hand_on(found, relay)  # type: ignore[arg-type]
+    assert relay.told == []

@@ -1,0 +1,79 @@
+"""The trainer `aiops`: what it refuses and renders; its worker's parts that need no torch are in `test_worker.py`."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.l3_tuning.trainer_contract import TrainerContract, a_recipe, a_run
+
+from aiops.layers.l3_tuning.recipe import Adapter, Handing, Placement, TrainPlan
+from aiops.layers.l3_tuning.trainer import refusals
+from aiops.plugins.trainers.transformers import DOCUMENT, TransformersTrainer, document
+from aiops.plugins.trainers.transformers.worker.work import Work, read
+
+
+@pytest.fixture
+def trainer() -> TransformersTrainer:
+    return TransformersTrainer()
+
+
+class TestContract(TrainerContract):
+    pass
+
+
+def test_the_worker_reads_all_that_is_written_for_it(trainer: TransformersTrainer, tmp_path: Path) -> None:
+    run = a_run(replace(a_recipe(), options={"trace_samples": True}), trainer)
+    path = tmp_path / DOCUMENT
+    path.write_bytes(trainer.render(run).files[DOCUMENT])
+    work = read(path)
+    assert work.digests == {"base": "ef" * 32, "data": "cd" * 32, "recipe": "ab" * 32, "code": "12" * 32}
+    assert (work.steps, work.world, work.batch, work.accumulate) == (100, 16, 2, 4)
+    assert work.adapter == {"kind": "lora", "rank": 16, "alpha": 32, "dropout": 0.0, "targets": [], "layers": None}
+    assert work.trace
+    written = set(json.loads(path.read_text())) - {"v"}
+    assert written == {one.name for one in fields(Work)} - {"simulated"}
+
+
+def test_code_is_whole_and_imports_nothing_else_of_ours(trainer: TransformersTrainer) -> None:
+    code = trainer.code()
+    assert {"train.py", "aiops/checkpoint.py", "worker/main.py", "worker/__init__.py"} <= set(code)
+    for name, text in code.items():
+        for line in text.decode().splitlines():
+            if "aiops" in line and line.strip().startswith(("from ", "import ")):
+                assert line.strip() == "from aiops import checkpoint", f"{name}: {line}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"adapter": Adapter(kind="qlora"), "placement": Placement(2, 8, sharding="fsdp")}, ("placement", "sharding")),
+        (
+            {"train": TrainPlan(steps=1, optimizer="adamw-8bit"), "placement": Placement(2, 8, sharding="fsdp")},
+            ("train", "optimizer"),
+        ),
+        ({"placement": Placement(devices=0), "train": TrainPlan(steps=1, precision="fp16")}, ("train", "precision")),
+        ({"placement": Placement(devices=0), "train": TrainPlan(steps=1, attention="flash")}, ("train", "attention")),
+        ({"handing": Handing(gguf=("q3_k_l",))}, ("register", "gguf")),
+        ({"options": {"threads": 0}}, ("options", "threads")),
+        ({"options": {"threads": True}}, ("options", "threads")),
+        ({"options": {"trace_samples": "yes"}}, ("options", "trace_samples")),
+        ({"options": {"thread": 2}}, ("options", "thread")),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    trainer: TransformersTrainer, changes: dict[str, Any], path: tuple[str, str]
+) -> None:
+    assert path in {one.path for one in refusals(replace(a_recipe(), **changes), trainer)}
+
+
+def test_pairs_share_no_samples(trainer: TransformersTrainer) -> None:
+    recipe = a_recipe("dpo")
+    recipe = replace(recipe, data=replace(recipe.data, packing=True))
+    assert ("data", "packing") in {one.path for one in refusals(recipe, trainer)}
+
+
+def test_one_process_splits_nothing(trainer: TransformersTrainer) -> None:
+    alone = replace(a_recipe(), placement=Placement(1, 1, sharding="fsdp"))
+    assert document(a_run(alone, trainer))["sharding"] == "none"
