@@ -1,5 +1,6 @@
 """`aiops recipe show`: all that a recipe says, and where each value comes from; or a run, and what came of it."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,7 @@ def show(
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
-    place = aiops.working_folder / Path(what).expanduser()
+    place = Path(os.path.normpath(aiops.working_folder / Path(what).expanduser()))
     if (place / RUN).is_file():
         if sets:
             raise InputError(

@@ -9,6 +9,7 @@ from aiops.cli.app import App
 from aiops.cli.controller.embedding import deciding
 from aiops.cli.exit import Exit
 from aiops.cli.head import on_head
+from aiops.layers.core.errors import AiopsError
 
 from . import tuning
 from .handing import STDIN, ask, come_back, left, read_named, require_controller, tell_detached
@@ -16,6 +17,7 @@ from .screen import follow
 from .tuning import Asked
 
 if TYPE_CHECKING:
+    from aiops.cli.counter import Counter
     from aiops.cli.screen import Screen
     from aiops.layers.l3_tuning.recipe import Recipe
     from aiops.layers.l3_tuning.recipe_file import RecipeFile
@@ -72,7 +74,7 @@ def tune(
             code = Exit.DONE
             if not found.done:
                 tuning.require_free(desk, found)
-                job = ask(desk, ("submit", tuning.wish_of(found)))
+                job = _handed_in(desk, found)
                 run_folder.add_job(found.place, job["job"])
                 if detach:
                     tell_detached(screen, job["job"])
@@ -84,6 +86,18 @@ def tune(
         raise
     ended = tuning.finish(aiops, screen, found.place, succeeded=code == Exit.DONE)
     return code or ended
+
+
+def _handed_in(desk: "Counter", found: tuning.Ready) -> dict[str, Any]:
+    """Hand in the job of a run; a new one is taken away again where it is refused."""
+    from aiops.layers.l3_tuning import run_folder
+
+    try:
+        return ask(desk, ("submit", tuning.wish_of(found)))
+    except AiopsError:
+        if not found.again:
+            run_folder.unmake(found.place)
+        raise
 
 
 def _dry_recipe(aiops: App, screen: "Screen", file: "RecipeFile", recipe: "Recipe", inventory: Path | None) -> int:

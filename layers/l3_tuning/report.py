@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,18 @@ def plot(curve: Sequence[Point], width: int = 60, height: int = 8) -> list[str]:
 
 
 def _columns(curve: Sequence[Point], columns: int) -> list[float]:
-    """The mean loss of each column; one without a step has that of the one before."""
+    """The mean loss of each column; one without a step lies on the line between those beside it."""
     first, last = curve[0].step, curve[-1].step
-    sums: list[list[float]] = [[] for _ in range(columns)]
+    sums: dict[int, list[float]] = {}
     for one in curve:
-        sums[round((one.step - first) / max(last - first, 1) * (columns - 1))].append(one.loss)
+        sums.setdefault(round((one.step - first) / max(last - first, 1) * (columns - 1)), []).append(one.loss)
+    known = {column: sum(values) / len(values) for column, values in sums.items()}
+    places = sorted(known)
     found: list[float] = []
-    for values in sums:
-        found.append(sum(values) / len(values) if values else found[-1])
-    return found
+    for left, right in pairwise(places):
+        step = (known[right] - known[left]) / (right - left)
+        found += [known[left] + step * along for along in range(right - left)]
+    return [*found, known[places[-1]]]
 
 
 def page(run: str, recipe: str, curve: Sequence[Point], report: Mapping[str, Any], lineage: Mapping[str, Any]) -> str:

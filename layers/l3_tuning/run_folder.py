@@ -136,9 +136,9 @@ def remake(place: Path, contents: Contents) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(target, content, 0o644)
     worker = place / "worker"
-    for path in sorted(worker.rglob("*")) if worker.is_dir() else ():
-        if path.is_file() and str(path.relative_to(place)) not in contents.code and "__pycache__" not in path.parts:
-            path.unlink()  # of what the run was made with, or put there by somebody: nothing runs it any more
+    for file in sorted(worker.rglob("*")) if worker.is_dir() else ():
+        if file.is_file() and str(file.relative_to(place)) not in contents.code and "__pycache__" not in file.parts:
+            file.unlink()  # of what the run was made with, or put there by somebody: nothing runs it any more
     link = place / "data"
     if str(link.readlink()) != contents.data:
         new = place / ".data.making"
@@ -149,6 +149,13 @@ def remake(place: Path, contents: Contents) -> None:
     write_atomic(place / RECIPE, contents.recipe.encode(), 0o644)
     write_atomic(place / JOB, contents.job.encode(), 0o644)
     write_atomic(place / RUN, _json(contents.document), 0o644)
+
+
+def unmake(place: Path) -> None:
+    """Take away a run that no job was taken for."""
+    hidden = place.with_name(f".{place.name}.making")
+    place.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
 
 
 def read(place: Path) -> tuple[dict[str, Any], Making]:

@@ -215,6 +215,18 @@ def test_dry_run_changes_nothing(shown: Shown, house: House, written: Path) -> N
     assert not (written / "runs").exists()
 
 
+def test_a_job_that_is_refused_leaves_no_run(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiops.layers.l3_tuning import run_making
+
+    monkeypatch.setattr(run_making, "compile_run", lambda _run, _rendered: "wrong")
+    screen = shown("train", "recipe.yml")
+    assert screen.startswith("exit: 2\n"), screen
+    assert "unknown key `wrong`" in screen
+    assert run_folder.numbers(written / "runs", "facts") == []
+
+
 def test_a_plan_that_does_not_fit_starts_nothing(shown: Shown, house: House, written: Path) -> None:
     screen = shown("train", "recipe.yml", "--set", "train.batch=200000")
     assert screen.startswith("exit: 1\n"), screen
