@@ -180,7 +180,7 @@ def cases_of(trainer: Trainer, place: Path, base: Path) -> list[dict[str, Any]]:
         run = replace(a_run(recipe, trainer), folder=str(folder))
         found = trainer.render(run)
         lay(folder, run, found)
-        words = words_of(found, resume=str(folder / "checkpoints/checkpoint-5") if number % 7 == 3 else "")
+        words = words_of(found, resume=str(folder / "checkpoints/checkpoint-5") if not (number + 4) % 7 else "")
         (folder / "checkpoints/checkpoint-5").mkdir(parents=True, exist_ok=True)
         cases.append({"case": _said(recipe), "words": words})
     return cases
