@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aiops.layers.l2_jobs.job import Account, Job
     from aiops.layers.l2_jobs.node import Place
     from aiops.layers.l2_jobs.record import JobRecord
+    from aiops.layers.l2_jobs.stack import Stack
     from aiops.layers.l2_jobs.world import Settings
 
     from .shelves import Shelves
@@ -53,6 +54,7 @@ class Compiler:
         from aiops.layers.l2_jobs.footing import footings, need_of
         from aiops.layers.l2_jobs.job_file import read_job_file
         from aiops.layers.l2_jobs.job_override import overrides_of
+        from aiops.layers.l2_jobs.stack import stacks
         from aiops.layers.l2_jobs.submission import Cluster
         from aiops.layers.l2_jobs.submission import submission as checked
 
@@ -63,8 +65,11 @@ class Compiler:
         def look(job: "Job", able: "Sequence[Place]") -> "Mapping[str, Footing]":
             return footings(self._fleet, [self._sites.nodes[place.name] for place in able], need_of(job))
 
+        def ask(job: "Job", able: "Sequence[Place]") -> "Mapping[str, Stack]":
+            return stacks(self._fleet, [self._sites.nodes[place.name] for place in able], job)
+
         require_permitted(account, list(self._sites.nodes.values()), some=True)
-        cluster = Cluster(tuple(self._sites.learned().values()), self._offer(), look, self._shelves.lying)
+        cluster = Cluster(tuple(self._sites.learned().values()), self._offer(), look, self._shelves.lying, ask)
         job = checked(file, account, 0, self._aiops.clock.now(), cluster)
         require_permitted(account, [self._sites.nodes[one.name] for one in candidates(job, cluster.places)])
         number = number_of(job.name)  # only what is right takes a number

@@ -193,6 +193,19 @@ class NodeVariables(_Strict):
         description="Packages never to be upgraded, beside kernel and driver.",
         examples=[["linux-image-amd64"]],
     )
+    aiops_environments: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]] = Field(
+        default=[],
+        description="Python environments of trainers and serving engines that the node has below /opt/aiops/env, by"
+        " name; a bundle that is built for this inventory holds their wheels.",
+        examples=[["trainer"]],
+    )
+    aiops_environments_folder: str | None = Field(
+        default=None,
+        pattern=r"^/",
+        description="A folder that all nodes share, and the head may write to, in which environments are kept once;"
+        " by default each node has its own copy.",
+        examples=["/shared/aiops/env"],
+    )
     aiops_swap_off: Flag = Field(default=True, description="Turn swap off.")
     aiops_slurm_partition: str = Field(
         default="main", pattern=r"^[A-Za-z0-9_-]+$", description="The Slurm partition the node is in."

@@ -8,7 +8,8 @@ from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.variables import NodeVariables, variables_of
 
-from .bundle.offer import Offer, PairMember, pair_of_sources
+from .bundle.environment import EnvironmentPlan
+from .bundle.offer import NotOfferedError, Offer, PairMember, pair_of_sources
 from .hosts_file import foreign_lines, full_name
 
 
@@ -94,6 +95,28 @@ class ClusterContext:
         if self.bundle is not None and node.variables.aiops_repository == "bundle":
             return self.bundle.pair(names, node, wanted)
         return pair_of_sources(names, wanted)
+
+    def environments(self, node: NodeContext) -> tuple[EnvironmentPlan, ...]:
+        """What is built for a node of the environments that `aiops_environments` names for it.
+
+        Raises:
+            NotOfferedError: There is no bundle, or it lacks one.
+        """
+        names = tuple(dict.fromkeys(node.variables.aiops_environments))
+        if names and self.bundle is None:
+            raise NotOfferedError("environments are made of the wheels of a bundle, and there is none")
+        return tuple(self._environment(name, node) for name in names)
+
+    def _environment(self, name: str, node: NodeContext) -> EnvironmentPlan:
+        facts = node.facts
+        key = (name, facts.os_codename if facts else None, facts.architecture if facts else None)
+        if key not in self._environments and self.bundle is not None:
+            self._environments[key] = self.bundle.environment(name, node)
+        return self._environments[key]
+
+    @cached_property
+    def _environments(self) -> dict[tuple[str, str | None, str | None], EnvironmentPlan]:
+        return {}
 
     def node(self, name: str) -> NodeContext:
         """The node called `name`, which is one of the inventory's."""

@@ -16,7 +16,7 @@ from aiops.layers.core.placed import Placed, load_placed
 FILE_NAME = "phase.yml"
 PLACES = ("all", "head", "workers", "storage", "login")
 MENDS = ("clock", "driver")
-PROVIDES = ("metrics", "slurm")
+PROVIDES = ("metrics", "slurm", "environments")
 _PHASE_KEYS = ("phase", "title", "after", "on", "needs", "before", "mends", "provides", "resources")
 _COMMON_KEYS = ("when", "each")
 _FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -71,7 +71,7 @@ class Phase:
         before: Its own Ansible tasks, run before the resources on nodes where the phase differs; rare.
         mends: What preflight would refuse and this phase sets right: a wrong `clock`, a `driver` that does not fit.
         provides: What may be asked for once it is deployed: `metrics`, a Prometheus on the head; `slurm`, its
-            controller there.
+            controller there; `environments` on the nodes.
         folder: Where its templates are.
     """
 

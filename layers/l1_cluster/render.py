@@ -29,6 +29,7 @@ from aiops.layers.core.home import ensure_folder
 from aiops.layers.l0_nodes.node import Node
 
 from .context import ClusterContext
+from .environments import programs_of
 from .gate import PYTHON, interpreter
 from .guardian import Guardian, end_ansible
 from .phase import Phase, shipped_phases
@@ -141,6 +142,8 @@ def variables_of(phase: Phase, node: Node, cluster: ClusterContext, epoch: int |
         variables["aiops_environment"] = {"APT_CONFIG": _APT_CONFIG}
     if cluster.bundle is not None and cluster.head is not None and node.name == cluster.head.name:
         variables["aiops_pack"] = list(cluster.bundle.pack_command)
+    if "environments" in phase.provides:
+        variables["aiops_environments_programs"] = programs_of(cluster, cluster.node(node.name))
     if epoch is not None:
         variables["ansible_python_interpreter"] = interpreter(epoch)
     elif node.connection.python is None:

@@ -67,6 +67,7 @@ class LaunchPlan:
             "unit": self.unit,
             "folder": job.folder,
             "image": job.image,
+            "environment": job.stack,
             "resume": {"path": attempt.resume, "step": attempt.step} if attempt and attempt.resume else None,
             "limits": {
                 "time": job.limits.time,
@@ -206,6 +207,8 @@ def _head(plan: LaunchPlan) -> Iterator[str]:
     yield _row("folder", job.folder)
     if job.image:
         yield _row("image", job.image)
+    if job.stack:
+        yield _row("environment", job.stack)
     if attempt is not None and attempt.resume:
         step = f"at step {attempt.step:,} from " if attempt.step is not None else ""
         yield _row("goes on", f"{step}{attempt.resume}")

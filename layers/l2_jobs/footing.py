@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiops.layers.core.command import Command
+from aiops.layers.core.command import Command, Completed
 from aiops.layers.core.errors import AiopsError, FailedError
 from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.node import Node
@@ -116,9 +116,14 @@ def _ask(transport: Transport, need: Need, action: str) -> Footing:
     node = transport.node
     done = transport.run(need.command(node, action))
     if not done.ok:
-        said = "it did not answer in time" if done.timed_out else (done.error_text.splitlines() or ["no reason"])[-1]
-        raise FailedError(f"{node.name} could not be asked: {said}", code="job.footing")
+        raise failed(node, done, "job.footing")
     return _read(node.name, answer_of(node, done, "job.footing", dict))
+
+
+def failed(node: Node, done: Completed, code: str) -> FailedError:
+    """The error of a node whose question ended badly."""
+    said = "it did not answer in time" if done.timed_out else (done.error_text.splitlines() or ["no reason"])[-1]
+    return FailedError(f"{node.name} could not be asked: {said}", code=code)
 
 
 def _read(name: str, answer: Mapping[str, Any]) -> Footing:

@@ -142,6 +142,8 @@ class Job:
         folder: Where they begin.
         engine: Which must run it; None for the one that the chosen nodes belong to.
         image: A container image, for a plugin of the kind `container`; None for none.
+        stack: The environment of Python that its programs run in: as the file names it, and once its nodes were asked,
+            the folder; None for the node's own.
         spares: Healthy nodes that are kept free for it.
         priority: 0 to 100; more goes first.
         source: The text of job.yml that it was compiled from.
@@ -167,6 +169,7 @@ class Job:
     on_fault: OnFault = "restart"
     service: Service | None = None
     image: str | None = None
+    stack: str | None = None
     spares: int = 0
     priority: int = 50
     queue: str = "default"

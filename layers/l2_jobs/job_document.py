@@ -18,11 +18,13 @@ from .quantity import MEMORY_PATTERN, SPAN_PATTERN, bytes_of, seconds_of
 _NAME = r"^[a-z][a-z0-9-]{0,39}$"
 _WORD = r"^[a-z][a-z0-9_-]{0,39}$"
 _PORT = r"^[a-z][a-z0-9_]{0,30}$"
+_STACK = r"^(?:[a-z][a-z0-9-]{0,60}|/[^\x00-\x1f\x7f:]*)$"
 _ABSOLUTE = r"^/[^\x00-\x1f\x7f]*$"
 PATTERN_WORDS = {
     _NAME: "must be lower-case letters, digits and `-`, a letter first, at most 40",
     _WORD: "must be lower-case letters, digits, `-` and `_`, a letter first, at most 40",
     _PORT: "must be lower-case letters, digits and `_`, a letter first, at most 31",
+    _STACK: "must be lower-case letters, digits and `-`, a letter first, or a path that begins with /",
     _ABSOLUTE: "must be a path that begins with /",
 }
 """What each pattern asks for, in words."""
@@ -111,6 +113,13 @@ def _share(value: Any) -> Any:
         return float(value.rstrip("% ")) / 100
     if isinstance(value, bool) or not isinstance(value, float) or not 0 < value < 1:
         raise WrongError(f"must be more than 0 and less than 1, is {value!r}", "for example `0.5`, or `50%`")
+    return value
+
+
+def _named(value: Any) -> Any:
+    """Elsewhere variables stand below this key."""
+    if isinstance(value, dict):
+        raise WrongError("is the name of an environment", "variables stand below `env:`")
     return value
 
 
@@ -251,6 +260,12 @@ class JobDocument(Strict):
         default=None, min_length=1, description="A container image, `podman://IMAGE`.", examples=["podman://a/b:1"]
     )
     env: dict[str, str] = Field(default={}, description="Variables of its processes. Not for secrets.")
+    environment: Annotated[str | None, BeforeValidator(_named)] = Field(
+        default=None,
+        pattern=_STACK,
+        description="A Python environment of the nodes, NAME or NAME-DIGEST below /opt/aiops/env, or a folder.",
+        examples=["trainer"],
+    )
     folder: str | None = Field(default=None, pattern=_ABSOLUTE, description="Where it begins; job.yml's own if none.")
     checkpoint: CheckpointDocument | None = Field(default=None, description="Where its checkpoints are.")
     progress: ProgressDocument | None = Field(default=None, description="How its steps are seen in its output.")

@@ -155,6 +155,7 @@ def compile_job(file: JobFile, account: Account, number: int, now: datetime) -> 
         on_fault=document.on_fault,
         service=_service(document),
         image=document.image,
+        stack=document.environment,
         spares=document.spares,
         priority=document.priority,
         queue=document.queue,

@@ -14,6 +14,7 @@ from aiops.layers.l0_nodes.variables import variables_of
 from . import lease
 from .attempt import Attempt
 from .job import Job
+from .stack_variables import variables
 from .torchrun_options import split
 
 VERSION = 1
@@ -112,6 +113,7 @@ def _spec(job: Job, attempt: Attempt, seats: Mapping[str, Seat], node: str, rank
         "argv": list(job.command),
         "environment": environment(job, attempt, seats, node, rank),
         "folder": job.folder,
+        "stack": job.stack,
         "first_rank": rank * processes,
         "processes": processes,
         "peers": [{"node": one, "address": seats[one].address, "port": beats} for one in nodes if one != node],
@@ -174,6 +176,7 @@ def environment(job: Job, attempt: Attempt, seats: Mapping[str, Seat], node: str
     """What the processes of a rank group see beside what their user's login has."""
     slot = attempt.allocation.slots[rank]
     found = {
+        **(variables(job.stack) if job.stack is not None else {}),
         **job.environment,
         "AIOPS_JOB": job.id,
         "AIOPS_ATTEMPT": str(attempt.key.number),

@@ -17,12 +17,17 @@ from .footing import Footing
 from .job import Account, CheckpointPlan, Job
 from .job_file import JobFile, compile_job, wrong_job
 from .node import Place
+from .stack import Stack, settled, stack_obstacles
 
 Lying = Callable[[Job], Sequence[Checkpoint]]
 """The checkpoints that are in a job's folder before it was submitted, the newest first."""
 
 Look = Callable[[Job, Sequence[Place]], Mapping[str, Footing]]
 """Asks nodes what a job would stand on there: `footings` over a fleet."""
+
+
+Ask = Callable[[Job, Sequence[Place]], Mapping[str, Stack]]
+"""Asks nodes for the environment that a job names: `stacks` over a fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Cluster:
     Attributes:
         places: All nodes, closed ones too.
         look: Is called once, with the nodes that the job may be placed on.
+        ask: Is called once where the job names an environment.
         lying: Is called where that has found nothing wrong.
     """
 
@@ -39,6 +45,7 @@ class Cluster:
     offer: Offer
     look: Look
     lying: Lying
+    ask: Ask | None = None
 
 
 def submission(file: JobFile, account: Account, number: int, now: datetime, cluster: Cluster) -> Job:
@@ -59,6 +66,10 @@ def submission(file: JobFile, account: Account, number: int, now: datetime, clus
     able = candidates(job, cluster.places)
     if able:
         problems += footing_obstacles(file, job, cluster.look(job, able))
+        if job.stack is not None and cluster.ask is not None:
+            found = cluster.ask(job, able)
+            problems += stack_obstacles(file, job, found)
+            job = settled(job, found)
     if job.checkpoint is not None and not problems:
         problems += _lying(file, job, job.checkpoint, cluster.lying(job))
     if problems:

@@ -40,6 +40,7 @@ def compile_run(run: Run, rendered: Rendered) -> str:
         "processes": rendered.processes if rendered.launch == "torchrun" else None,
         "engine": placement.engine,
         "env": _environment(run, rendered),
+        "environment": run.environment,
         "folder": run.folder,
         "checkpoint": {
             "path": f"{run.folder}/{rendered.checkpoints}",

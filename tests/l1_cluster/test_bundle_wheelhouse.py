@@ -8,6 +8,7 @@ import pytest
 
 from aiops.layers.core.errors import FailedError, UnreachableError
 from aiops.layers.l1_cluster.bundle import wheelhouse
+from aiops.layers.l1_cluster.bundle.lock import Lock
 from aiops.layers.l1_cluster.bundle.manifest import sha256_of_bytes
 from aiops.layers.l1_cluster.bundle.program import Ended
 from aiops.layers.l1_cluster.bundle.target import Target
@@ -123,3 +124,31 @@ def test_a_closure_that_never_closes_names_what_is_missing(tmp_path: Path, monke
     with pytest.raises(FailedError) as caught:
         Wheelhouse(tmp_path).fetch(TARGET, ["thing"])
     assert caught.value.problems[0].message == "nothing satisfies `other>=2`"
+
+
+@pytest.mark.usefixtures("complete")
+def test_a_lock_is_fetched_by_its_digests_and_by_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[list[str], str]] = []
+
+    class Listening(Pip):
+        def __call__(self, argv: Sequence[str], **more: object) -> Ended:
+            if argv[3] == "install":
+                given.append((list(argv), Path(argv[-1]).read_text()))
+            return super().__call__(argv, **more)
+
+    monkeypatch.setattr(wheelhouse, "run_program", Listening())
+    digest = sha256_of_bytes(CONTENT)
+    lock = Lock("trainer", f"Thing==1.0 ; python_version >= '3.8' --hash=sha256:{digest}\n", "x", ("thing",))
+    assert Wheelhouse(tmp_path).locked(TARGET, lock).new == 1
+    ((words, file),) = given
+    assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(words)
+    assert file == f"Thing==1.0 --hash=sha256:{digest}\n"
+
+
+def test_a_lock_that_lacks_what_a_package_needs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheelhouse, "closure_gaps", lambda *_: ("numpy>=2",))
+    monkeypatch.setattr(wheelhouse, "run_program", Pip())
+    lock = Lock("trainer", f"Thing==1.0 --hash=sha256:{sha256_of_bytes(CONTENT)}\n", "x", ("thing",))
+    with pytest.raises(FailedError, match="the environment `trainer` needs") as caught:
+        Wheelhouse(tmp_path).locked(TARGET, lock)
+    assert caught.value.problems[0].message == "its lock has nothing that satisfies `numpy>=2`"

@@ -73,6 +73,7 @@ def test_what_the_shipped_phases_mend_and_provide() -> None:
         "accelerator": (("driver",), ()),
         "scheduler": ((), ("slurm",)),
         "monitoring": ((), ("metrics",)),
+        "environments": ((), ("environments",)),
     }
 
 
@@ -83,7 +84,7 @@ def test_what_the_shipped_phases_mend_and_provide() -> None:
         ("phase: y\n", "1: `phase: y` does not name its folder `x`"),
         ("phase: x\non: [hed]\n", "2: `on` has `hed`; the role groups are all, head, workers, storage, login"),
         ("phase: x\nmends: [clocks]\n", "2: `mends` has `clocks`; what it can mend is clock, driver"),
-        ("phase: x\nprovides: [fun]\n", "2: `provides` has `fun`; what it can provide is metrics, slurm"),
+        ("phase: x\nprovides: [fun]\n", "2: `provides` has `fun`; what it can provide is metrics, slurm, environments"),
         ("phase: x\nresources:\n  - pakage: a\n", "3: a resource is one of package, file, tree, service, sysctl"),
         ("phase: x\nresources:\n  - package: a\n    service: b\n", "3: a resource is only one of package"),
         ("phase: x\nresources:\n  - file: /a\n", "3: `file` needs exactly one of template, content"),

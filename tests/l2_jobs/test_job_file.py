@@ -165,7 +165,7 @@ service: {ports: [a, a], ready: "http:b/x"}
         ("checkpoint: {path: /a, keep: 1}", "`checkpoint.keep` must be at least 2, is 1", ""),
         ("checkpoint: []", "`checkpoint` must be a mapping of path", ""),
         ("nodes: 0", "`nodes.min` must be at least 1, is 0", ""),
-        ("environment: {A: 1}", "unknown key `environment`", "`env`"),
+        ("environment: {A: 1}", "`environment` is the name of an environment", "`env:`"),
         ("working_dir: /a", "unknown key `working_dir`", "`folder`"),
         ("zzz: 1", "unknown key `zzz`", "known are aiops, name"),
         ("name: b", "`name` is written twice", ""),

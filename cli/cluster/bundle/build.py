@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from aiops.layers.core.plugin import Plugins
     from aiops.layers.l0_nodes.simulated_package import SimulatedPackage
     from aiops.layers.l1_cluster.bundle.build import Built
+    from aiops.layers.l1_cluster.bundle.lock import Lock
     from aiops.layers.l1_cluster.bundle.manifest import Artefact
+    from aiops.layers.l1_cluster.bundle.target import Target
+
+    from .order import Order
 
 _MIB = 2**20
 
@@ -88,7 +92,13 @@ def build(
     for target, named in wanted.items():
         drivers = packages_of_playbooks(target, vendor=True, driver=driver) if driver is not None else ()
         wanted[target] = (*named, *(one for one in drivers if one.version), *more)
-    request = Request(wanted, simulated=_dummies(world.plugins, dummies), extra_sources=sources, mirror=mirror)
+    request = Request(
+        wanted,
+        simulated=_dummies(world.plugins, dummies),
+        environments=_environments(world.plugins, order),
+        extra_sources=sources,
+        mirror=mirror,
+    )
     usual = order.output if order is not None else world.home / "bundle"
     folder = (world.working_folder / output) if output else usual
     ensure_folder(world.home)
@@ -121,6 +131,17 @@ def _dummies(plugins: "Plugins", words: "Sequence[str]") -> "tuple[SimulatedPack
             )
         found.update({(one.name, one.version): one for answer in answers for one in answer})
     return tuple(found.values())
+
+
+def _environments(plugins: "Plugins", order: "Order | None") -> "dict[Target, tuple[Lock, ...]]":
+    """The locks that the inventory's nodes want, by target; no plugin is asked where none is wanted."""
+    from aiops.layers.l1_cluster.bundle.lock import chosen_locks, locks_of
+
+    wanted = {target: names for target, names in (order.environments if order else {}).items() if names}
+    if not wanted:
+        return {}
+    locks = locks_of(plugins)
+    return {target: chosen_locks(locks, names) for target, names in wanted.items()}
 
 
 def _summary(screen: "Screen", built: "Built") -> None:

@@ -24,11 +24,13 @@ class Order:
     """What is wanted for an inventory.
 
     Attributes:
+        environments: Names of Python environments by target, each with who wants it.
         dummies: As `--simulated` has them.
         output: The bundle that its deploys take.
     """
 
     wanted: "Mapping[Target, tuple[Wanted, ...]]"
+    environments: "Mapping[Target, Mapping[str, str]]"
     dummies: tuple[str, ...]
     output: Path
 
@@ -72,6 +74,7 @@ def order_of(
     bundle = named_bundle(inventory)
     return Order(
         needs.wanted,
+        needs.environments,
         tuple(f"{one}:{driver}" if driver else one for one, driver in needs.dummies),
         aiops.working_folder / bundle if bundle else aiops.home / "bundle",
     )

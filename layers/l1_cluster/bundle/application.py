@@ -19,7 +19,7 @@ PACKAGE = "aiops"
 _KEPT = 6
 _PRERM = """#!/bin/sh
 set -e
-find /opt/aiops -name __pycache__ -prune -exec rm -rf {} +
+find /opt/aiops -path /opt/aiops/env -prune -o -name __pycache__ -prune -exec rm -rf {} +
 """
 
 

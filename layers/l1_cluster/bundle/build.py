@@ -7,7 +7,7 @@ fetches only what is not there yet; a build whose content equals the bundle in p
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiops.layers.core.clock import Clock
@@ -22,6 +22,7 @@ from .closure import MISSING, Closure, missing
 from .draft import Draft
 from .dummy import dummy_deb
 from .licence import Licences
+from .lock import Lock
 from .manifest import Manifest, content_digest, sums_text
 from .place import alone, need_space, put_in_place, require_output, workshop
 from .signing import SigningKey, trusted_keys
@@ -40,6 +41,7 @@ class Request:
     Attributes:
         wanted: Packages by target; their dependencies follow.
         simulated: Dummy packages for the lab, for every target.
+        environments: Locks of Python environments, by target.
         application: Whether aiops itself goes in, for targets whose Python can run it.
         extra_sources: Whole apt source lines, e.g. a vendor's.
         mirror: Replaces the distribution's main mirror.
@@ -47,6 +49,7 @@ class Request:
 
     wanted: Mapping[Target, tuple[Wanted, ...]]
     simulated: tuple[SimulatedPackage, ...] = ()
+    environments: Mapping[Target, tuple[Lock, ...]] = field(default_factory=dict)
     application: bool = True
     extra_sources: tuple[str, ...] = ()
     mirror: str | None = None
@@ -129,9 +132,15 @@ class _Build:
         house = Wheelhouse(self._cache / "wheels")
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="wheels") as pool:
             wheels = {target: pool.submit(house.fetch, target, requirements()) for target in running}
+            locked = {
+                (lock.name, target): (lock, pool.submit(house.locked, target, lock))
+                for target in targets
+                for lock in self._request.environments.get(target, ())
+            }
             try:
                 self._packages(draft, self._closures(targets))
                 self._made_here(draft, targets, wheels)
+                self._environments(draft, locked)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -230,6 +239,20 @@ class _Build:
             draft.add_own_deb(target, deb, "Apache-2.0")
             for wheel in paths:
                 draft.add_wheel(target, wheel)
+
+    def _environments(self, draft: Draft, locked: Mapping[tuple[str, Target], tuple[Lock, "Future[Fetched]"]]) -> None:
+        """The wheels of environments, each with all targets that it is for."""
+        found: dict[str, tuple[Lock, dict[Target, tuple[Path, ...]]]] = {}
+        for (name, target), (lock, fetching) in locked.items():
+            fetched = fetching.result()
+            self.fetched += fetched.new
+            self.fetched_bytes += fetched.bytes
+            found.setdefault(name, (lock, {}))[1][target] = fetched.paths
+            self._events.emit(
+                "environment_locked", name, target=str(target), wheels=len(fetched.paths), python=target.python
+            )
+        for lock, wheels in found.values():
+            draft.add_environment(lock, wheels)
 
     def _scratch(self) -> "tempfile.TemporaryDirectory[str]":
         return tempfile.TemporaryDirectory(dir=self._work, prefix=".scratch-")

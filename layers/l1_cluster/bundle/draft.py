@@ -8,6 +8,8 @@ from pathlib import Path
 from .control import parse_paragraphs
 from .cyclonedx import bill_of_materials
 from .deb import compress, read_control
+from .environment import WheelFile, bundle_document
+from .lock import Lock
 from .manifest import Artefact, Kind, sha256_of, sha256_of_bytes
 from .repository import package_paragraph, packages_text, pool_path, release_text
 from .signing import SigningKey
@@ -16,6 +18,7 @@ from .wheels import wheel_metadata
 from .workspace import Deb
 
 BILL = "bom.cdx.json"
+ENVIRONMENTS = "environments"
 
 
 class Draft:
@@ -62,6 +65,22 @@ class Draft:
         source = "built" if known["name"] == "aiops" else f"pypi:{known['name']}=={known['version']}"
         named = (known["name"], known["version"], target.architecture, None, known["licence"], source)
         self._add(Artefact("wheel", path, sha256_of(wheel), wheel.stat().st_size, *named), wheel)
+
+    def add_environment(self, lock: Lock, wheels: Mapping[Target, Iterable[Path]]) -> None:
+        """An environment: what it is made of for each target; environments and targets share equal wheels."""
+        known: dict[str, tuple[str, tuple[WheelFile, ...]]] = {}
+        for target, paths in wheels.items():
+            files = []
+            for wheel in paths:
+                digest, said = sha256_of(wheel), wheel_metadata(wheel)
+                path = f"wheels/pool/{digest[:16]}/{wheel.name}"
+                source = f"pypi:{said['name']}=={said['version']}"
+                named = (said["name"], said["version"], target.architecture, None, said["licence"], source)
+                self._add(Artefact("wheel", path, digest, wheel.stat().st_size, *named), wheel)
+                files.append(WheelFile(path, digest))
+            known[str(target)] = (target.python, tuple(files))
+        content = bundle_document(lock.name, lock.imports, known)
+        self._add_bytes("environment", f"{ENVIRONMENTS}/{lock.name}.json", content, None)
 
     def add_lists(self) -> None:
         """The package lists of each release; what tells whether the content is new is complete then."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from aiops.layers.core.errors import FailedError
 
 FORMAT = 1
-Kind = Literal["deb", "wheel", "index", "key", "bom"]
+Kind = Literal["deb", "wheel", "environment", "index", "key", "bom"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,9 @@ def _require_places(artefacts: Iterable[Artefact]) -> None:
 def content_digest(artefacts: Iterable[Artefact]) -> str:
     """The digest of what a deploy would install: debs, wheels and package lists, not signatures or times."""
     lines = sorted(
-        f"{one.path} {one.sha256}\n" for one in artefacts if one.kind in {"deb", "wheel"} or "Packages" in one.path
+        f"{one.path} {one.sha256}\n"
+        for one in artefacts
+        if one.kind in {"deb", "wheel", "environment"} or "Packages" in one.path
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

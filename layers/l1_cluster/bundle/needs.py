@@ -21,12 +21,14 @@ class Needs:
 
     Attributes:
         wanted: Packages by target, each with who wants it.
+        environments: Names of Python environments by target, each with who wants it.
         dummies: Vendor and driver (None: the lab's usual one) of simulated packages.
         assumed: Nodes whose release nobody has told, neither they nor the inventory.
         left_out: Nodes whose release is not among the targets that were asked for.
     """
 
     wanted: Mapping[Target, tuple[Wanted, ...]]
+    environments: Mapping[Target, Mapping[str, str]]
     dummies: tuple[tuple[str, str | None], ...]
     assumed: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -53,12 +55,14 @@ def needs_of(
         name: target for name, variables in bundled.items() if (target := _told(facts.get(name), variables)) is not None
     }
     chosen = tuple(dict.fromkeys(targets or sorted(told.values()) or [default]))
-    wanted = {}
+    wanted, environments = {}, {}
     for target in chosen:
         here = {name: variables for name, variables in bundled.items() if told.get(name, target) == target}
         wanted[target] = _wanted(target, here, facts, vendor=vendor)
+        environments[target] = _environments(here)
     return Needs(
         wanted,
+        environments,
         _dummies(bundled, facts),
         tuple(name for name in bundled if name not in told),
         tuple(name for name, target in told.items() if target not in chosen),
@@ -103,6 +107,14 @@ def _wanted(
     for one in found:
         distinct.setdefault((one.name, one.version), one)
     return tuple(distinct.values())
+
+
+def _environments(nodes: Mapping[str, NodeVariables]) -> dict[str, str]:
+    by_name: dict[str, list[str]] = {}
+    for node, variables in nodes.items():
+        for name in variables.aiops_environments:
+            by_name.setdefault(name, []).append(node)
+    return {name: f"aiops_environments of {fold(names)}" for name, names in sorted(by_name.items())}
 
 
 def _has(name: str, nodes: Mapping[str, NodeVariables], facts: Mapping[str, Facts]) -> bool:

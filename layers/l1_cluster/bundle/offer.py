@@ -10,6 +10,8 @@ from typing import Protocol
 from aiops.layers.l0_nodes.facts import Facts
 
 from .bundle import SUMS, Bundle
+from .draft import ENVIRONMENTS
+from .environment import EnvironmentPlan, plans_of
 from .manifest import sha256_of_bytes, sums_text
 from .signing import trusted_keys
 from .target import MACHINES
@@ -107,6 +109,24 @@ class Offer:
         """The newest version of a package that a node can have, or None."""
         found = self.bundle.versions(name, *_platform(node))
         return max(found, key=version_key) if found else None
+
+    def environment(self, name: str, node: Placed) -> EnvironmentPlan:
+        """What is built of an environment for a node.
+
+        Raises:
+            NotOfferedError: The bundle has no such environment for its release.
+        """
+        codename, architecture = _platform(node)
+        target = f"{codename}/{architecture}"
+        path = f"{ENVIRONMENTS}/{name}.json"
+        known = any(one.path == path for one in self.bundle.artefacts("environment"))
+        plans = plans_of((self.bundle.path / path).read_bytes(), path) if known else {}
+        if target not in plans:
+            raise NotOfferedError(
+                f"the bundle has no environment `{name}` for {target}: build it for this inventory,"
+                " `aiops cluster bundle build`"
+            )
+        return plans[target]
 
     def pair(self, names: Iterable[str], node: Placed, wanted: str | None = None) -> tuple[PairMember, ...]:
         """Packages of a driver, all of one maker's version: never a mixture.

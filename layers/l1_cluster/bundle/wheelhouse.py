@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from aiops.layers.core.errors import FailedError, Problem, UnreachableError
 from aiops.layers.core.home import ensure_folder
 
+from .lock import Lock, pins_for
 from .manifest import sha256_of
 from .program import Ended, run_program
 from .target import Target
@@ -26,6 +27,7 @@ _TIMEOUT = 900.0
 _GLIBC = {"bookworm": 36, "trixie": 41, "jammy": 35, "noble": 39}
 _ROUNDS = 4
 _SCRATCH = "fetch-"
+_OWN = "that aiops on the head needs"
 _UNREACHABLE = re.compile(r"Failed to establish a new connection|NameResolutionError|Read timed out|ProxyError")
 
 
@@ -93,6 +95,29 @@ class Wheelhouse:
                 return Fetched(paths, new, size)
         raise _missing(target, [f"nothing satisfies `{gap}`" for gap in gaps])
 
+    def locked(self, target: Target, lock: Lock) -> Fetched:
+        """The wheels of a lock for the target's Python: the versions and files that it names, and no others.
+
+        Raises:
+            InputError: The lock is wrong, or not for the target's Python.
+            UnreachableError: The package index did not answer (`bundle.no_network`).
+            FailedError: `bundle.missing_wheel`: there is no wheel of a digest that it names for the target, or a
+                package that another one needs is not in it.
+        """
+        pins, what = pins_for(lock, target), f"that the environment `{lock.name}` needs"
+        with self._scratch() as name:
+            scratch = Path(name)
+            file = scratch / "lock.txt"
+            file.write_text("".join(f"{pin.words}\n" for pin in pins), encoding="utf-8")
+            wheels = resolve(target, ("--no-deps", "--require-hashes", "-r", str(file)), scratch, what)
+        absent = [wheel for wheel in wheels if not self._is_here(wheel)]
+        self._download(target, absent, what)
+        paths = tuple(sorted((self._path(wheel) for wheel in wheels), key=lambda path: path.name))
+        gaps = closure_gaps(paths, [f"{pin.name}=={pin.version}" for pin in pins], target)
+        if gaps:
+            raise _missing(target, [f"its lock has nothing that satisfies `{gap}`" for gap in gaps], what)
+        return Fetched(paths, len(absent), sum(self._path(wheel).stat().st_size for wheel in absent))
+
     def _path(self, wheel: Wheel) -> Path:
         return self._folder / wheel.sha256 / wheel.file
 
@@ -100,25 +125,25 @@ class Wheelhouse:
         path = self._path(wheel)
         return path.is_file() and sha256_of(path) == wheel.sha256
 
-    def _download(self, target: Target, wheels: Sequence[Wheel]) -> None:
+    def _download(self, target: Target, wheels: Sequence[Wheel], what: str = _OWN) -> None:
         if not wheels:
             return
         with self._scratch() as name:
             words = [f"{wheel.address}#sha256={wheel.sha256}" for wheel in wheels]
             ended = _pip("download", target, "--no-deps", "--dest", name, *words)
             if ended.exit_status != 0:
-                raise _refusal(target, ended)
+                raise _refusal(target, ended, what)
             for wheel in wheels:
                 path = Path(name, wheel.file)
                 if not path.is_file() or sha256_of(path) != wheel.sha256:
-                    raise _missing(target, [f"{wheel.file} is not what the index promises"])
+                    raise _missing(target, [f"{wheel.file} is not what the index promises"], what)
                 path.rename(ensure_folder(self._folder / wheel.sha256) / wheel.file)
 
     def _scratch(self) -> "tempfile.TemporaryDirectory[str]":
         return tempfile.TemporaryDirectory(dir=self._folder, prefix=_SCRATCH)
 
 
-def resolve(target: Target, wanted: Iterable[str], scratch: Path) -> tuple[Wheel, ...]:
+def resolve(target: Target, wanted: Iterable[str], scratch: Path, what: str = _OWN) -> tuple[Wheel, ...]:
     """What pip would install of `wanted` and all they depend on; nothing is installed. `scratch` is an empty folder.
 
     Raises:
@@ -128,7 +153,7 @@ def resolve(target: Target, wanted: Iterable[str], scratch: Path) -> tuple[Wheel
     words = ("--dry-run", "--ignore-installed", "--target", str(scratch / "none"), "--report", str(report))
     ended = _pip("install", target, *words, *wanted)
     if ended.exit_status != 0:
-        raise _refusal(target, ended)
+        raise _refusal(target, ended, what)
     return parse_report(report.read_bytes(), target)
 
 
@@ -160,7 +185,7 @@ def _pip(command: str, target: Target, *words: str) -> Ended:
     return run_program([*argv, *words], timeout=_TIMEOUT)
 
 
-def _refusal(target: Target, ended: Ended) -> FailedError | UnreachableError:
+def _refusal(target: Target, ended: Ended, what: str = _OWN) -> FailedError | UnreachableError:
     said = [line.removeprefix("ERROR: ") for line in ended.stderr.splitlines() if line.startswith("ERROR")]
     if "No module named pip" in ended.stderr:
         return FailedError(
@@ -175,12 +200,12 @@ def _refusal(target: Target, ended: Ended) -> FailedError | UnreachableError:
             problems=[Problem(line) for line in said[:5]],
             hints=["a mirror or proxy of your own is set with `pip config set global.index-url URL`"],
         )
-    return _missing(target, said[:5])
+    return _missing(target, said[:5], what)
 
 
-def _missing(target: Target, reasons: Iterable[str]) -> FailedError:
+def _missing(target: Target, reasons: Iterable[str], what: str = _OWN) -> FailedError:
     return FailedError(
-        f"not every Python package that aiops on the head needs can be had for {target} (Python {target.python})",
+        f"not every Python package {what} can be had for {target} (Python {target.python})",
         code="bundle.missing_wheel",
         problems=[Problem(reason) for reason in reasons],
     )

@@ -1,9 +1,10 @@
 """Serve a bundle's packages over HTTP, read only. Runs on the head; standard library only.
 
-    repository --folder FOLDER --address ADDRESS --port PORT
+    repository --folder FOLDER [--built FOLDER] --address ADDRESS --port PORT
 
-Only GET and HEAD of plain files that lie in the folder; no listings, and no link leads out of it. What goes wrong is
-told on stderr, what goes well is not. `aiops cluster bundle serve` serves with the same code.
+Only GET and HEAD of plain files that lie in the folder, or as /built/NAME in the other one; no
+listings, and no link leads out of it. What goes wrong is told on stderr, what goes well is not.
+`aiops cluster bundle serve` serves with the same code.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import socketserver
 import sys
 from typing import Any, BinaryIO, Callable, Optional, Union
 
+BUILT = "/built/"
 IP_FREEBIND = 15  # Linux: bind before the address is there, as early in a boot
 
 Watch = Callable[[str, str, int], None]
@@ -27,9 +29,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
 
-    def __init__(self, *args: Any, watch: Optional[Watch] = None, **kwargs: Any) -> None:
-        """See the class above; `watch` is a `Watch` or None."""
+    def __init__(self, *args: Any, watch: Optional[Watch] = None, built: str = "", **kwargs: Any) -> None:
+        """See the class above; `watch` is a `Watch` or None, `built` the folder behind /built/, empty for none."""
         self.watch = watch
+        self.built = built
         super().__init__(*args, **kwargs)
 
     def version_string(self) -> str:
@@ -38,6 +41,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def send_head(self) -> Optional[BinaryIO]:
         """The file that is asked for, opened; nothing but a plain file in the folder is one."""
+        if self.built and self.path.startswith(BUILT):
+            self.directory, self.path = self.built, "/" + self.path[len(BUILT) :]
         root = os.path.realpath(self.directory)
         asked = self.translate_path(self.path)
         path = "" if "\0" in asked else os.path.realpath(asked)
@@ -82,7 +87,9 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
             http.server.HTTPServer.handle_error(self, request, client_address)
 
 
-def open_server(folder: str, address: str, port: int, watch: Optional[Watch] = None, free: bool = True) -> Server:
+def open_server(
+    folder: str, address: str, port: int, watch: Optional[Watch] = None, *, free: bool = True, built: str = ""
+) -> Server:
     """Listen on `address` (a name or a number); the caller calls `serve_forever`.
 
     Raises OSError where it cannot be listened on.
@@ -93,7 +100,7 @@ def open_server(folder: str, address: str, port: int, watch: Optional[Watch] = N
         address_family = family
 
     Bound.free = free
-    handler = functools.partial(Handler, directory=folder, watch=watch)
+    handler = functools.partial(Handler, directory=folder, watch=watch, built=built)
     return Bound((str(place[0]), int(place[1])), handler)
 
 
@@ -110,10 +117,11 @@ def main() -> None:
     """Serve until told to end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", required=True)
+    parser.add_argument("--built", default="")
     parser.add_argument("--address", required=True)
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args()
-    server = open_server(options.folder, options.address, options.port)
+    server = open_server(options.folder, options.address, options.port, built=options.built)
     tell_systemd()
     server.serve_forever()
 

@@ -20,6 +20,7 @@ OWN = (
     "/etc/aiops/apt.conf",
     "/usr/local/lib/aiops",
     "/srv/aiops/bundle",
+    "/srv/aiops/environments",
     "/srv/aiops/incoming",
     "/srv/aiops/old",
     "/var/cache/aiops",

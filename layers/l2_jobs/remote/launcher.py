@@ -367,7 +367,7 @@ class Launcher(object):
         self._post(lambda: self._steps.read_of_output(event))
 
 
-def obstacle(spec: Dict[str, Any], job: str, epoch: int) -> Any:
+def obstacle(spec: Dict[str, Any], job: str, epoch: int) -> Any:  # noqa: PLR0911 - one reason, one return
     """Why a group cannot begin, and who causes it; None where it can. It raises the fence of the checkpoint folder."""
     folder = spec["folder"]
     if spec.get("tombstone") and os.path.exists(spec["tombstone"]):
@@ -376,6 +376,8 @@ def obstacle(spec: Dict[str, Any], job: str, epoch: int) -> Any:
         return "there is no folder %s here" % folder, "user"
     if not os.access(folder, os.X_OK):
         return "its user may not enter %s" % folder, "user"
+    if spec.get("stack") and not os.path.exists(os.path.join(spec["stack"], "bin", "python")):
+        return "its environment %s is not there, or has no interpreter" % spec["stack"], "node"
     try:
         if spec.get("checkpoints"):
             fence.raise_to(spec["checkpoints"], job, epoch)

@@ -1,0 +1,146 @@
+"""Takes environments to a node: fetched from the head, compared, unpacked beside their place and renamed.
+
+Standard library only, Python 3.6, imports nothing of ours but `environment_files`. The text of both is sent to
+`python3 -` with one call of `take` behind it. A folder with a manifest.json is whole: that is written last, and all is
+on the disk before the folder has its name.
+"""
+
+import json
+import os
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+from typing import Any, Dict, List
+
+from .environment_files import (
+    BLOCK,
+    MANIFEST,
+    READABLE,
+    RefusedError,
+    Spec,
+    forget,
+    need_space,
+    sha256_of,
+    sync_folder,
+    told,
+)
+
+TAKING = ".taking-"
+ARCHIVES = "AIOPS_ARCHIVES"
+"""The variable in which a node is told what the head has built: what `build` has printed."""
+
+_FETCH_SECONDS = 60
+
+
+def take(environments: List[Spec], source: str, archives: str, shared: str = "") -> None:
+    """Have each environment in its place; nothing is changed where it is whole already.
+
+    Args:
+        environments: See `Spec`.
+        source: The address at which the head serves what it has built.
+        archives: Where the head itself has it.
+        shared: A folder that all nodes share, in which environments are then, and to which the places are links;
+            empty where each node has its own.
+    """
+
+    def work() -> None:
+        known = json.loads(os.environ.get(ARCHIVES) or "{}")
+        for one in environments:
+            label, path = one["label"], one["path"]
+            place = os.path.join(shared, label) if shared else path
+            if not whole(place, one["manifest"]):
+                if label not in known:
+                    raise RefusedError("the head has not built %s" % label)
+                os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
+                bring(one, known[label], place, source, archives)
+            if shared:
+                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+                link(place, path)
+            link(label, os.path.join(os.path.dirname(path), one["name"]))
+
+    told(work)
+
+
+def whole(path: str, manifest: str) -> bool:
+    """Whether an environment is there that says of itself what is wanted."""
+    try:
+        with open(os.path.join(path, MANIFEST)) as stream:
+            return stream.read() == manifest
+    except OSError:
+        return False
+
+
+def bring(environment: Spec, known: Dict[str, Any], place: str, source: str, archives: str) -> None:
+    """Fetch, compare, unpack beside its place, and rename."""
+    label = environment["label"]
+    beside = os.path.join(os.path.dirname(place), "%s%s-%s" % (TAKING, label, os.uname()[1]))
+    forget(beside)
+    need_space(os.path.dirname(place), known["size"] + known["unpacked"])
+    os.makedirs(beside, mode=0o755)
+    packed = os.path.join(beside, label + ".tar.gz")
+    own = os.path.join(archives, label + ".tar.gz")
+    try:
+        if not os.path.isfile(own):
+            fetch("%s/%s.tar.gz" % (source, label), packed)
+            own = packed
+        if sha256_of(own) != known["sha256"]:
+            raise RefusedError("%s is not what the head has built: it was changed on the way" % label)
+        new = os.path.join(beside, "new")
+        os.makedirs(new, mode=0o755)
+        extract(own, new)
+        with open(os.path.join(new, MANIFEST), "w") as stream:
+            stream.write(environment["manifest"])
+            os.fchmod(stream.fileno(), 0o444)
+        os.sync()
+        os.chmod(new, READABLE)
+        if os.path.lexists(place):  # half of one, or one that is not what it says
+            os.rename(place, os.path.join(beside, "old"))
+        os.rename(new, place)
+        sync_folder(os.path.dirname(place))
+    finally:
+        forget(beside)
+
+
+def fetch(address: str, path: str) -> None:
+    """Fetch a file from the head.
+
+    Raises:
+        RefusedError: It does not answer, or has no such file.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(address, timeout=_FETCH_SECONDS) as answer, open(path, "wb") as stream:
+            shutil.copyfileobj(answer, stream, BLOCK)
+    except (urllib.error.URLError, OSError) as error:
+        raise RefusedError("%s cannot be fetched: %s" % (address, getattr(error, "reason", error))) from None
+
+
+def extract(path: str, folder: str) -> None:
+    """Unpack a file whose digest is known to be that of what we built."""
+    late = []  # type: List[Tuple[str, int]]
+    with tarfile.open(path, "r:gz") as archive:
+        for member in archive:
+            if member.name.startswith("/") or ".." in member.name.split("/"):
+                raise RefusedError("%s would leave its folder: %s" % (path, member.name))
+            if member.isdir():
+                late.append((os.path.join(folder, member.name), member.mode))
+                member.mode = 0o755
+            archive.extract(member, folder)
+    for name, mode in reversed(late):
+        os.chmod(name, mode)
+
+
+def link(target: str, path: str) -> None:
+    """Have a link at `path`, in one step; what a person has put there as a folder of their own stays."""
+    if os.path.islink(path) and os.readlink(path) == target:
+        return
+    if os.path.isdir(path) and not os.path.islink(path):
+        if not os.path.isabs(target):
+            return
+        forget(path)  # it had its own, and shares one now
+    temporary = "%s.%d" % (path, os.getpid())
+    if os.path.lexists(temporary):
+        os.unlink(temporary)
+    os.symlink(target, temporary)
+    os.rename(temporary, path)

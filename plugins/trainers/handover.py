@@ -1,0 +1,81 @@
+"""Runs a tool's own program as a rank of ours: where it goes on from, and what it reports.
+
+    torchrun [...] handover.py MODULE METRICS --resume WORD [--resume WORD ...] --fresh WORD [...] -- WORD [...]
+
+It runs in the tool's environment and imports nothing of ours. `{}` in a word of `--resume` stands for the checkpoint
+that L2 has verified (AIOPS_RESUME); the words of `--fresh` are given instead where there is none, so that no tool picks
+one that nobody has looked at. Tools that stand on transformers' Trainer say the loss without its step: here both are
+said in one line, and written to METRICS as docs/decisions/tuning.md lays it out.
+"""
+
+import json
+import os
+import runpy
+import sys
+import time
+from typing import Any
+
+
+def words_of(argv: list[str], resume: str) -> tuple[str, str, list[str]]:
+    """The module, the file of metrics, and the words that the tool is given."""
+    module, metrics, *rest = argv
+    end = rest.index("--")
+    own, words = rest[:end], rest[end + 1 :]
+    pairs = list(zip(own[::2], own[1::2], strict=True))
+    wanted = "--resume" if resume else "--fresh"
+    return module, metrics, [*words, *(word.replace("{}", resume) for name, word in pairs if name == wanted)]
+
+
+def report(state: Any, logs: dict[str, Any], metrics: str, began: float) -> None:
+    """Say and write down one step of the first rank; a report of something else, as of an evaluation, has no loss."""
+    if not state.is_world_process_zero or "loss" not in logs:
+        return
+    line = {
+        "step": int(state.global_step),
+        "loss": _number(logs["loss"]),
+        "rate": _number(logs.get("learning_rate")),
+        "tokens": None,
+        "seconds": round(time.monotonic() - began, 3),
+        "epoch": _number(state.epoch),
+        "grad_norm": _number(logs.get("grad_norm")),
+    }
+    print(f"\naiops: step {line['step']}/{int(state.max_steps)} loss {line['loss']}", flush=True)  # noqa: T201
+    with open(metrics, "a", encoding="utf-8") as stream:  # noqa: PTH123
+        stream.write(json.dumps(line) + "\n")
+
+
+def _number(value: Any) -> "float | None":
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def listen(metrics: str) -> None:
+    """Have transformers' callbacks report to us too; a version that has them elsewhere goes without."""
+    try:
+        from transformers.trainer_callback import CallbackHandler
+    except ImportError:
+        return
+    began, usual = time.monotonic(), CallbackHandler.on_log
+
+    def on_log(self: Any, args: Any, state: Any, control: Any, logs: Any) -> Any:
+        try:
+            report(state, dict(logs), metrics, began)
+        except (OSError, ValueError, TypeError, AttributeError) as error:  # training is worth more than its report
+            print(f"aiops: a step could not be reported: {error}", file=sys.stderr)  # noqa: T201
+        return usual(self, args, state, control, logs)
+
+    CallbackHandler.on_log = on_log
+
+
+def main(argv: list[str]) -> None:
+    """Be the tool's program."""
+    module, metrics, words = words_of(argv, os.environ.get("AIOPS_RESUME", ""))
+    listen(metrics)
+    sys.argv = [module, *words]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,40 @@
+"""Each trainer that renders for another tool keeps the contract."""
+
+from collections.abc import Mapping
+
+import pytest
+from tests.l3_tuning.trainer_contract import TrainerContract
+
+from aiops.layers.l3_tuning.trainer import Trainer
+from aiops.plugins.trainers.axolotl import Axolotl
+from aiops.plugins.trainers.command import Command
+from aiops.plugins.trainers.llamafactory import LlamaFactory
+from aiops.plugins.trainers.ms_swift import MsSwift
+
+
+class TestLlamaFactory(TrainerContract):
+    @pytest.fixture
+    def trainer(self) -> Trainer:
+        return LlamaFactory()
+
+
+class TestAxolotl(TrainerContract):
+    @pytest.fixture
+    def trainer(self) -> Trainer:
+        return Axolotl()
+
+
+class TestMsSwift(TrainerContract):
+    @pytest.fixture
+    def trainer(self) -> Trainer:
+        return MsSwift()
+
+
+class TestCommand(TrainerContract):
+    options: Mapping[str, str | int | float | bool] = {
+        "command": "torchrun /shared/ann/train.py {settings} --rows {rows} --rate {rate} --length {length} {seed}"
+    }
+
+    @pytest.fixture
+    def trainer(self) -> Trainer:
+        return Command()
