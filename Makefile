@@ -107,7 +107,7 @@ packages:
 	echo "installing aiops and its tools into .venv"
 	[ -x $(BIN)/python ] && $(BIN)/python -c '' 2>/dev/null || { rm -rf .venv; $$python -m venv .venv; }
 	log=$$(mktemp)
-	{ $(BIN)/pip install -q --upgrade 'pip>=25.1' && $(BIN)/pip install -q --editable '.[postgresql]' --group dev; } >$$log 2>&1 || {
+	{ $(BIN)/pip install -q --upgrade 'pip>=25.1' && $(BIN)/pip install -q --editable '.[postgresql,tuning,datatrove]' --group dev; } >$$log 2>&1 || {
 	  cat $$log >&2
 	  echo "error: pip could not install what pyproject.toml asks for" >&2
 	  echo >&2
