@@ -78,7 +78,7 @@ def blame(  # noqa: PLR0911 - one return for each cause, in order
     """
     track = watch.track(attempt.key)
     first = _first(track, seen, asked_at, now)
-    diagnosis = None if diagnosis is None or diagnosis.kind == HEALTHY else diagnosis
+    diagnosis = None if diagnosis is None or _says_nothing(diagnosis, track, asked_at) else diagnosis
     killed = _killed(track, first)
     if killed is not None:
         if diagnosis is not None and diagnosis.kind in (ECHOES if killed.oom is None else KILLED):
@@ -117,6 +117,14 @@ def blame(  # noqa: PLR0911 - one return for each cause, in order
     return (
         told or seen or usual_fault("process_exit", now, evidence=[Evidence("agent", "it ended, and nothing says why")])
     )
+
+
+def _says_nothing(diagnosis: Fault, track: Track, asked_at: float | None) -> bool:
+    """Whether logs show no fault, or just torchrun's report of an end that was seen, where it had time for one."""
+    if diagnosis.kind == HEALTHY or not diagnosis.echo:
+        return diagnosis.kind == HEALTHY
+    end = _first_exit(track, float("inf") if asked_at is None else asked_at)
+    return end is not None and end.status is not None
 
 
 def node_lost(nodes: Mapping[str, str], now: float) -> Fault:

@@ -74,6 +74,15 @@ def test_whether_a_killed_rank_had_no_memory_is_said_by_the_kernel_and_not_by_to
     assert told(replace(killed, oom=False), diagnosis=log("user_code")).kind == "user_code"
 
 
+def test_torchruns_report_says_no_more_than_the_status_that_was_seen() -> None:
+    report = replace(log("user_code"), echo=True)
+    assert told(EXIT, diagnosis=report).kind == "process_exit"
+    assert told(EXIT, diagnosis=log("user_code")).kind == "user_code"
+    unseen = Exited(KEY, "a", 100.0, 0, None)
+    assert told(unseen, diagnosis=report).kind == "user_code"
+    assert told(Ended(KEY, "a", 100.0, "failed", 1, ""), diagnosis=report).kind == "user_code"
+
+
 def test_the_first_of_two_lines_is_the_cause() -> None:
     assert told(EXIT, kernel("pcie", at=99.5), kernel("gpu_lost", at=99.0)).kind == "gpu_lost"
 

@@ -29,6 +29,7 @@ class Diagnosis:
         evidence: The lines it rests on: those of the sign, then the first one of each other sign of a cause.
         traceback: The first traceback of the rank that failed first, where there is one.
         lines: How many lines were read.
+        echo: Nothing is nearer to the cause than how a process has ended, told by who had started it.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Diagnosis:
     evidence: tuple[Evidence, ...]
     traceback: Traceback | None
     lines: int
+    echo: bool = False
 
     @property
     def healthy(self) -> bool:
@@ -55,7 +57,7 @@ class Diagnosis:
         """It as a fault, noticed at `at` (seconds since the epoch); None where it is none."""
         if self.healthy:
             return None
-        return Fault(self.kind, self.causer, self.retryable, self.bad_node, self.nodes, self.evidence, at)
+        return Fault(self.kind, self.causer, self.retryable, self.bad_node, self.nodes, self.evidence, at, self.echo)
 
 
 def diagnose(
@@ -107,6 +109,7 @@ def decide(reader: Reader) -> Diagnosis:
         _evidence(first, ranked[1:]),
         tracebacks,
         reader.lines,
+        sign.level == Level.ECHO,
     )
 
 

@@ -44,6 +44,7 @@ class Fault:
         nodes: The nodes it concerns, sorted; empty where none is known.
         evidence: What it rests on, the strongest first.
         at: When it was noticed, in seconds since the epoch (UTC).
+        echo: A log says no more than how a process has ended, in the words of who had started it.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Fault:
     nodes: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     at: float
+    echo: bool = False
 
 
 def usual_fault(kind: str, at: float, *, nodes: Iterable[str] = (), evidence: Iterable[Evidence] = ()) -> Fault:
