@@ -61,8 +61,8 @@ def deploy(
 ) -> int:
     """Bring the nodes to what the phases want of them; a second run changes nothing.
 
-    The phases, in their order: repository, base, accelerator, aiops, export, time, storage, scheduler, jobs,
-    monitoring.
+    The phases, in their order: repository, base, accelerator, aiops, export, time, storage, environments, scheduler,
+    jobs, monitoring.
     """
     from aiops.layers.l1_cluster.rollout import Share
 
