@@ -1,8 +1,11 @@
 """The worker's parts that need no torch: samples, traces, work, questions."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ from hypothesis import strategies as st
 from aiops.plugins.trainers.transformers.worker.questions import questions, same
 from aiops.plugins.trainers.transformers.worker.samples import Share, order, seed_of
 from aiops.plugins.trainers.transformers.worker.trace import Trace, read
-from aiops.plugins.trainers.transformers.worker.work import RefusedError, refuse_changed
+from aiops.plugins.trainers.transformers.worker.verdict import refuse_diverged, verdict
+from aiops.plugins.trainers.transformers.worker.work import RefusedError, Work, refuse_changed
 from aiops.plugins.trainers.transformers.worker.work import read as read_work
 
 SHARES = st.builds(
@@ -110,3 +114,34 @@ def test_an_empty_file_of_questions_is_refused(tmp_path: Path) -> None:
     path.write_text("\n")
     with pytest.raises(RefusedError, match="no questions"):
         questions(path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "passed"),
+    [
+        ({}, {}, None),
+        ({}, {"held_out_loss": 1.0}, None),
+        ({"loss": 1.0}, {"held_out_loss": 1.0}, True),
+        ({"loss": 1.0}, {"held_out_loss": 1.1}, False),
+        ({"loss": 1.0}, {"held_out_loss": None}, False),
+        ({"loss": 1.0}, {}, False),
+        ({"questions": "asked.jsonl"}, {"asked": 2, "right": 1}, True),
+        ({"questions": "asked.jsonl"}, {"asked": 2, "right": 0}, False),
+        ({"questions": "asked.jsonl", "loss": 1.0}, {"asked": 2, "right": 2, "held_out_loss": 2.0}, False),
+    ],
+)
+def test_only_what_was_asked_and_reached_has_passed(
+    wanted: dict[str, Any], said: dict[str, Any], passed: bool | None
+) -> None:
+    work = cast("Work", SimpleNamespace(**{"loss": None, "questions": None, "right": 0.5, **wanted}))
+    assert verdict(work, said)["passed"] is passed
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_refused_and_never_written_as_json(tmp_path: Path, value: float) -> None:
+    trace = Trace(tmp_path / "metrics.jsonl", 0)
+    with pytest.raises(ValueError, match="JSON"):
+        trace.add({"step": 1, "loss": value})
+    trace.close()
+    with pytest.raises(RefusedError, match=r"step 3: the loss is .*diverged"):
+        refuse_diverged("loss", value, "step 3")

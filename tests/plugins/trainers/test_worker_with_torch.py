@@ -159,6 +159,20 @@ def test_what_does_not_answer_as_wanted_has_not_passed(said: Said) -> None:
     assert 0 < told["held_out_loss"] < 10
 
 
+def test_what_is_asked_nothing_has_neither_passed_nor_failed(said: Said) -> None:
+    assert said["pretrain"]["lineage"]["evaluation"]["passed"] is None
+
+
+def test_a_run_that_diverges_is_refused_before_its_weights_are_touched(said: Said) -> None:
+    one = said["diverged"]
+    assert one["statuses"] == [2, 2]
+    assert "error: step 2: the " in one["words"]
+    assert "diverged" in one["words"]
+    assert len(one["losses"]) == 1
+    assert one["lineage"] is None
+    assert not one["checkpoint"]
+
+
 def test_a_template_that_was_swapped_is_caught_before_the_first_step_and_before_handing_on(said: Said) -> None:
     one = said["swapped"]
     assert one["first"]["statuses"] == [0]

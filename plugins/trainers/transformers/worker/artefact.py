@@ -201,7 +201,7 @@ def replace(path: Path, document: Mapping[str, Any]) -> None:
     """Write JSON so that a reader sees the old or the new, and the new is on the disk before."""
     making = path.with_name(f".{path.name}.making")
     with making.open("w") as stream:
-        json.dump(document, stream, indent=1)
+        json.dump(document, stream, indent=1, allow_nan=False)
         stream.write("\n")
         stream.flush()
         os.fsync(stream.fileno())

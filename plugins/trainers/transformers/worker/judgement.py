@@ -1,6 +1,5 @@
 """Judgement: what the tuned model shows, of data that it was not trained on."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from .loss import preference_loss, token_loss
 from .questions import questions, same
 from .samples import Samples
 from .template import rendered
+from .verdict import refuse_diverged, verdict
 from .work import Work
 
 
@@ -22,25 +22,25 @@ def judge(loop: Loop, tokenizer: Any) -> dict[str, Any]:
     """All that the recipe asks; all ranks call it. Figures, and whether they suffice."""
     work = loop.work
     loop.model.net.eval()
-    said: dict[str, Any] = {"passed": True}
+    said: dict[str, Any] = {}
     with torch.no_grad():
         if work.held_out:
             said["held_out_loss"] = _held_out(loop)
         if work.questions:
             said |= _answered(loop, tokenizer, questions(Path(work.questions)))
-    if work.loss is not None:
-        loss = said.get("held_out_loss")
-        said["passed"] = loss is not None and loss <= work.loss
-        said["wanted_loss"] = work.loss
-    if work.questions:
-        said["passed"] = said["passed"] and said["right"] >= work.right * said["asked"]
-        said["wanted_right"] = work.right
+    said |= verdict(work, said)
     loop.model.net.train()
     return said
 
 
-def _held_out(loop: Loop) -> float:
-    """The loss of the part that is held out, each counted token weighing the same; of preferences each pair."""
+def _held_out(loop: Loop) -> float | None:
+    """The loss of the part that is held out, each counted token weighing the same; of preferences each pair.
+
+    None where nothing in it counts.
+
+    Raises:
+        RefusedError: It is no number.
+    """
     work, ranks = loop.work, loop.ranks
     samples = Samples(Path(work.data, "evaluation"), work.form, packed=work.packed)
     total = counted = 0.0
@@ -60,7 +60,8 @@ def _held_out(loop: Loop) -> float:
             counted += weight
         checkpoint.progress(loop.step, phase="evaluate", total=work.steps)
     total, counted = ranks.sum(total, counted)
-    return total / counted if counted else math.nan
+    refuse_diverged("held-out loss", total, f"after step {loop.step}")
+    return total / counted if counted else None
 
 
 def _answered(loop: Loop, tokenizer: Any, asked: list[tuple[list[dict[str, Any]], str]]) -> dict[str, Any]:

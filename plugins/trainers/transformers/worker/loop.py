@@ -19,6 +19,7 @@ from .optimizer import optimizer_of, rate_at
 from .ranks import Ranks
 from .samples import Samples, Sequenced, Share, digest, seed_of
 from .trace import Trace
+from .verdict import refuse_diverged
 from .work import Work
 
 
@@ -88,7 +89,11 @@ class Loop:
         return saved >= work.steps
 
     def _one(self, passes: list[list[Sequenced]]) -> tuple[dict[str, float], bool]:
-        """One step; what is told of it, and whether any rank is to stop."""
+        """One step; what is told of it, and whether any rank is to stop.
+
+        Raises:
+            RefusedError: The model has diverged; the weights are as they were before the step.
+        """
         work, ranks = self.work, self.ranks
         torch.manual_seed(seed_of(work.seed, self.step, ranks.rank))
         flat = work.packed and work.attention == "flash"
@@ -109,13 +114,19 @@ class Loop:
             ranks.add_gradients(self.model.trained.values())
         self.scaler.unscale_(self.optimizer)  # behind the sum, so that all ranks find the same numbers too large
         norm = self._clipped()
+        (loss_sum,) = ranks.sum(total)
+        # Before the weights are touched; all ranks see the same, so all leave.
+        refuse_diverged("loss", loss_sum, f"step {self.step + 1}")
+        if not self.scaler.is_enabled():  # which leaves out steps whose gradients are too large for fp16
+            refuse_diverged("norm of the gradients", norm, f"step {self.step + 1}")
         rate = rate_at(work, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        (loss_sum,) = ranks.sum(total)
-        told = {"loss": loss_sum / max(whole, 1), "rate": rate, "tokens": tokens, "grad_norm": norm}
+        told = {"loss": loss_sum / max(whole, 1), "rate": rate, "tokens": tokens}
+        if math.isfinite(norm):
+            told["grad_norm"] = norm
         return told, stops > 0
 
     def _loss(self, batch: Batch) -> Any:

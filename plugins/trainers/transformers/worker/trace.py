@@ -24,7 +24,7 @@ class Trace:
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Append a step."""
-        self._stream.write(json.dumps(line) + "\n")
+        self._stream.write(json.dumps(line, allow_nan=False) + "\n")
 
     def close(self) -> None:
         """Bring it to the disk."""

@@ -224,6 +224,10 @@ class Cases:
             "judged", self.prompt, 2, steps=4, sharding="ddp", held_out=True, questions=str(asked), right=1.0
         )
 
+    def diverged(self) -> Said:
+        """A rate that no model survives."""
+        return self.run("diverged", self.prompt, 2, optimizer="sgd", adapter=NONE, rate=1e30, warmup=0, sharding="ddp")
+
     # -- templates
 
     def swapped(self) -> Said:
@@ -247,7 +251,7 @@ class Cases:
 NAMES = (
     *("pretrain", "preference", "preference_of_all_weights", "four_bits", "last_layer", "optimizers", "split"),
     *("killed", "stopped", "samples_of_another_seed", "changed"),
-    *("sums", "preference_by_hand", "judged", "swapped", "broken_question"),
+    *("sums", "preference_by_hand", "judged", "diverged", "swapped", "broken_question"),
 )
 
 
