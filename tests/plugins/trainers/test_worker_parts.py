@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiops.plugins.trainers.transformers.worker.attempts import attempts, begin_attempt
 from aiops.plugins.trainers.transformers.worker.questions import questions, same
 from aiops.plugins.trainers.transformers.worker.samples import Share, order, seed_of
 from aiops.plugins.trainers.transformers.worker.trace import Trace, read
@@ -68,6 +69,17 @@ def test_a_trace_goes_on_after_the_step_of_the_checkpoint(tmp_path: Path) -> Non
     second.close()
     assert [one["step"] for one in read(path)] == [1, 2, 3, 4, 5, 6]
     assert read(path)[-1]["loss"] == 0.5
+
+
+@pytest.mark.parametrize("torn", ["", "{", '{"attempt": "2", "from', "\\0\\0\\0", "3", '{"attempt": "2"}\n{'])
+def test_an_attempt_that_was_cut_off_takes_no_other_with_it(tmp_path: Path, torn: str) -> None:
+    assert attempts(tmp_path) == []
+    begin_attempt(tmp_path, 3)
+    with (tmp_path / "attempts.jsonl").open("a") as stream:
+        stream.write(torn)
+    assert [one["from_step"] for one in attempts(tmp_path) if "from_step" in one] == [3]
+    begin_attempt(tmp_path, 6)
+    assert [one["from_step"] for one in attempts(tmp_path) if "from_step" in one] == [3, 6]
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"v": 2}', '{"v": 1, "nothing": 1}', '{"v": 1}', "[]"])

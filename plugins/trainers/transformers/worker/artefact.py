@@ -13,6 +13,7 @@ from typing import Any
 from aiops import checkpoint
 
 from . import gguf_file, template
+from .attempts import attempts
 from .model import Model, whole_state
 from .ranks import Ranks
 from .work import Work
@@ -175,26 +176,6 @@ def files(folder: Path) -> list[dict[str, Any]]:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         found.append({"path": str(path.relative_to(folder)), "size": path.stat().st_size, "sha256": digest})
     return found
-
-
-def attempts(folder: Path) -> list[dict[str, Any]]:
-    """The attempts that this run had, as each has written down when it began."""
-    path = folder / "attempts.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def begin_attempt(work: Work, step: int) -> None:
-    """Write down that an attempt begins, and from which step."""
-    line = {
-        "attempt": os.environ.get("AIOPS_ATTEMPT"),
-        "job": os.environ.get("AIOPS_JOB"),
-        "from_step": step,
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    with Path(work.folder, "attempts.jsonl").open("a") as stream:
-        stream.write(json.dumps(line) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def replace(path: Path, document: Mapping[str, Any]) -> None:

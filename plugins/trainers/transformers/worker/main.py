@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aiops import checkpoint
 
+from .attempts import begin_attempt
 from .questions import questions
 from .work import RefusedError, Work, read, refuse_changed
 
@@ -63,7 +64,7 @@ def _train(work: Work, source: Path | None, step: int) -> None:
         torch.use_deterministic_algorithms(mode=True)
     here = ranks.meet(work)
     if here.first:
-        artefact.begin_attempt(work, step)
+        begin_attempt(Path(work.folder), step)
     if here.first and source is None:
         template.compare(work, template.serving_tokenizer(work))
     model = load(work, here)
