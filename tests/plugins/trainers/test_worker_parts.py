@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aiops.plugins.trainers.transformers.worker.attempts import attempts, begin_attempt
 from aiops.plugins.trainers.transformers.worker.questions import questions, same
-from aiops.plugins.trainers.transformers.worker.samples import Share, order, seed_of
+from aiops.plugins.trainers.transformers.worker.samples import Share, held_out, order, seed_of
 from aiops.plugins.trainers.transformers.worker.trace import Trace, read
 from aiops.plugins.trainers.transformers.worker.verdict import refuse_diverged, verdict
 from aiops.plugins.trainers.transformers.worker.work import RefusedError, Work, refuse_changed
@@ -69,6 +69,16 @@ def test_a_trace_goes_on_after_the_step_of_the_checkpoint(tmp_path: Path) -> Non
     second.close()
     assert [one["step"] for one in read(path)] == [1, 2, 3, 4, 5, 6]
     assert read(path)[-1]["loss"] == 0.5
+
+
+def test_a_part_without_rows_is_not_held_out(tmp_path: Path) -> None:
+    assert not held_out(tmp_path)
+    (tmp_path / "evaluation").mkdir()
+    assert not held_out(tmp_path)
+    np.array([], "<u8").tofile(tmp_path / "evaluation/samples.bin")
+    assert not held_out(tmp_path)
+    np.array([0, 3], "<u8").tofile(tmp_path / "evaluation/samples.bin")
+    assert held_out(tmp_path)
 
 
 @pytest.mark.parametrize("torn", ["", "{", '{"attempt": "2", "from', "\\0\\0\\0", "3", '{"attempt": "2"}\n{'])

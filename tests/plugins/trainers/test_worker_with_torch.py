@@ -163,6 +163,12 @@ def test_what_is_asked_nothing_has_neither_passed_nor_failed(said: Said) -> None
     assert said["pretrain"]["lineage"]["evaluation"]["passed"] is None
 
 
+def test_a_part_without_rows_is_not_judged(said: Said) -> None:
+    one = said["nothing_held_out"]
+    assert one["statuses"] == [0]
+    assert one["lineage"]["evaluation"] == {"passed": None}
+
+
 def test_a_run_that_diverges_is_refused_before_its_weights_are_touched(said: Said) -> None:
     one = said["diverged"]
     assert one["statuses"] == [2, 2]

@@ -12,7 +12,7 @@ from .batch import batch_of
 from .loop import Loop
 from .loss import preference_loss, token_loss
 from .questions import questions, same
-from .samples import Samples
+from .samples import EVALUATION, Samples, held_out
 from .template import rendered
 from .verdict import refuse_diverged, verdict
 from .work import Work
@@ -24,7 +24,7 @@ def judge(loop: Loop, tokenizer: Any) -> dict[str, Any]:
     loop.model.net.eval()
     said: dict[str, Any] = {}
     with torch.no_grad():
-        if work.held_out:
+        if work.held_out and held_out(Path(work.data)):
             said["held_out_loss"] = _held_out(loop)
         if work.questions:
             said |= _answered(loop, tokenizer, questions(Path(work.questions)))
@@ -42,7 +42,7 @@ def _held_out(loop: Loop) -> float | None:
         RefusedError: It is no number.
     """
     work, ranks = loop.work, loop.ranks
-    samples = Samples(Path(work.data, "evaluation"), work.form, packed=work.packed)
+    samples = Samples(Path(work.data, EVALUATION), work.form, packed=work.packed)
     total = counted = 0.0
     # All ranks make as many passes, as split weights need it; what there is twice counts once.
     for first in range(0, len(samples), ranks.world):

@@ -122,6 +122,18 @@ class Samples:
         return Sequenced(self._tokens[span].astype(np.int64), self._mask[span].astype(bool), segments)
 
 
+def held_out(data: Path) -> bool:
+    """Whether prepared data has a part that is held out, and a row in it: of a few rows a small part may have none.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    try:
+        return (data / EVALUATION / "samples.bin").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def joined(prompt: Sequenced, answer: Sequenced) -> Sequenced:
     """An answer behind its prompt, of which nothing is counted."""
     counted = np.concatenate([np.zeros(len(prompt.tokens), bool), answer.counted])

@@ -228,6 +228,12 @@ class Cases:
         """A rate that no model survives."""
         return self.run("diverged", self.prompt, 2, optimizer="sgd", adapter=NONE, rate=1e30, warmup=0, sharding="ddp")
 
+    def nothing_held_out(self) -> Said:
+        """A part that is held out, and has no rows."""
+        bare = tiny.prepare(self.place / "bare", self.base, tiny.rows_of("prompt", 5))
+        tiny.prepare(bare / "evaluation", self.base, [])
+        return self.run("bare-run", bare, steps=2, held_out=True)
+
     # -- templates
 
     def swapped(self) -> Said:
@@ -251,7 +257,7 @@ class Cases:
 NAMES = (
     *("pretrain", "preference", "preference_of_all_weights", "four_bits", "last_layer", "optimizers", "split"),
     *("killed", "stopped", "samples_of_another_seed", "changed"),
-    *("sums", "preference_by_hand", "judged", "diverged", "swapped", "broken_question"),
+    *("sums", "preference_by_hand", "judged", "diverged", "nothing_held_out", "swapped", "broken_question"),
 )
 
 
