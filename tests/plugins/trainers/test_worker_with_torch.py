@@ -129,6 +129,12 @@ def test_optimizers_go_on_where_they_were(said: Said, name: str) -> None:
     assert one["same"]
 
 
+def test_state_that_weights_share_is_saved_and_read(said: Said) -> None:
+    one = said["large"]
+    assert one["statuses"] == [0, 0, 0], one["words"]
+    assert one["same"]
+
+
 def test_another_seed_reads_other_samples(said: Said) -> None:
     """So that two equal traces say something."""
     assert said["samples_of_another_seed"] == {"statuses": [0, 0], "same": False}

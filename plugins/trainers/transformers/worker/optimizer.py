@@ -49,7 +49,8 @@ def remembered(optimizer: Any, trained: Mapping[str, Any]) -> tuple[dict[str, An
     for name, parameter in trained.items():
         for key, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, torch.Tensor):
-                tensors[f"{name}|{key}"] = own_part(value).contiguous()
+                # A copy: bitsandbytes' states share `qmap1` and `qmap2`, and a safetensors file has nothing shared.
+                tensors[f"{name}|{key}"] = own_part(value).clone().contiguous()
             else:
                 plain[f"{name}|{key}"] = value
     return tensors, plain

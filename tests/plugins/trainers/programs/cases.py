@@ -90,6 +90,15 @@ class Cases:
             found[name] = {"statuses": whole["statuses"] + stopped["statuses"], "same": same, "losses": whole["losses"]}
         return found
 
+    def large(self) -> Said:
+        """All weights, of which two have more than the 4096 numbers from which on bitsandbytes keeps state in blocks."""
+        whole = self.run("large", self.prompt, optimizer="adamw-8bit", adapter=NONE, rate=1e-3)
+        if any(whole["statuses"]):  # nothing to stop, which would be waited for
+            return {**whole, "same": False}
+        stopped = self.stopped("large-stopped", optimizer="adamw-8bit", adapter=NONE, rate=1e-3)
+        same = whole["weights"] == stopped["weights"]
+        return {"statuses": whole["statuses"] + stopped["statuses"], "words": whole["words"], "same": same}
+
     def split(self) -> Said:
         """FSDP2 over gloo, against replicas, both of all weights."""
         one = self.run("replicas", self.prompt, 2, adapter=NONE, sharding="ddp", rate=1e-3)
@@ -255,7 +264,7 @@ class Cases:
 
 
 NAMES = (
-    *("pretrain", "preference", "preference_of_all_weights", "four_bits", "last_layer", "optimizers", "split"),
+    *("pretrain", "preference", "preference_of_all_weights", "four_bits", "last_layer", "optimizers", "large", "split"),
     *("killed", "stopped", "samples_of_another_seed", "changed"),
     *("sums", "preference_by_hand", "judged", "diverged", "nothing_held_out", "swapped", "broken_question"),
 )
