@@ -108,6 +108,10 @@ def test_weights_that_are_split_learn_as_replicas_do(said: Said) -> None:
     assert other["losses"] == pytest.approx(one["losses"], rel=1e-4)
 
 
+def test_weights_that_are_tied_and_split_are_written_once(said: Said) -> None:
+    assert said["tied"]["statuses"] == [0, 0], said["tied"]["words"]
+
+
 def test_runs_that_were_killed_end_with_the_same_bits_and_samples(said: Said) -> None:
     for one in said["killed"]["runs"]:
         assert one["kills"] == 4

@@ -91,7 +91,9 @@ def _save_model(work: Work, net: Any, weights: Mapping[str, Any], place: Path) -
     from transformers import AutoConfig
 
     kind = getattr(AutoConfig.from_pretrained(work.base, local_files_only=True), "dtype", None) or torch.float32
-    state = {**{name: one.cpu() for name, one in net.state_dict().items() if name not in weights}, **weights}
+    # Of what is not trained only buffers: a weight that is tied to another is that one, and tied again when loaded.
+    buffers = net.state_dict().keys() & {name for name, _ in net.named_buffers()}
+    state = {**{name: net.get_buffer(name).cpu() for name in sorted(buffers)}, **weights}
     net.config.use_cache = True
     net.config.dtype = kind
     net.save_pretrained(place, state_dict={name: one.to(kind) for name, one in state.items()})

@@ -91,7 +91,7 @@ class Cases:
         return found
 
     def large(self) -> Said:
-        """All weights, of which two have more than the 4096 numbers from which on bitsandbytes keeps state in blocks."""
+        """All weights, of which two have more than the 4096 numbers from which bitsandbytes keeps blocks."""
         whole = self.run("large", self.prompt, optimizer="adamw-8bit", adapter=NONE, rate=1e-3)
         if any(whole["statuses"]):  # nothing to stop, which would be waited for
             return {**whole, "same": False}
@@ -104,6 +104,20 @@ class Cases:
         one = self.run("replicas", self.prompt, 2, adapter=NONE, sharding="ddp", rate=1e-3)
         other = self.run("split", self.prompt, 2, adapter=NONE, sharding="fsdp", rate=1e-3)
         return {"replicas": one, "split": other}
+
+    def tied(self) -> Said:
+        """Split weights of which the output's are the input's."""
+        from transformers import LlamaForCausalLM
+
+        base = tiny.make_base(self.place / "tied")
+        net = LlamaForCausalLM.from_pretrained(base)
+        net.config.tie_word_embeddings = True
+        net.lm_head.weight = net.model.embed_tokens.weight
+        net.save_pretrained(base)
+        work = tiny.write_work(
+            self.place / "tied-run", base, self.prompt, world=2, adapter=NONE, sharding="fsdp", rate=1e-3
+        )
+        return self.again(work, 2)
 
     # -- going on
 
@@ -264,7 +278,17 @@ class Cases:
 
 
 NAMES = (
-    *("pretrain", "preference", "preference_of_all_weights", "four_bits", "last_layer", "optimizers", "large", "split"),
+    *(
+        "pretrain",
+        "preference",
+        "preference_of_all_weights",
+        "four_bits",
+        "last_layer",
+        "optimizers",
+        "large",
+        "split",
+        "tied",
+    ),
     *("killed", "stopped", "samples_of_another_seed", "changed"),
     *("sums", "preference_by_hand", "judged", "diverged", "nothing_held_out", "swapped", "broken_question"),
 )
