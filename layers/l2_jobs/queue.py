@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import replace
 
-from .action import Examine, Launch, Notify, SetAside, Verify
+from .action import Examine, Launch, Notify, Verify
 from .allocation import Allocation
 from .attempt import Attempt, Key
 from .checkpoint.checkpoint import Checkpoint, Wanted, fits, newest
@@ -123,8 +123,7 @@ def _left_behind(draft: Draft, record: JobRecord, best: Checkpoint | None) -> No
     why = f"its owner has gone back to step {best.step}"
     for one in shelf.checkpoints:
         if one.proved and one.step is not None and one.step >= record.below:
-            draft.do(SetAside(record.job.id, one.path, why, one.written))
-            draft.say(record, "checkpoint_rejected", f"{one.path}: {why}", {"path": one.path, "step": one.step})
+            draft.set_aside(record, one, why, verifies=True)
 
 
 def _launch(draft: Draft, record: JobRecord, allocation: Allocation) -> None:
