@@ -27,15 +27,23 @@ _RECIPE = re.compile(r"^kind:\s*[\"']?recipe[\"']?\s*(?:#.*)?$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Named:
-    """A recipe that a command line names; `text` is None for a shipped one."""
+    """What a command line names, read once: stdin gives its text only to the first who asks.
+
+    Attributes:
+        name: What it is called in words about mistakes.
+        text: What stands in it; None for a shipped recipe.
+        folder: Where relative paths in it begin.
+        recipe: Whether it is a recipe; else it is a job file.
+    """
 
     name: str
     text: str | None
     folder: str
+    recipe: bool
 
 
-def named(aiops: App, file: str) -> Named | None:
-    """The recipe that is named; None where it is a job file.
+def named(aiops: App, file: str) -> Named:
+    """The recipe or job file that is named.
 
     Raises:
         InputError: It cannot be read.
@@ -43,11 +51,10 @@ def named(aiops: App, file: str) -> Named | None:
     if file != STDIN and "/" not in file and "." not in file and not (aiops.working_folder / file).exists():
         from aiops.layers.l3_tuning.shipped import shipped
 
-        return Named(file, None, str(aiops.working_folder)) if file in shipped() else None
-    if file == STDIN:
-        return None
+        if file in shipped():
+            return Named(file, None, str(aiops.working_folder), recipe=True)
     name, folder, text = read_named(aiops, file)
-    return Named(name, text, folder) if _RECIPE.search(text) else None
+    return Named(name, text, folder, recipe=_RECIPE.search(text) is not None)
 
 
 def tune(
@@ -57,8 +64,8 @@ def tune(
     from aiops.layers.l3_tuning import run_folder
 
     file, recipe = tuning.read(aiops, asked)
-    path = None if asked.text is None else Path(asked.what)
-    passed = on_head(aiops, inventory, text=None if path is None else tuning.flattened(file, recipe), file=path)
+    path = None if asked.text is None or asked.stdin else Path(asked.what)
+    passed = on_head(aiops, inventory, text=None if asked.text is None else tuning.flattened(file, recipe), file=path)
     if passed is not None:
         return passed
     if dry_run:

@@ -13,7 +13,7 @@ from aiops.cli.head import on_head
 from aiops.cli.options import DryRunOption, InventoryOption, JsonOption, QuietOption
 from aiops.layers.core.errors import InputError
 
-from .handing import STDIN, ask, come_back, left, read_named, require_controller, tell_detached
+from .handing import STDIN, ask, come_back, left, require_controller, tell_detached
 from .running import named, tune
 from .screen import follow
 from .tuning import Asked, causes_of, overrides_for
@@ -87,12 +87,13 @@ def train(
     }
     said = {name: value for name, value in overrides.items() if value not in (None, [])}
     _require_sense(file, resume=resume, job=job, step=step, dry_run=dry_run, said=said)
-    recipe = None if file is None else named(aiops, file)
-    if recipe is not None:
+    read = None if file is None else named(aiops, file)
+    if read is not None and read.recipe:
         wishes = overrides_for(
             sets or (), nodes=nodes, engine=engine, priority=priority, queue=queue, max_restarts=max_restarts
         )
-        wanted = Asked(recipe.name, recipe.text, recipe.folder, wishes, resume, causes_of(allow_changed or ()))
+        allowed = causes_of(allow_changed or ())
+        wanted = Asked(read.name, read.text, read.folder, wishes, resume, allowed, stdin=file == STDIN)
         return tune(aiops, screen, wanted, inventory, dry_run=dry_run, detach=detach)
     if allow_changed:
         raise InputError(
@@ -100,18 +101,17 @@ def train(
             code="usage.recipe",
             hints=["`aiops train --resume recipe.yml --allow-changed data`"],
         )
-    if file is None:
+    if file is None or read is None:
         passed = on_head(aiops, inventory)
         if passed is not None:
             return passed
         wish: tuple[str, dict[str, Any]] = ("resume", {"job": job, "step": step})
     else:
         said |= {"resume": True} if resume else {}
-        name, folder, text = read_named(aiops, file)
-        passed = on_head(aiops, inventory, text=text, file=None if file == STDIN else Path(file))
+        passed = on_head(aiops, inventory, text=read.text, file=None if file == STDIN else Path(file))
         if passed is not None:
             return passed
-        wish = ("submit", {"text": text, "file": name, "folder": folder, "overrides": said})
+        wish = ("submit", {"text": read.text, "file": read.name, "folder": read.folder, "overrides": said})
     return _run(aiops, screen, inventory, wish, dry_run=dry_run, detach=detach)
 
 

@@ -34,6 +34,7 @@ class Asked:
         overrides: What the command line says instead.
         resume: Whether its newest run goes on.
         allowed: What may have changed since.
+        stdin: Whether it came on stdin, so that the command line names no file.
     """
 
     what: str
@@ -42,6 +43,7 @@ class Asked:
     overrides: "tuple[Override, ...]" = ()
     resume: bool = False
     allowed: "tuple[Cause, ...]" = ()
+    stdin: bool = False
 
 
 @dataclass(frozen=True)

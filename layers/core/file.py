@@ -53,3 +53,8 @@ def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
         path.hardlink_to(temporary)  # unlike a rename, a link never replaces
     finally:
         temporary.unlink()
+
+
+def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Why the text of a file could not be read, in words that follow `cannot be read:`."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else "it is no text (UTF-8)"

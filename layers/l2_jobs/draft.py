@@ -5,8 +5,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from .action import Action, Decided, Decision, Drain, Notify
+from .action import Action, Decided, Decision, Drain, Notify, SetAside
 from .cascade import cascades, limit
+from .checkpoint.checkpoint import Checkpoint
 from .record import JobRecord
 from .world import World
 
@@ -52,6 +53,11 @@ class Draft:
         self._drains.append((len(self._decisions), Drain(node, why)))
         self.do(Drain(node, why))
         self.say(record, "node_drained", f"{node} is to be taken out of service: {why}", {"node": node})
+
+    def set_aside(self, record: JobRecord, one: Checkpoint, why: str, *, verifies: bool) -> None:
+        """Have a checkpoint renamed, so that nobody goes on from it; one that verifies, if nobody has changed it."""
+        self.do(SetAside(record.job.id, one.path, why, one.written if verifies else None))
+        self.say(record, "checkpoint_rejected", f"{one.path}: {why}", {"path": one.path, "step": one.step})
 
     def turn(self, record: JobRecord, **changes: Any) -> JobRecord:
         """Bring a job into another state, now."""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from .action import Diagnose, Examine, Kill, Notify, Release, SetAside, Verify
+from .action import Diagnose, Examine, Kill, Notify, Release, Verify
 from .attempt import Attempt
 from .blame import blame
 from .checkpoint.checkpoint import Checkpoint, newest
@@ -224,8 +224,7 @@ def _shelve(draft: Draft, record: JobRecord, then: Next, shelf: Shelf | None) ->
         why = one.why or "it was still being saved when its attempt ended"
         if one.state in {"bad", "unfinished"} or back:
             why = sentence(record.fault) if back and record.fault is not None else why
-            draft.do(SetAside(record.job.id, one.path, why, one.written if back else None))
-            draft.say(record, "checkpoint_rejected", f"{one.path}: {why}", {"path": one.path, "step": one.step})
+            draft.set_aside(record, one, why, verifies=back)
     best = _best(shelf, below)
     step = best.step if best is not None else None
     if below is not None:

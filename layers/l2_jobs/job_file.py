@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aiops.layers.core.errors import InputError, Problem
+from aiops.layers.core.file import why_unreadable
 from aiops.layers.core.places import Override, Places, Spelling, read_places
 
 from .job import Account, CheckpointPlan, Devices, Job, Limits, ProgressPlan, Restarts, Service, Span
@@ -58,9 +59,8 @@ def job_text(path: Path, name: str) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text (UTF-8)"
         raise InputError(
-            f"{name} cannot be read: {reason}",
+            f"{name} cannot be read: {why_unreadable(error)}",
             code="job.unreadable",
             hints=["a commented example is docs/reference/job.yml"],
         ) from error

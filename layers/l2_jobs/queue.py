@@ -115,6 +115,17 @@ def _unready(draft: Draft, record: JobRecord) -> str:
     return "its checkpoints are being verified"
 
 
+def _left_behind(draft: Draft, record: JobRecord, best: Checkpoint | None) -> None:
+    """Who goes back to a step leaves what comes after it: the next restart must not find it, and undo that."""
+    shelf = draft.world.shelves.get(record.job.id)
+    if record.below is None or best is None or shelf is None:
+        return
+    why = f"its owner has gone back to step {best.step}"
+    for one in shelf.checkpoints:
+        if one.proved and one.step is not None and one.step >= record.below:
+            draft.set_aside(record, one, why, verifies=True)
+
+
 def _launch(draft: Draft, record: JobRecord, allocation: Allocation) -> None:
     world = draft.world
     key = Key(record.job.id, record.launched + 1)
@@ -149,6 +160,7 @@ def _launch(draft: Draft, record: JobRecord, allocation: Allocation) -> None:
         below=None,
         cut=None,
     )
+    _left_behind(draft, record, best)
     draft.do(Launch(attempt))
     if before and set(before) != set(allocation.nodes):
         gone, new = sorted(set(before) - set(allocation.nodes)), sorted(set(allocation.nodes) - set(before))

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aiops.layers.core.errors import InputError, Problem
+from aiops.layers.core.file import why_unreadable
 from aiops.layers.core.places import Override, nearest
 from aiops.layers.l2_jobs.mistake import mistakes
 
@@ -50,9 +51,8 @@ def recipe_text(path: Path, name: str) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text (UTF-8)"
         raise InputError(
-            f"{name} cannot be read: {reason}",
+            f"{name} cannot be read: {why_unreadable(error)}",
             code="recipe.unreadable",
             hints=["a commented example: `aiops recipe init`", "those that are shipped: `aiops recipe list`"],
         ) from error

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aiops.layers.core.errors import Problem
+from aiops.layers.core.file import why_unreadable
 from aiops.layers.core.places import Override, Places, nearest, read_places
 
 from .recipe_chain import absolute
@@ -90,8 +91,7 @@ def _text(parent: str, whole: str, reader: Reader) -> str:
         try:
             return reader(whole)
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no text (UTF-8)"
-            raise _WrongLinkError(f"`extends` names {parent}, which cannot be read: {reason}") from error
+            raise _WrongLinkError(f"`extends` names {parent}, which cannot be read: {why_unreadable(error)}") from error
     if parent not in shipped():
         near = nearest(parent, shipped())
         hint = f"did you mean `{near}`?" if near else "`aiops recipe list`; a file beside is named with its `.yml`"

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from aiops.layers.l1_cluster.bundle.environment import PLACE
+
 from .data.dataset import Manifest
 from .recipe import Recipe
-
-ENVIRONMENTS = "/opt/aiops/env"
-"""Where the environments of trainers are on nodes."""
 
 Cause = Literal["base", "data", "recipe", "code"]
 """What a run is made of: each has a digest, and a resume refuses another one unless it is told not to."""
@@ -105,7 +104,7 @@ def environment_of(recipe: Recipe, wanted: str) -> str:
         wanted: The trainer's own, where the user says nothing.
     """
     name = recipe.environment or wanted
-    return name if name.startswith("/") else f"{ENVIRONMENTS}/{name}"
+    return name if name.startswith("/") else f"{PLACE}/{name}"
 
 
 def processes_of(recipe: Recipe) -> int:

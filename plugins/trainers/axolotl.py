@@ -11,10 +11,10 @@ from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l3_tuning.data.row import Row
 from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import Run
-from aiops.layers.l3_tuning.trainer import Abilities, Export, Proof, Refusal, Rendered
+from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered
 
 from .hugging_face import ATTENTIONS, OPTIMIZERS, decoder_layer, flat_yaml, handover, last_layers, rendered
-from .rows import EVALUATION, TRAIN, conversation, message, messages, text
+from .rows import EVALUATION, TRAIN, conversation, exports, message, messages, text
 
 CONFIG = "axolotl.yaml"
 LEARNT = "learnt"
@@ -73,16 +73,13 @@ class Axolotl:
     def render(self, run: Run) -> Rendered:
         """The YAML and the rows."""
         writer = _writer(run)
-        exports = [Export(TRAIN, "train", writer)]
-        if run.data.held_out is not None:
-            exports.append(Export(EVALUATION, "evaluation", writer))
         return rendered(
             run,
             "axolotl.cli.train",
             [f"{run.folder}/{CONFIG}"],
             resume=["--resume-from-checkpoint={}"],
             files={CONFIG: flat_yaml(self._fields(run))},
-            exports=tuple(exports),
+            exports=exports(run, writer),
             variables={"AXOLOTL_DO_NOT_TRACK": "1"},
         )
 

@@ -13,9 +13,9 @@ from typing import Any
 from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import Run, processes_of
-from aiops.layers.l3_tuning.trainer import Abilities, Export, Proof, Refusal, Rendered
+from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered
 
-from .rows import EVALUATION, TRAIN, conversation, messages, text
+from .rows import EVALUATION, TRAIN, conversation, exports, messages, text
 
 SETTINGS = "settings.json"
 PLACES: Mapping[str, str] = {
@@ -93,16 +93,13 @@ class Command:
         if torchrun and "/" not in words[0]:
             words[0] = f"{run.environment}/bin/torchrun"
         writer = {"text": text, "preference": _preference}.get(run.data.manifest.form, conversation)
-        exports = [Export(TRAIN, "train", writer)]
-        if run.data.held_out is not None:
-            exports.append(Export(EVALUATION, "evaluation", writer))
         progress, output = options.get("progress"), options.get("output")
         return Rendered(
             command=tuple(words),
             launch="torchrun" if torchrun else "command",
             processes=processes_of(run.recipe) if torchrun else None,
             files={SETTINGS: _settings(run, places)},
-            exports=tuple(exports),
+            exports=exports(run, writer),
             checkpoint_format=str(options.get("checkpoint_format", "auto")),
             progress=None if progress is None else str(progress),
             metrics=None,

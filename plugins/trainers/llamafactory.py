@@ -11,10 +11,10 @@ from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l3_tuning.data.row import Row
 from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import Run
-from aiops.layers.l3_tuning.trainer import Abilities, Export, Proof, Refusal, Rendered
+from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered
 
 from .hugging_face import OPTIMIZERS, decoder_layer, flat_yaml, handover, own_template, rendered
-from .rows import EVALUATION, TRAIN, conversation, message, messages, text
+from .rows import conversation, exports, message, messages, text
 
 CONFIG = "llamafactory.yaml"
 INFO = "rows/dataset_info.json"
@@ -73,10 +73,8 @@ class LlamaFactory:
     def render(self, run: Run) -> Rendered:
         """The YAML, the list of data sets and the rows."""
         part = {"train": {"file_name": "train.jsonl", **_layout(run)}}
-        exports = [Export(TRAIN, "train", _writer(run))]
         if run.data.held_out is not None:
             part["evaluation"] = {"file_name": "evaluation.jsonl", **_layout(run)}
-            exports.append(Export(EVALUATION, "evaluation", _writer(run)))
         return rendered(
             run,
             "llamafactory.launcher",
@@ -87,7 +85,7 @@ class LlamaFactory:
                 CONFIG: flat_yaml(self._fields(run)),
                 INFO: (json.dumps(part, indent=2) + "\n").encode(),
             },
-            exports=tuple(exports),
+            exports=exports(run, _writer(run)),
         )
 
     def _fields(self, run: Run) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l3_tuning.data.row import Row
 from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import Run
-from aiops.layers.l3_tuning.trainer import Abilities, Export, Proof, Refusal, Rendered
+from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered
 
 from .hugging_face import ATTENTIONS, DTYPES, OPTIMIZERS, handover, last_layers, own_template, rendered
-from .rows import EVALUATION, TRAIN, conversation, messages
+from .rows import EVALUATION, TRAIN, conversation, exports, messages
 
 _MODULES = {"sft": "swift.cli.sft", "pretrain": "swift.cli.pt", "dpo": "swift.cli.rlhf"}
 _BASE_TEMPLATE = "dummy"
@@ -74,16 +74,13 @@ class MsSwift:
     def render(self, run: Run) -> Rendered:
         """The words and the rows."""
         writer = {"text": _text, "preference": _preference}.get(run.data.manifest.form, conversation)
-        exports = [Export(TRAIN, "train", writer)]
-        if run.data.held_out is not None:
-            exports.append(Export(EVALUATION, "evaluation", writer))
         words = [word for name, value in self._fields(run).items() for word in _words(name, value)]
         return rendered(
             run,
             _MODULES[run.recipe.method],
             words,
             resume=["--resume_from_checkpoint", "{}"],
-            exports=tuple(exports),
+            exports=exports(run, writer),
         )
 
     def _fields(self, run: Run) -> dict[str, Any]:

@@ -1,12 +1,20 @@
 """Rows as the tools' own files have them: OpenAI's messages, which all of them read."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiops.layers.l3_tuning.data.row import Row, Turn
+from aiops.layers.l3_tuning.run import Run
+from aiops.layers.l3_tuning.trainer import Export
 
 TRAIN = "rows/train.jsonl"
 EVALUATION = "rows/evaluation.jsonl"
+
+
+def exports(run: Run, writer: Callable[[Row], Mapping[str, Any]]) -> tuple[Export, ...]:
+    """The rows that are learnt, and those that are held out where there are any, each as `writer` writes it."""
+    learnt = Export(TRAIN, "train", writer)
+    return (learnt,) if run.data.held_out is None else (learnt, Export(EVALUATION, "evaluation", writer))
 
 
 def message(turn: Turn) -> dict[str, Any]:

@@ -172,6 +172,16 @@ def test_a_run_goes_on_only_upon_what_it_was_made_of(shown: Shown, house: House,
     assert run_folder.jobs(place) == ["sleep-1", "sleep-2"]
 
 
+def test_a_recipe_on_stdin_is_one_and_a_job_file_stays_one(shown: Shown, house: House, written: Path) -> None:
+    where = {"AIOPS_JOB_FILE": str(written / "recipe.yml")}  # as it comes to the head
+    screen = shown("train", "-", "--detach", typed=RECIPE, environment=where)
+    assert screen.startswith("exit: 0\n--- stdout\nsleep-1\n"), screen
+    assert run_folder.jobs(written / "runs" / "facts-1") == ["sleep-1"]
+    job = shown("train", "-", "--detach", typed="aiops: 1\nname: sleep\n")
+    assert job.startswith("exit: 0\n--- stdout\nsleep-2\n"), job
+    assert run_folder.numbers(written / "runs", "facts") == [1]
+
+
 def test_wrong_data_starts_nothing(shown: Shown, house: House, written: Path) -> None:
     (written / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "a"\n{"prompt": 1}\n')
     screen = shown("train", "recipe.yml")

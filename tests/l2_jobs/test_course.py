@@ -87,6 +87,13 @@ def test_a_job_is_resumed_from_the_step_that_is_asked_for() -> None:
     attempt = record(made).attempt
     assert attempt is not None
     assert attempt.step == 10
+    left = [one.evidence["step"] for one in made.controller.decisions if one.kind == "checkpoint_rejected"]
+    assert left == [20, 30]
+    faults.rank_killed(made)
+    until(made, lambda r: r.launched == attempt.key.number + 1)
+    again = record(made).attempt
+    assert again is not None
+    assert again.step == 10
 
 
 def test_a_new_job_goes_on_from_what_was_there_only_where_it_says_so() -> None:
