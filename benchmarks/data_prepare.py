@@ -13,14 +13,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-from tests.l3_tuning.data.prepared_folder import contents, write_rows
+from tests.l3_tuning.data.prepared_folder import contents, prepare, write_rows
 from tests.l3_tuning.data.tiny_model import lay_model
 
 from aiops.layers.core.plugin import Plugins
 from aiops.layers.l3_tuning.data.data_engine import data_engine
 from aiops.layers.l3_tuning.data.duplicate import near
 from aiops.layers.l3_tuning.data.minhash import BANDS, THRESHOLD, bands, candidates, shingles, similarity
-from aiops.layers.l3_tuning.data.production import prepare
 from aiops.layers.l3_tuning.data.row import Row
 from aiops.layers.l3_tuning.recipe import DataPlan
 

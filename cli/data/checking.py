@@ -83,6 +83,7 @@ def check(
     from aiops.layers.l3_tuning.data.check import Wish
     from aiops.layers.l3_tuning.data.evaluation_set import evaluation_of
     from aiops.layers.l3_tuning.data.source import sources
+    from aiops.layers.l3_tuning.data.tolerance import tolerated
 
     folder = aiops.working_folder
     full = base is not None and level != "structure"
@@ -92,7 +93,7 @@ def check(
         reader=_reader(folder, base, template, length) if base is not None and full else None,
         evaluation=evaluation_of(against, folder) if against and full else None,
         most=most,
-        allowed=_kinds(allow or []),
+        allowed=tolerated(None, _kinds(allow or [])),
     )
     report = _checked(screen, files, wish)
     if html is not None:

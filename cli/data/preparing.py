@@ -64,8 +64,6 @@ EngineOption = Annotated[
 ]
 JobsOption = Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="Processes that share the work.")]
 
-_KINDS = ("email", "phone", "card", "iban", "ip", "key")
-
 
 def prepare(
     context: typer.Context,
@@ -100,6 +98,7 @@ def prepare(
     needed()
     from aiops.layers.l3_tuning.data.data_engine import data_engine
     from aiops.layers.l3_tuning.data.filter import chosen
+    from aiops.layers.l3_tuning.data.personal import KINDS
     from aiops.layers.l3_tuning.data.preparation import preparation_of
     from aiops.layers.l3_tuning.data.production import produce
     from aiops.layers.l3_tuning.data.store import prepared
@@ -117,7 +116,8 @@ def prepare(
         "long": _one_of("--long", long, ("error", "truncate", "drop")),
         "loss": _one_of("--loss", loss, ("answer", "all")),
         "duplicates": _one_of("--duplicates", duplicates, ("keep", "exact", "near")),
-        "mask": tuple(_one_of("--mask", kind.strip(), _KINDS) for kind in mask.split(",") if kind.strip()),
+        "allow": _allowed(allow or ()),
+        "mask": tuple(_one_of("--mask", kind.strip(), KINDS) for kind in mask.split(",") if kind.strip()),
     }
     plan = DataPlan(
         absolute(paths),
@@ -132,9 +132,7 @@ def prepare(
     carrier = data_engine(aiops.plugins, engine)
     target, model = here / into.expanduser(), here / base.expanduser()
     with Progress(screen) as progress:
-        preparation = preparation_of(
-            plan, str(model), chosen(filter_ or ()), allow=_allowed(allow or ()), told=progress.hashed
-        )
+        preparation = preparation_of(plan, str(model), chosen(filter_ or ()), told=progress.hashed)
         if dry_run:
             there = prepared(target, preparation.digest)
         else:

@@ -28,8 +28,9 @@ def init(
 ) -> int:
     """Write a commented recipe.yml: of a shipped recipe, of what fits a model, or with every key there is."""
     from aiops.layers.core.file import write_atomic
+    from aiops.layers.l3_tuning.base_config import read_config
     from aiops.layers.l3_tuning.beginning import beginning
-    from aiops.layers.l3_tuning.choice import fitting, read_config
+    from aiops.layers.l3_tuning.choice import fitting
     from aiops.layers.l3_tuning.shipped import reference_text
 
     aiops: App = context.obj

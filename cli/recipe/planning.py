@@ -77,8 +77,9 @@ def planned(
 
     Raises:
         InputError: The base is not there or is no model, or the recipe cannot be placed.
+        FailedError: The prepared data that it names is damaged.
     """
-    from aiops.layers.l3_tuning.plan.data_folder import prepared
+    from aiops.layers.l3_tuning.data.store import load, named
     from aiops.layers.l3_tuning.plan.plan import plan_of
 
     records: Sequence[Record] = ()
@@ -86,7 +87,8 @@ def planned(
         machines = _imagined(recipe, device_memory)
     else:
         machines, records = look(aiops, screen, recipe, inventory)
-    return plan_of(recipe, _model(recipe, records), machines, prepared(recipe.data.train))
+    folder = named(recipe.data.train)
+    return plan_of(recipe, _model(recipe, records), machines, None if folder is None else load(folder))
 
 
 def _read(aiops: App, name: str, sets: Sequence[str]) -> "Recipe":
@@ -160,11 +162,13 @@ def _model(recipe: "Recipe", records: "Sequence[Record]") -> "Model":
     Raises:
         InputError: Neither here nor on a node is one.
     """
-    from aiops.layers.l3_tuning.plan.asking import config_of
-    from aiops.layers.l3_tuning.plan.model_folder import config_model, read_model
+    from aiops.layers.l3_tuning.base_config import FILE, config_of
+    from aiops.layers.l3_tuning.plan.architecture import model_of
+    from aiops.layers.l3_tuning.plan.asking import config_text
+    from aiops.layers.l3_tuning.plan.model_folder import read_model
 
     folder = Path(recipe.base)
     if folder.exists():
         return read_model(folder)
-    text = next(filter(None, (config_of(record, recipe) for record in records)), None)
-    return read_model(folder) if text is None else config_model(text, f"{recipe.base}/config.json")
+    text = next(filter(None, (config_text(record, recipe) for record in records)), None)
+    return read_model(folder) if text is None else model_of(config_of(text, f"{recipe.base}/{FILE}"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiops.cli.app import App
+from aiops.cli.data.checking import needed
 from aiops.cli.exit import Exit
 from aiops.layers.core.errors import ConflictError, FailedError, InputError
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from aiops.layers.l3_tuning.run_document import Making
     from aiops.layers.l3_tuning.trainer import Rendered, Trainer
 
-BASES = "bases.json"
-"""Below AIOPS_HOME: digests of files of bases."""
+SUMS = "sums.json"
+"""Below AIOPS_HOME: sums of files of bases and of prepared data, while they look as they did."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,13 @@ def ready(aiops: App, screen: "Screen", asked: Asked, inventory: Path | None) ->
     """
     from aiops.layers.l3_tuning import run_folder
     from aiops.layers.l3_tuning.base_digest import read_base
-    from aiops.layers.l3_tuning.data_gate import require_fitting
     from aiops.layers.l3_tuning.recipe_file import origins_of
     from aiops.layers.l3_tuning.run_document import Making, code_digest
-    from aiops.layers.l3_tuning.run_making import contents_of, prepared_of, run_of
+    from aiops.layers.l3_tuning.run_making import contents_of, prepared_of, run_of, sealed
 
     file, recipe = read(aiops, asked)
     trainer = trainer_for(aiops, file, recipe)
+    recipe, questions = sealed(recipe)
     folder = Path(recipe.folder)
     old = run_folder.newest(folder, recipe.name) if asked.resume else None
     with screen.step("base") as step:
@@ -138,17 +139,25 @@ def ready(aiops: App, screen: "Screen", asked: Asked, inventory: Path | None) ->
         def told(done: int, whole: int) -> None:
             step.summary = f"{done / 2**30:.1f}/{whole / 2**30:.1f} GiB"
 
-        base, base_files = read_base(recipe.base, aiops.home / BASES, told)
+        base, base_files = read_base(recipe.base, aiops.home / SUMS, told)
         step.summary = f"{base.config.get('model_type', 'a model')}, {base.digest[:12]}"
     source = _source(recipe)
     code = dict(trainer.code())
     digest, code_files = code_digest(code, trainer.name)
     digests: dict[Cause, str] = {"base": base.digest, "data": source.digest, "recipe": recipe.digest, "code": digest}
-    making = Making(digests, recipe, base_files, dict(source.inputs), code_files, origins=origins_of(file, recipe))
+    making = Making(
+        digests,
+        recipe,
+        base_files,
+        dict(source.inputs),
+        code_files,
+        origins=origins_of(file, recipe),
+        questions=questions,
+    )
     if old is not None:
         making, code = _going_on(aiops, asked, old, making, code)
-    data = prepared_of(_prepared(screen, recipe, source))
-    require_fitting(recipe.method, data.manifest.form)
+    _require_fitting(file, recipe, source)
+    data = prepared_of(_prepared(aiops, screen, source))
     _plan(aiops, screen, recipe, data.path, inventory)
 
     def rendered_as(name: str) -> "tuple[Run, Rendered, run_folder.Contents]":
@@ -205,40 +214,72 @@ def _going_on(
 
 
 def _source(recipe: "Recipe") -> _Source:
-    """The data of a recipe; its files are read to be hashed, and nothing is written."""
-    from aiops.layers.l3_tuning.data.preparation import preparation_of
-    from aiops.layers.l3_tuning.plan.data_folder import prepared
+    """The data of a recipe; its files are read to be hashed, and nothing is written.
 
-    whole = prepared(recipe.data.train)
-    if whole is not None:
-        return _Source(Path(recipe.data.train[0]), whole.digest, whole.inputs, None)
+    Raises:
+        InputError: A file is missing or is no data, or the base has no tokenizer or template.
+        FailedError: It names prepared data that is damaged.
+    """
+    needed()
+    from aiops.layers.l3_tuning.data.preparation import preparation_of
+    from aiops.layers.l3_tuning.data.store import load, named
+
+    folder = named(recipe.data.train)
+    if folder is not None:
+        manifest = load(folder)
+        return _Source(folder, manifest.digest, manifest.inputs, None)
     preparation = preparation_of(recipe.data, recipe.base)
     folder = Path(recipe.folder) / "data" / preparation.digest
     return _Source(folder, preparation.digest, preparation.inputs, preparation)
 
 
-def _prepared(screen: "Screen", recipe: "Recipe", source: _Source) -> Path:
-    """The folder of prepared data, checked and made where it is not there yet."""
-    from aiops.layers.l3_tuning.data.production import produce
-    from aiops.layers.l3_tuning.data.store import prepared
-    from aiops.layers.l3_tuning.data_gate import checked
+def _require_fitting(file: "RecipeFile", recipe: "Recipe", source: _Source) -> None:
+    """Refuse data that the recipe and its base are not for.
+
+    Raises:
+        InputError: All that differs together.
+    """
+    from aiops.layers.l3_tuning.data.store import load
+    from aiops.layers.l3_tuning.data_gate import require_fitting, require_prepared_for
 
     if source.preparation is None:
-        return source.folder
-    with screen.step("data check") as step:
+        require_prepared_for(file, recipe, source.folder, load(source.folder))
+    else:
+        require_fitting(recipe.method, source.preparation.form)
 
-        def told(rows: int, _bytes: int) -> None:
-            step.summary = f"{rows:,} rows"
 
+def _prepared(aiops: App, screen: "Screen", source: _Source) -> Path:
+    """The folder of prepared data: checked and made where it is not there yet, and every file of it what it says."""
+    from aiops.layers.l3_tuning.data.precheck import precheck
+    from aiops.layers.l3_tuning.data.production import produce
+    from aiops.layers.l3_tuning.data.store import prepared, verify
+
+    there = None
+    if source.preparation is not None:
         there = prepared(source.folder.parent, source.digest)
-        if there is None:
-            report = checked(recipe.data, recipe.base, told)
-            noted = sum(report.counts[kind] for kind in report.kinds)
-            step.summary = f"{report.rows:,} rows of {report.form}" + (f", {noted:,} remarks" if noted else "")
-        else:
-            step.summary = f"{there.rows:,} rows of {there.form}, checked before"
+        with screen.step("data check") as step:
+            rows = 0
+
+            def more(count: int) -> None:
+                nonlocal rows
+                rows += count
+                step.summary = f"{rows:,} rows"
+
+            if there is None:
+                reports = precheck(source.preparation, more)
+                noted = sum(report.counts[kind] for report in reports for kind in report.kinds)
+                rows = sum(report.rows for report in reports)
+                step.summary = f"{rows:,} rows of {source.preparation.form}" + (f", {noted:,} remarks" if noted else "")
+            else:
+                step.summary = f"{there.rows:,} rows of {there.form}, checked before"
     with screen.step("prepare") as step:
-        manifest = there or produce(source.preparation, source.folder.parent)
+        if source.preparation is not None and there is None:
+            produce(source.preparation, source.folder.parent, check=False)
+
+        def told(done: int, whole: int) -> None:
+            step.summary = f"{done / 2**30:.1f}/{whole / 2**30:.1f} GiB verified"
+
+        manifest = verify(source.folder, aiops.home / SUMS, told)
         step.summary = f"{manifest.samples:,} samples, {manifest.tokens:,} tokens, {source.digest[:12]}"
     return source.folder
 

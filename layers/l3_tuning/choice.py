@@ -1,11 +1,7 @@
-"""Choice: which shipped recipe is for a model, by what its config.json says. Pure but for the reading."""
+"""Choice: which shipped recipe is for a model, by what its config.json says. Pure."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-from aiops.layers.core.errors import InputError
 
 _FAMILIES: Mapping[str, tuple[tuple[float, str], ...]] = {
     "llama": (
@@ -24,25 +20,6 @@ _FAMILIES: Mapping[str, tuple[tuple[float, str], ...]] = {
     "mixtral": ((60e9, "mixtral-8x7b-sft-qlora"),),
 }
 """By `model_type` the recipe for models of up to so many parameters."""
-
-
-def read_config(folder: Path) -> Mapping[str, Any]:
-    """What a model's config.json says.
-
-    Raises:
-        InputError: There is none (`recipe.base`).
-    """
-    try:
-        found = json.loads((folder / "config.json").read_text("utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError("no mapping")  # noqa: TRY301, TRY004 - told as whatever else is wrong with it
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder} is no model: its config.json cannot be read",
-            code="recipe.base",
-            hints=["name the folder of a model as Hugging Face lays it out"],
-        ) from error
-    return found
 
 
 def parameters(config: Mapping[str, Any]) -> float | None:

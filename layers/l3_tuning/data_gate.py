@@ -1,73 +1,24 @@
-"""The gate before a run: its data is checked as its base reads it, so that none begins upon rows it cannot learn."""
+"""The gate before a run: whether its data is what its recipe and its base are for. Before anything is written."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from aiops.layers.core.errors import InputError, Problem
+from aiops.layers.core.errors import InputError
+from aiops.layers.core.places import Path as Key
 
-from .data.check import Wish, check
-from .data.evaluation_set import evaluation_of
-from .data.fault import CATALOGUE
-from .data.lesson import Reader
-from .data.report import Report
-from .data.source import sources
-from .data.taking import named_form
-from .data.template import read_template
-from .data.tokenizer import read_tokenizer
-from .recipe import DataPlan, Method
+from .data.dataset import Manifest
+from .recipe import DataPlan, Method, Recipe
+from .recipe_file import RecipeFile
 
 FORMS: dict[Method, tuple[str, ...]] = {"sft": ("chat", "prompt"), "pretrain": ("text",), "dpo": ("preference",)}
 """What each method learns."""
 
-_MOST = 20
-"""Faults that are told with their places; more only say how many."""
+Difference = tuple[Key, str]
+"""The key of a recipe, and how prepared data differs from what it says."""
 
-
-def tolerated(plan: DataPlan) -> frozenset[str]:
-    """Kinds of faults that preparing takes care of as the recipe says, or that it says are to be kept. Pure."""
-    areas = {"duplicate", "personal"}  # told, and masked where the recipe says so: some models are to know addresses
-    if plan.long != "error":
-        areas.add("length")
-    if plan.decontaminate:
-        areas.add("leak")
-    return frozenset(kind for kind in CATALOGUE if kind.partition(".")[0] in areas)
-
-
-def checked(plan: DataPlan, base: str, told: Callable[[int, int], None] = lambda _rows, _bytes: None) -> Report:
-    """All rows that are learnt from, read, rendered and tokenised as the base does.
-
-    Raises:
-        InputError: A file is missing, or rows are wrong: with file and line of the first ones (`data.faults`).
-    """
-    tokenizer = read_tokenizer(Path(base))
-    template = read_template(tokenizer, None if plan.template is None else Path(plan.template))
-    wish = Wish(
-        form=None if plan.form == "auto" else named_form(plan.form),
-        reader=Reader(tokenizer, template, plan.length),
-        evaluation=evaluation_of([Path(one) for one in plan.decontaminate]) if plan.decontaminate else None,
-        most=_MOST,
-        allowed=tolerated(plan),
-    )
-    found = check(sources(plan.train), wish, told)
-    if found.failed:
-        raise faulty(found)
-    return found
-
-
-def faulty(found: Report) -> InputError:
-    """The error that tells what is wrong with data."""
-    failing = [kind for kind in found.kinds if found.failing(kind)]
-    faults = [fault for kind in failing for fault in found.shown.get(kind, ())][:_MOST]
-    total = sum(found.counts[kind] for kind in failing)
-    problems = [Problem(f"{one.kind}: {one.reason}", one.place.file, one.place.line) for one in faults]
-    counts = ", ".join(f"{found.counts[kind]} {kind}" for kind in failing)
-    advice = [f"{kind}: {CATALOGUE[kind].advice}" for kind in failing[:3]]
-    return InputError(
-        f"{total:,} fault{'s' * (total != 1)} in the data, and nothing was started: {counts}",
-        code="data.faults",
-        problems=problems,
-        hints=advice,
-    )
+_ASKED = ("long", "duplicates", "mask", "held_out")
+"""What a recipe may want done to its rows; where it wants nothing, it is as it was prepared."""
 
 
 def require_fitting(method: Method, form: str) -> None:
@@ -83,3 +34,99 @@ def require_fitting(method: Method, form: str) -> None:
             code="data.form",
             hints=[f"`method: {fits}` learns them; or name other files in `data.train`"],
         )
+
+
+def require_prepared_for(file: RecipeFile, recipe: Recipe, folder: Path, manifest: Manifest) -> None:
+    """Refuse prepared data that was made for something else than a recipe's base and what its `data` says.
+
+    Args:
+        file: Where the recipe says it.
+        recipe: The same, resolved.
+        folder: Of the prepared data.
+        manifest: What it says of itself.
+
+    Raises:
+        InputError: It differs; all differences together, each with the line of the recipe (`data.other`), or a file
+            that the recipe names cannot be read.
+    """
+    found = list(_read_otherwise(recipe, manifest))
+    found += [*_other_files(recipe.data, manifest), *_done_otherwise(recipe, manifest)]
+    if not found:
+        return
+    count = len(found)
+    raise InputError(
+        f"{folder} was not prepared for {recipe.name}: {count} difference{'s' * (count != 1)}",
+        code="data.other",
+        problems=[file.chain.problem(key, words) for key, words in found],
+        hints=[
+            "name the files of rows in `data.train`: `aiops train` prepares them as the recipe says",
+            f"or say in the recipe what it was prepared with: `aiops data show {folder}`",
+        ],
+    )
+
+
+def _read_otherwise(recipe: Recipe, manifest: Manifest) -> Iterator[Difference]:
+    """What decides how the samples are read: also where the recipe only has its defaults."""
+    from .data.template import read_template
+    from .data.tokenizer import read_tokenizer
+
+    data = recipe.data
+    tokenizer = read_tokenizer(Path(recipe.base))
+    if manifest.inputs.get("tokenizer") != tokenizer.digest:
+        yield ("base",), _other("the tokenizer of `base`", tokenizer.digest, manifest.inputs.get("tokenizer"))
+    if manifest.form != "text":
+        template = read_template(tokenizer, None if data.template is None else Path(data.template))
+        digest = None if template is None else template.digest
+        if manifest.inputs.get("template") != digest:
+            key: Key = ("base",) if data.template is None else ("data", "template")
+            whose = "of `base`" if data.template is None else "`data.template`"
+            yield key, _other(f"the chat template {whose}", digest, manifest.inputs.get("template"))
+    if manifest.form not in FORMS[recipe.method]:
+        words = f"`method: {recipe.method}` learns {' or '.join(FORMS[recipe.method])}, its rows are {manifest.form}"
+        yield ("method",), words
+    elif data.form not in ("auto", manifest.form):
+        yield ("data", "format"), f"`data.format` is `{data.form}`, its rows are {manifest.form}"
+    if manifest.length != data.length:
+        yield ("data", "length"), f"`data.length` is {data.length}, it was prepared with {manifest.length}"
+    if manifest.packed != data.packing:
+        state = "packed" if manifest.packed else "not packed"
+        yield ("data", "packing"), f"`data.packing` is {str(data.packing).lower()}, it is {state}"
+    loss = _done(manifest, "loss")
+    if recipe.method == "sft" and manifest.form in FORMS["sft"] and loss not in (None, data.loss):
+        yield ("data", "loss"), f"`data.loss` is `{data.loss}`, it was prepared with `{loss}`"
+
+
+def _other_files(data: DataPlan, manifest: Manifest) -> Iterator[Difference]:
+    """Files that the recipe names beside."""
+    from .data.preparation import listed, materials
+    from .data.source import sources
+
+    for key, paths in (("evaluation", data.evaluation), ("decontaminate", data.decontaminate)):
+        if paths and listed(materials(sources(paths))) != manifest.inputs.get(key):
+            yield ("data", key), f"`data.{key}` names other files than it was prepared with"
+
+
+def _done_otherwise(recipe: Recipe, manifest: Manifest) -> Iterator[Difference]:
+    """What the recipe wants done to the rows."""
+    plain = DataPlan(recipe.data.train)
+    for key in _ASKED:
+        asked, done = getattr(recipe.data, key), _done(manifest, key)
+        if key == "mask":
+            left = sorted(set(asked) - set(done or ()))
+            if left:
+                yield ("data", key), f"`data.mask` names {', '.join(left)}, which was not masked in it"
+        elif asked not in (getattr(plain, key), done):
+            yield ("data", key), f"`data.{key}` is {asked}, it was prepared with {done}"
+
+
+def _done(manifest: Manifest, key: str) -> Any:
+    options = manifest.lineage.get("options")
+    return options.get(key) if isinstance(options, dict) else None
+
+
+def _other(what: str, asked: str | None, made: str | None) -> str:
+    return f"{what} is {_short(asked)}, it was prepared with {_short(made)}"
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "none"

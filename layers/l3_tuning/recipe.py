@@ -57,6 +57,8 @@ class DataPlan:
         duplicates: `keep`, or which are removed.
         mask: Kinds of personal data that are masked.
         decontaminate: Files whose rows must not be in `train`, absolute; those found are removed.
+        allow: Kinds of faults in spite of which something is prepared. No part of any digest: they say whether
+            something comes of it, not what.
     """
 
     train: tuple[str, ...]
@@ -71,6 +73,7 @@ class DataPlan:
     duplicates: Literal["keep", "exact", "near"] = "exact"
     mask: tuple[str, ...] = ()
     decontaminate: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

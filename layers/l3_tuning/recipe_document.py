@@ -4,12 +4,14 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from aiops.layers.core.places import nearest
 from aiops.layers.l2_jobs.job import EngineName
 from aiops.layers.l2_jobs.job_document import Names, Span, Strict, untitled
 from aiops.layers.l2_jobs.mistake import WrongError
 
+from .data.fault import CATALOGUE
 from .recipe import AdapterKind, Attention, Long, Loss, Method, Optimizer, Precision, Schedule, Sharding
 
 _NAME = r"^[a-z][a-z0-9-]{0,39}$"
@@ -72,6 +74,13 @@ def _options(value: Any) -> Any:
     return value
 
 
+def _fault(value: str) -> str:
+    if value not in CATALOGUE:
+        near = nearest(value, tuple(CATALOGUE))
+        raise WrongError(f"names no kind of fault: `{value}`" + (f"; is it `{near}`?" if near else ""))
+    return value
+
+
 _REAL = {"type": "number"}
 _PART = {
     "anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": r"^\d{1,3}(\.\d+)?\s*%$"}]
@@ -81,6 +90,7 @@ Real = Annotated[float, BeforeValidator(_number), WithJsonSchema(_REAL)]
 Part = Annotated[float, BeforeValidator(_part), WithJsonSchema(_PART)]
 FilePath = Annotated[str, Field(pattern=_PATH)]
 FilePaths = Annotated[list[FilePath], BeforeValidator(_paths), WithJsonSchema(_TEXTS)]
+FaultKind = Annotated[str, AfterValidator(_fault), WithJsonSchema({"type": "string", "enum": list(CATALOGUE)})]
 Options = Annotated[dict[str, Any], BeforeValidator(_options)]
 
 
@@ -122,10 +132,13 @@ class DataDocument(Strict):
     packing: bool = Field(default=False, description="Rows share samples up to `length`; none sees another.")
     loss: Loss | None = Field(default=None, description="Which tokens count; `answer` if none, for text `all`.")
     duplicates: Literal["keep", "exact", "near"] = Field(default="exact", description="Which are removed.")
-    mask: list[Literal["email", "phone", "card", "iban", "ip"]] = Field(
+    mask: list[Literal["email", "phone", "card", "iban", "ip", "key"]] = Field(
         default=[], description="Kinds of personal data that are masked."
     )
     decontaminate: FilePaths = Field(default=[], description="Files whose rows must not be learnt.")
+    allow: list[FaultKind] = Field(
+        default=[], description="Kinds of faults that are told and refuse nothing.", examples=[["personal.email"]]
+    )
 
 
 class TrainDocument(Strict):

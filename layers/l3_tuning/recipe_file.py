@@ -174,6 +174,7 @@ def compile_recipe(file: RecipeFile) -> Recipe:
             duplicates=data.duplicates,
             mask=tuple(dict.fromkeys(data.mask)),
             decontaminate=tuple(data.decontaminate),
+            allow=tuple(dict.fromkeys(data.allow)),
         ),
         folder=document.folder or "",
         adapter=Adapter(

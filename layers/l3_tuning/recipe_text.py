@@ -9,18 +9,22 @@ from aiops.layers.l2_jobs.quantity import span
 
 from .recipe import Recipe
 
+QUESTIONS = "evaluation.questions"
+
 BY_CONTENT = (
     "base",
     "data.train",
     "data.evaluation",
     "data.template",
     "data.decontaminate",
+    QUESTIONS,
 )
 """Keys that hold paths of what has a digest of its own: another path with the same content is the same."""
 
 OUTSIDE = (
     "folder",
     "environment",
+    "data.allow",
     "placement.vendor",
     "placement.only",
     "placement.engine",
@@ -68,6 +72,7 @@ def document_of(recipe: Recipe) -> dict[str, Any]:
             "duplicates": data.duplicates,
             "mask": list(data.mask) or None,
             "decontaminate": list(data.decontaminate) or None,
+            "allow": list(data.allow) or None,
         },
         "folder": recipe.folder,
         "train": {
@@ -148,10 +153,17 @@ def flat(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield f"{above}{key}", one
 
 
-def digest_of(recipe: Recipe) -> str:
-    """sha256 of all that decides what is learnt, in canonical JSON: without paths of what has a digest of its own."""
+def digest_of(recipe: Recipe, questions: str | None = None) -> str:
+    """sha256 of all that decides what is learnt, in canonical JSON: without paths of what has a digest of its own.
+
+    Args:
+        recipe: Resolved.
+        questions: sha256 of the file of its evaluation's questions; None where it asks none, or before it is read.
+    """
     left = (*BY_CONTENT, *OUTSIDE)
     kept = {key: one for key, one in flat(document_of(recipe)) if key not in left}
+    if questions is not None:
+        kept[QUESTIONS] = questions
     return sha256(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiops.layers.core.errors import ConflictError, Problem
 
-from .recipe_text import differences
+from .recipe_text import QUESTIONS, differences
 from .run import CAUSES, Cause
 from .run_document import Making
 
@@ -34,7 +34,8 @@ def changes(old: Making, new: Making) -> tuple[Change, ...]:
         "base": _named(old.base_files, new.base_files, "file"),
         "data": _named(old.data_inputs, new.data_inputs, ""),
         "recipe": [
-            f"{key} was {_shown(was)}, is {_shown(now)}" for key, was, now in differences(old.recipe, new.recipe)
+            *(f"{key} was {_shown(was)}, is {_shown(now)}" for key, was, now in differences(old.recipe, new.recipe)),
+            *_named(_asked(old), _asked(new), "file"),
         ],
         "code": _named(old.code_files, new.code_files, "file"),
     }
@@ -95,7 +96,13 @@ def going_on(old: Making, new: Making, found: Iterable[Change], allowed: Collect
         allowed=tuple(one for one in CAUSES if one in {*old.allowed, *names}),
         changes=(*old.changes, *written),
         origins=new.origins or old.origins,
+        questions=new.questions if "recipe" in names else old.questions,
     )
+
+
+def _asked(making: Making) -> dict[str, str]:
+    """The sum of the evaluation's questions by their key."""
+    return {} if making.questions is None else {QUESTIONS: making.questions}
 
 
 def _named(old: Mapping[str, str], new: Mapping[str, str], noun: str) -> list[str]:

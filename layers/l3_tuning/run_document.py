@@ -28,7 +28,7 @@ class Making:
         allowed: What may differ from what a checkpoint was written with.
         changes: What was let pass, and when: `{"at", "what", "old", "new", "keys"}`.
         origins: Where each value of the recipe came from, by dotted key; those that are not here are defaults.
-        environment: The folder of the trainer's environment on nodes.
+        questions: sha256 of the file of its evaluation's questions; None where it asks none.
     """
 
     digests: Mapping[Cause, str] = field(hash=False)
@@ -39,6 +39,7 @@ class Making:
     allowed: tuple[Cause, ...] = ()
     changes: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     origins: Mapping[str, str] = field(default_factory=dict, hash=False)
+    questions: str | None = None
 
 
 def code_digest(files: Mapping[str, bytes], trainer: str) -> tuple[str, dict[str, str]]:
@@ -80,6 +81,7 @@ def document(run: Run, making: Making) -> dict[str, Any]:
         "allowed": list(making.allowed),
         "changes": [dict(one) for one in making.changes],
         "origins": dict(making.origins),
+        "questions": making.questions,
     }
 
 
@@ -108,6 +110,7 @@ def read_document(found: Any, where: str) -> Making:
             tuple(one for one in CAUSES if one in found["allowed"]),
             tuple(found["changes"]),
             dict(found["origins"]),
+            None if found.get("questions") is None else str(found["questions"]),
         )
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise FailedError(

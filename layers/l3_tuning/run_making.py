@@ -1,15 +1,19 @@
 """Making a run: recipe, base and prepared data become a Run; what its trainer renders, the contents of a folder."""
 
 import json
+from dataclasses import replace
+from hashlib import file_digest
 from pathlib import Path
 
+from aiops.layers.core.errors import InputError
+
 from .compile import compile_run
-from .data.dataset import EVALUATION, MANIFEST
+from .data.dataset import EVALUATION
 from .data.identity import row_of
-from .data.store import load, rows
+from .data.store import load, rows, whole
 from .plan.layout import layout_of
 from .recipe import Recipe
-from .recipe_text import document_of, yaml_of
+from .recipe_text import digest_of, document_of, yaml_of
 from .run import Base, Cause, Prepared, Run, environment_of
 from .run_document import Making, document
 from .run_folder import Contents
@@ -17,9 +21,38 @@ from .trainer import Rendered, Trainer, sound
 
 
 def prepared_of(folder: Path) -> Prepared:
-    """Prepared data as a run sees it."""
-    held_out = folder / EVALUATION
-    return Prepared(str(folder), load(folder), load(held_out) if (held_out / MANIFEST).exists() else None)
+    """Prepared data as a run sees it.
+
+    Raises:
+        NotFoundError: There is none.
+        FailedError: A file of it is missing or has another length.
+    """
+    manifest = whole(folder)
+    held_out = any(name.startswith(f"{EVALUATION}/") for name in manifest.files)
+    return Prepared(str(folder), manifest, load(folder / EVALUATION) if held_out else None)
+
+
+def sealed(recipe: Recipe) -> tuple[Recipe, str | None]:
+    """A recipe with the digest of all that decides what is learnt, and the sha256 of its evaluation's questions.
+
+    They are hashed by what stands in them: another path or time is the same, another answer is not.
+
+    Raises:
+        InputError: They cannot be read (`recipe.questions`).
+    """
+    asked = recipe.evaluation.questions
+    if asked is None:
+        return recipe, None
+    try:
+        with Path(asked).open("rb") as stream:
+            found = file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"`evaluation.questions` names {asked}, which cannot be read: {error.strerror or error}",
+            code="recipe.questions",
+            hints=["a file of prompt/completion rows, or leave it out"],
+        ) from error
+    return replace(recipe, digest=digest_of(recipe, found)), found
 
 
 def run_of(

@@ -91,7 +91,7 @@ def test_a_tight_one_is_no_failure(shown: Shown, tmp_path: Path) -> None:
         (("--device-memory", "80"), "memory is written like"),
         (("--device-memory", "0 B"), "none at all"),
         (("--set", "train.batch=0", "--device-memory", "80 GiB"), "train.batch"),
-        (("--set", "base=/nowhere", "--device-memory", "80 GiB"), "no config.json"),
+        (("--set", "base=/nowhere", "--device-memory", "80 GiB"), "there is no folder /nowhere"),
     ],
 )
 def test_what_is_wrong_is_told(shown: Shown, tmp_path: Path, words: tuple[str, ...], said: str) -> None:

@@ -1,6 +1,7 @@
 """`aiops recipe` and `aiops train RECIPE`: whole screens, with real data, and a controller that runs nothing real."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -187,9 +188,156 @@ def test_wrong_data_starts_nothing(shown: Shown, house: House, written: Path) ->
     screen = shown("train", "recipe.yml")
     assert screen.startswith("exit: 2\n"), screen
     assert "rows.jsonl:2: json.broken" in screen
-    assert "nothing was started" in screen
-    assert not run_folder.numbers(written / "runs", "facts")
+    assert "rows cannot be prepared" in screen
+    assert not (written / "runs").exists()
     assert shown("job", "list", "--all").count("sleep") == 0
+
+
+def test_data_is_checked_once_by_one_rule(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiops.layers.l3_tuning.data import precheck
+    from aiops.layers.l3_tuning.data.check import check
+
+    calls = []
+
+    def counted(*words: Any) -> Any:
+        calls.append(words)
+        return check(*words)
+
+    monkeypatch.setattr(precheck, "check", counted)
+    key = "AKIA" + "IOSFODNN7ABCDEFG"
+    rows = [{"prompt": "Who?", "completion": "ann.lee@corp.io"}, {"prompt": "And what?", "completion": key}]
+    (written / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    refused = shown("train", "recipe.yml", "--detach")
+    assert refused.startswith("exit: 2\n"), refused
+    assert "rows.jsonl:1: personal.email" in refused
+    assert "rows.jsonl:2: personal.key" in refused
+    assert "of a recipe `data.mask: [key]`" in refused
+    assert "of a recipe `data.allow: [personal.email]`" in refused
+    assert not (written / "runs").exists()
+    base = ("--base", "model", "--length", "256")
+    prepared = shown("data", "prepare", "rows.jsonl", *base, "--into", "p", "--allow", "personal.email")
+    assert "personal.key" in prepared
+    assert "personal.email" not in prepared
+    checked = shown("data", "check", "rows.jsonl", *base, "--allow", "personal.email", "--allow", "personal.key")
+    assert checked.startswith("exit: 0\n")
+    calls.clear()
+    let = shown("train", "recipe.yml", "--detach", "--set", "data.allow=[personal.email]", "--set", "data.mask=[key]")
+    assert let.startswith("exit: 0\n"), let
+    assert "2 rows of prompt, 2 remarks" in let
+    assert len(calls) == 1
+    (folder,) = (written / "runs" / "data").iterdir()
+    assert json.loads((folder / "manifest.json").read_text())["lineage"]["masked"] == {"key": 1}
+
+
+def _prepared(shown: Shown, written: Path, *words: str) -> Path:
+    assert shown("data", "prepare", "rows.jsonl", "--base", "model", "--into", "made", *words).startswith("exit: 0\n")
+    (folder,) = (written / "made").iterdir()
+    (written / "recipe.yml").write_text(RECIPE.replace("rows.jsonl", f"made/{folder.name}"))
+    return folder
+
+
+def test_prepared_data_is_taken_for_what_it_was_made_for(shown: Shown, house: House, written: Path) -> None:
+    _prepared(shown, written, "--length", "256")
+    screen = shown("train", "recipe.yml", "--detach")
+    assert screen.startswith("exit: 0\n"), screen
+    assert "✓ prepare       30 samples" in screen
+    assert "data check" not in screen
+
+
+def test_prepared_data_for_something_else_is_refused_with_all_that_differs(
+    shown: Shown, house: House, written: Path
+) -> None:
+    _prepared(shown, written, "--length", "128", "--packing", "--loss", "all")
+    lay_model(written / "model", vocabulary=390, template="{{ messages[0].content }}{{ messages[1].content }}")
+    screen = shown("train", "recipe.yml", "--detach")
+    assert screen.startswith("exit: 2\n"), screen
+    assert "was not prepared for facts: 5 differences" in screen
+    for told in (
+        "recipe.yml:4: the tokenizer of `base` is ",
+        "recipe.yml:4: the chat template of `base` is ",
+        "recipe.yml:5: `data.length` is 256, it was prepared with 128",
+        "recipe.yml:5: `data.packing` is false, it is packed",
+        "recipe.yml:5: `data.loss` is `answer`, it was prepared with `all`",
+    ):
+        assert told in screen, (told, screen)
+    assert not (written / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["tokens.bin", "manifest.json", "evaluation/manifest.json", "evaluation/mask.bin"])
+@pytest.mark.parametrize("how", ["gone", "other"])
+def test_damaged_prepared_data_is_never_taken_for_rows(
+    shown: Shown, house: House, written: Path, name: str, how: str
+) -> None:
+    folder = _prepared(shown, written, "--length", "256", "--held-out", "0.3")
+    if how == "gone":
+        (folder / name).unlink()
+    else:
+        content = bytearray((folder / name).read_bytes())
+        content[:4] = bytes(255 - one for one in content[:4])
+        (folder / name).write_bytes(content)
+    screen = shown("train", "recipe.yml", "--detach")
+    assert screen.startswith("exit: 1\n"), screen
+    assert f"made/{folder.name}/{name} " in screen
+    assert not (written / "runs").exists()
+
+
+def test_prepared_data_is_read_again_only_where_it_changed(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiops.layers.l3_tuning import file_sums
+
+    folder = _prepared(shown, written, "--length", "256")
+    assert shown("train", "recipe.yml", "--detach").startswith("exit: 0\n")
+    house.end(1)
+    read: list[int] = []
+    real = file_sums.sums_of
+
+    def counted(files: Any, cache: Path, told: Any = None) -> list[str]:
+        return real(files, cache, lambda done, _whole: read.append(done))
+
+    monkeypatch.setattr("aiops.layers.l3_tuning.data.store.sums_of", counted)
+    assert shown("train", "--resume", "recipe.yml", "--detach").startswith("exit: 0\n")
+    house.end(2)
+    assert read == []
+    content = bytearray((folder / "tokens.bin").read_bytes())
+    content[0] ^= 1
+    (folder / "tokens.bin").write_bytes(content)
+    screen = shown("train", "--resume", "recipe.yml", "--detach")
+    assert screen.startswith("exit: 1\n"), screen
+    assert "tokens.bin is not what was written" in screen
+    assert read == [len(content)]
+
+
+def test_questions_count_by_what_stands_in_them(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "refusals", lambda *_: ())  # `plain` asks nothing
+    exam = written / "exam.jsonl"
+    exam.write_text('{"prompt": "Where?", "completion": "Here."}\n')
+    sets = ("--detach", "--set", "evaluation.right=1")
+    missing = shown("train", "recipe.yml", *sets, "--set", "evaluation.questions=nowhere.jsonl")
+    assert missing.startswith("exit: 2\n")
+    assert "nowhere.jsonl, which cannot be read" in missing
+    assert not (written / "runs").exists()
+    asked = (*sets, "--set", "evaluation.questions=exam.jsonl")
+    assert shown("train", "recipe.yml", *asked).startswith("exit: 0\n")
+    house.end(1)
+    (written / "moved.jsonl").write_bytes(exam.read_bytes())
+    moved = (*sets, "--set", "evaluation.questions=moved.jsonl")
+    assert shown("train", "--resume", "recipe.yml", *moved).startswith("exit: 0\n")
+    house.end(2)
+    state = exam.stat()
+    exam.write_text('{"prompt": "Where?", "completion": "Then."}\n')
+    os.utime(exam, ns=(state.st_atime_ns, state.st_mtime_ns))
+    screen = shown("train", "--resume", "recipe.yml", *asked)
+    assert screen.startswith("exit: 5\n"), screen
+    assert "recipe: file evaluation.questions is another" in screen
+    let = shown("train", "--resume", "recipe.yml", *asked, "--allow-changed", "recipe")
+    assert let.startswith("exit: 0\n"), let
+    house.end(3)
+    assert shown("train", "--resume", "recipe.yml", *asked).startswith("exit: 0\n")
 
 
 @pytest.mark.parametrize(

@@ -125,12 +125,12 @@ def test_what_only_says_where_it_runs_may_differ() -> None:
 
 def test_run_json_says_what_was_said() -> None:
     run = replace(plain_run(), allowed=("data",))
-    making = replace(made(run), origins={"train.rate": "recipe.yml:3"}, changes=({"what": "data"},))
+    making = replace(made(run), origins={"train.rate": "recipe.yml:3"}, changes=({"what": "data"},), questions="c" * 64)
     written = json.loads(json.dumps(document(run, making)))
     assert read_document(written, "run.json") == making
     for key in written:
-        if key in {"run", "steps", "total_tokens", "world", "folder", "environment"}:
-            continue  # of the trainer's, not of what a resume is compared with
+        if key in {"run", "steps", "total_tokens", "world", "folder", "environment", "questions"}:
+            continue  # of the trainer's, not of what a resume is compared with; older runs say nothing of questions
         broken = {name: one for name, one in written.items() if name != key}
         with pytest.raises(FailedError, match="cannot be read as what a run was made of"):
             read_document(broken, "run.json")
@@ -264,7 +264,7 @@ def test_what_is_no_base_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no folder"):
         read_base(str(tmp_path / "gone"), tmp_path / "c.json")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"its config\.json cannot be read"):
+    with pytest.raises(InputError, match=r"is no model: there is no config\.json"):
         read_base(str(tmp_path / "empty"), tmp_path / "c.json")
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.l3_tuning.data.data_engine_contract import DataEngineContract
-from tests.l3_tuning.data.prepared_folder import asked, contents, write_rows
+from tests.l3_tuning.data.prepared_folder import asked, contents, prepare, write_rows
 from tests.l3_tuning.data.tiny_model import lay_model
 
 from aiops.layers.core.errors import FailedError, InputError
 from aiops.layers.core.plugin import Plugins
 from aiops.layers.l3_tuning.data.data_engine import LocalEngine, data_engine
-from aiops.layers.l3_tuning.data.production import prepare
 from aiops.layers.l3_tuning.recipe import DataPlan
 from aiops.plugins.datatrove import Datatrove
 

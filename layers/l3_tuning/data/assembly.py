@@ -15,7 +15,7 @@ import orjson
 from aiops.layers.core.errors import InputError
 from aiops.layers.core.file import write_atomic
 
-from .dataset import EVALUATION, MANIFEST, Manifest
+from .dataset import EVALUATION, MANIFEST, REMOVED, Manifest
 from .minhash import Array
 from .packing import packed, windows
 from .refusal import kind_of, refuse
@@ -23,7 +23,6 @@ from .sample_file import Batch, Lines, SampleFiles
 from .work import Removed, Step, Work, chunk_file, file_name, removed_of, unpressed
 
 WHOLE = "whole"
-REMOVED = "removed.jsonl.zst"
 
 
 def assemble(work: Work, _rank: int, _of: int, told: Callable[[int], None]) -> None:
@@ -199,7 +198,7 @@ class _Lineage:
             "options": {
                 key: value
                 for key, value in asdict(preparation.plan).items()
-                if key not in {"train", "evaluation", "decontaminate", "template", "form"}
+                if key not in {"train", "evaluation", "decontaminate", "template", "form", "allow"}
             },
             "filters": dict(preparation.filters),
         }

@@ -8,6 +8,7 @@
     DIGEST/segments.bin         uint32 for each token, only of packed data: the row's number within its sample, so that
                                 attention and positions do not cross from one row into the next
     DIGEST/rows.jsonl.zst       the normalised rows in the order of the samples, each with its place: the lineage
+    DIGEST/removed.jsonl.zst    the rows that are not there, each with its place and why
     DIGEST/evaluation/          the same files of the part that is held out, where there is one
 
 Samples are in the order of the source; a trainer's order is `order(seed, epoch)` of its own, a permutation that depends
@@ -26,6 +27,7 @@ MASK = "mask.bin"
 SAMPLES = "samples.bin"
 SEGMENTS = "segments.bin"
 ROWS = "rows.jsonl.zst"
+REMOVED = "removed.jsonl.zst"
 EVALUATION = "evaluation"
 
 

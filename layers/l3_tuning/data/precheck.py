@@ -14,25 +14,20 @@ from .report import Report
 from .source import sources
 from .template import read_template
 from .tokenizer import read_tokenizer
+from .tolerance import tolerated
 
 _SHOWN = 5
 
 
-def settled(preparation: Preparation) -> frozenset[str]:
-    """Kinds of faults that fail nothing here: those that are allowed, and those that preparing itself deals with."""
-    plan = preparation.plan
-    kinds = {*preparation.allow, "duplicate.exact", *(f"personal.{kind}" for kind in plan.mask)}
-    if plan.long != "error":
-        kinds |= {"length.over", "length.answer_cut_off"}
-    return frozenset(kinds)
-
-
-def precheck(preparation: Preparation, told: Callable[[int], None]) -> None:
+def precheck(preparation: Preparation, told: Callable[[int], None]) -> tuple[Report, ...]:
     """Check all rows, those that are held out too, at the level full.
 
     Args:
         preparation: What is to be made.
         told: Told how many more rows are done.
+
+    Returns:
+        What was found of the rows, and of those of files that are held out.
 
     Raises:
         InputError: There are faults that are not allowed; the first of each kind, with file and line.
@@ -40,7 +35,8 @@ def precheck(preparation: Preparation, told: Callable[[int], None]) -> None:
     plan = preparation.plan
     tokenizer = read_tokenizer(Path(preparation.base))
     template = read_template(tokenizer, None if plan.template is None else Path(plan.template))
-    wish = Wish(preparation.form, Reader(tokenizer, template, plan.length), most=_SHOWN, allowed=settled(preparation))
+    wish = Wish(preparation.form, Reader(tokenizer, template, plan.length), most=_SHOWN, allowed=tolerated(plan))
+    reports = []
     for files in (preparation.train, preparation.evaluation):
         if files:
             said = 0
@@ -53,6 +49,8 @@ def precheck(preparation: Preparation, told: Callable[[int], None]) -> None:
             report = check(sources([file.path for file in files]), wish, more)
             if report.failed:
                 raise _refused(report)
+            reports.append(report)
+    return tuple(reports)
 
 
 def _refused(report: Report) -> InputError:
@@ -71,10 +69,14 @@ def _problems(report: Report, kinds: Iterable[str]) -> list[Problem]:
 
 
 def _hints(report: Report, kinds: Iterable[str]) -> Iterator[str]:
+    """What can be done, as a command line says it and as a recipe does."""
     if report.counts["length.over"] or report.counts["length.answer_cut_off"]:
-        yield "cut longer rows, or leave them out: `--long truncate` or `--long drop`"
+        yield "cut longer rows, or leave them out: `--long truncate` or `--long drop`; of a recipe `data.long`"
     for kind in islice((one for one in kinds if not one.startswith("length.")), 3):
+        said = f"{kind} ({report.counts[kind]:,})"
+        allow = f"`--allow {kind}`; of a recipe `data.allow: [{kind}]`"
         if kind.startswith("personal."):
-            yield f"{kind} ({report.counts[kind]:,}): `--mask {kind.partition('.')[2]}`, or `--allow {kind}`"
+            mask = kind.partition(".")[2]
+            yield f"{said}: mask it, `--mask {mask}`, of a recipe `data.mask: [{mask}]`; or keep it, {allow}"
         else:
-            yield f"{kind} ({report.counts[kind]:,}): {CATALOGUE[kind].advice}; or `--allow {kind}`"
+            yield f"{said}: {CATALOGUE[kind].advice}; or {allow}"

@@ -4,20 +4,27 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
-from importlib import resources
-from operator import attrgetter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from aiops.layers.core.errors import FailedError, InputError
 from aiops.layers.l3_tuning.recipe import DataPlan
 
+from .reading import form_found
 from .row import FORMS, Form
 from .source import SourceFile, sources
-from .taking import found_form, named_form
+from .store import digest_of
+from .taking import named_form
 from .template import read_template
 from .tokenizer import read_tokenizer
+
+VERSION = 1
+"""Of the steps of this package, from reading to packing. Raised by whoever changes what comes of the same inputs, and
+by nobody else: a run whose data another version prepared refuses to go on. `test_golden.py` tells who forgets it."""
+
+LIBRARIES = ("jinja2", "tokenizers")
+"""Distributions whose versions decide what comes of the same inputs: texts of templates, and tokens."""
 
 _PIECE = 1 << 20
 Told = Callable[[int], None]
@@ -60,8 +67,6 @@ class Preparation:
         plan: What is done. Of its paths only the template's is still used.
         filters: Names and bounds.
         vocabulary: How many tokens the tokenizer has.
-        allow: Kinds of faults in spite of which something is prepared. Not part of the digest: they say whether
-            something comes of it, not what.
         inputs: By name the digest of each thing that goes into `digest`.
         digest: Of the folder that comes of it.
     """
@@ -74,9 +79,13 @@ class Preparation:
     plan: DataPlan
     filters: tuple[tuple[str, float], ...] = ()
     vocabulary: int = 0
-    allow: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
     digest: str = ""
+
+    @property
+    def allow(self) -> tuple[str, ...]:
+        """Kinds of faults in spite of which something is prepared."""
+        return self.plan.allow
 
     def written(self) -> str:
         """All of it as JSON, for whoever carries out a part of it."""
@@ -92,7 +101,6 @@ def read_preparation(text: str) -> Preparation:
         key: tuple(value) if isinstance(value, list) else value for key, value in found["plan"].items()
     }
     found["filters"] = tuple((name, bound) for name, bound in found["filters"])
-    found["allow"] = tuple(found["allow"])
     return Preparation(**{**found, "plan": DataPlan(**plan)})
 
 
@@ -101,7 +109,6 @@ def preparation_of(
     base: str,
     filters: Sequence[tuple[str, float]] = (),
     *,
-    allow: Sequence[str] = (),
     told: Told | None = None,
 ) -> Preparation:
     """What is to be made, with its digest; every file is read once to be hashed, and nothing is written.
@@ -110,7 +117,6 @@ def preparation_of(
         plan: What is learnt from and what is done to it.
         base: The folder of the model.
         filters: Names and bounds, as `filter.chosen` gives them.
-        allow: Kinds of faults in spite of which something is prepared.
         told: Told the bytes that were hashed, each time.
 
     Raises:
@@ -119,11 +125,12 @@ def preparation_of(
     """
     _sensible(plan)
     plan = replace(plan, mask=tuple(sorted(set(plan.mask))))
-    train = materials(sources(plan.train), told)
+    found = sources(plan.train)
+    train = materials(found, told)
     evaluation = materials(sources(plan.evaluation), told) if plan.evaluation else ()
     exam = materials(sources(plan.decontaminate), told) if plan.decontaminate else ()
     tokenizer = read_tokenizer(Path(base))
-    form = found_form(one.path for one in train) if plan.form == "auto" else named_form(plan.form)
+    form = form_found(found) if plan.form == "auto" else named_form(plan.form)
     if form is None:
         raise InputError(
             f"nobody can tell what the rows of {', '.join(plan.train)} are",
@@ -155,13 +162,13 @@ def preparation_of(
         "filters": [list(one) for one in filters],
     }
     inputs = {
-        "rows": _listed(train),
-        "evaluation": _listed(evaluation),
-        "decontaminate": _listed(exam),
+        "rows": listed(train),
+        "evaluation": listed(evaluation),
+        "decontaminate": listed(exam),
         "tokenizer": tokenizer.digest,
         "template": "" if template is None or form == "text" else template.digest,
         "options": _hashed(options),
-        "code": code(),
+        **versions(),
     }
     return Preparation(
         train,
@@ -172,19 +179,9 @@ def preparation_of(
         plan,
         tuple(filters),
         tokenizer.vocabulary,
-        tuple(allow),
         inputs,
-        _hashed(inputs),
+        digest_of(inputs),
     )
-
-
-def digest_of(plan: DataPlan, base: str, filters: Sequence[tuple[str, float]] = ()) -> str:
-    """The digest of what `plan` would make: the name of its folder. Nothing is written.
-
-    Raises:
-        InputError: As `preparation_of`.
-    """
-    return preparation_of(plan, base, filters).digest
 
 
 def materials(found: Sequence[SourceFile], told: Told | None = None) -> tuple[Material, ...]:
@@ -226,15 +223,17 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     return ["/".join(path.parts[-parts:]).removeprefix("//") for path in paths]
 
 
-@lru_cache(1)
-def code() -> str:
-    """The version of the code that makes rows and tokens: the sha256 of all modules of this package.
+def versions() -> dict[str, str]:
+    """What makes rows and tokens of the inputs: our own steps by `VERSION`, and libraries that decide what comes out.
 
-    So nobody has to remember to count it up, and nothing that older code made is taken for what newer code would make.
+    Others (orjson, pyarrow, zstandard) read what a standard says, and NFC is fixed by Unicode's stability policy.
     """
-    modules = sorted(resources.files(__package__).iterdir(), key=attrgetter("name"))
-    code_of = {one.name: one.read_bytes() for one in modules if one.name.endswith(".py")}
-    return _hashed({name: hashlib.sha256(content).hexdigest() for name, content in code_of.items()})
+    return {"steps": str(VERSION), **{name: version(name) for name in LIBRARIES}}
+
+
+def listed(files: Iterable[Material]) -> str:
+    """The digest of some files: their names in the lineage and their bytes. Pure."""
+    return _hashed([(one.name, one.digest) for one in files])
 
 
 def _sensible(plan: DataPlan) -> None:
@@ -252,10 +251,6 @@ def _sensible(plan: DataPlan) -> None:
             code="data.held_out",
             hints=["leave out `--held-out` or `--evaluation`"],
         )
-
-
-def _listed(files: Iterable[Material]) -> str:
-    return _hashed([(one.name, one.digest) for one in files])
 
 
 def _file(path: Path, told: Told | None = None) -> str:

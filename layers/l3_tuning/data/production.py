@@ -3,19 +3,18 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError
-from aiops.layers.l3_tuning.recipe import DataPlan
 
 from .assembly import WHOLE
 from .data_engine import DataEngine, LocalEngine
 from .dataset import Manifest
 from .precheck import precheck
-from .preparation import Preparation, preparation_of
+from .preparation import Preparation
 from .store import prepared
 from .work import STEPS, Work
 
@@ -28,43 +27,6 @@ class Emit(Protocol):
         ...
 
 
-def prepare(
-    plan: DataPlan,
-    base: str,
-    into: Path,
-    *,
-    filters: Sequence[tuple[str, float]] = (),
-    allow: Sequence[str] = (),
-    engine: DataEngine | None = None,
-    shares: int = 1,
-    check: bool = True,
-    emit: Emit | None = None,
-) -> Manifest:
-    """Make the folder that `plan` asks for, `into / digest`; where it is already, nothing is done.
-
-    Args:
-        plan: What is learnt from and what is done to it.
-        base: The folder of the model, for its tokenizer and template.
-        into: The folder of all prepared data; made when absent.
-        filters: Names and bounds, as `filter.chosen` gives them.
-        allow: Kinds of faults in spite of which something is prepared; a row that cannot be read is left out then.
-        engine: Who does the work; this machine's processes by default.
-        shares: How many do it at once.
-        check: Whether rows are checked before, at the level full; who did so already says no. What cannot be read or
-            rendered is refused also without.
-        emit: Told of steps as they begin and end, and of rows.
-
-    Raises:
-        InputError: A file, the base or the plan is wrong; a row cannot be read or is too long; no row is left.
-        ConflictError: Somebody else makes the same at this moment.
-        FailedError: A file changed meanwhile, or what is there was damaged.
-    """
-    tell = emit or _nobody
-    tell("data_hashing_started")
-    preparation = preparation_of(plan, base, filters, allow=allow, told=_counting(tell, "data_bytes_hashed", "bytes"))
-    return produce(preparation, into, engine=engine, shares=shares, check=check, emit=tell)
-
-
 def produce(
     preparation: Preparation,
     into: Path,
@@ -74,7 +36,22 @@ def produce(
     check: bool = True,
     emit: Emit | None = None,
 ) -> Manifest:
-    """Make what `preparation` says; see `prepare`."""
+    """Make the folder that `preparation` asks for, `into / digest`; where it is already, nothing is done.
+
+    Args:
+        preparation: What is made of which files.
+        into: The folder of all prepared data; made when absent.
+        engine: Who does the work; this machine's processes by default.
+        shares: How many do it at once.
+        check: Whether rows are checked before, at the level full; who did so already says no. What cannot be read or
+            rendered is refused also without.
+        emit: Told of steps as they begin and end, and of rows.
+
+    Raises:
+        InputError: A file is wrong; a row cannot be read or is too long; no row is left.
+        ConflictError: Somebody else makes the same at this moment.
+        FailedError: A file changed meanwhile, or what is there was damaged.
+    """
     tell = emit or _nobody
     digest = preparation.digest
     there = prepared(into, digest)

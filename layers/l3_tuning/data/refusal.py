@@ -54,8 +54,9 @@ def refuse(work: Work, steps: Iterable[Step]) -> None:
 def _hints(kinds: Counter[str]) -> list[str]:
     hints = []
     if kinds.pop("length", 0):
-        hints.append("cut longer rows, or leave them out: `--long truncate` or `--long drop`")
+        hints.append("cut longer rows, or leave them out: `--long truncate` or `--long drop`; of a recipe `data.long`")
     for kind, count in kinds.most_common(3):
         advice = f"{CATALOGUE[kind].advice}; or g" if kind in CATALOGUE else "g"
-        hints.append(f"{kind} ({count:,}): {advice}o on in spite of it: `--allow {kind}`")
+        allow = f"`--allow {kind}`; of a recipe `data.allow: [{kind}]`"
+        hints.append(f"{kind} ({count:,}): {advice}o on in spite of it: {allow}")
     return hints

@@ -88,7 +88,7 @@ def machine_of(record: Record, facts: Facts) -> Machine:
     )
 
 
-def config_of(record: Record, recipe: Recipe) -> str | None:
+def config_text(record: Record, recipe: Recipe) -> str | None:
     """The base's config.json as a node sees it; None where it has none."""
     return record.answer("plan.config").files.get(f"{recipe.base.rstrip('/')}/config.json")
 

@@ -7,11 +7,9 @@ import pytest
 from aiops.layers.core.errors import InputError
 from aiops.layers.l3_tuning.data import store
 from aiops.layers.l3_tuning.data.data_engine import DataEngine
-from aiops.layers.l3_tuning.data.preparation import digest_of
-from aiops.layers.l3_tuning.data.production import prepare
 from aiops.layers.l3_tuning.recipe import DataPlan
 
-from .prepared_folder import asked, contents, write_rows
+from .prepared_folder import asked, contents, digest_of, prepare, write_rows
 from .tiny_model import lay_model
 
 

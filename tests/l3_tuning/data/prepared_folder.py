@@ -1,13 +1,26 @@
 """Data to prepare, and what became of it as one can compare it."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aiops.layers.l3_tuning.data.dataset import MASK, SAMPLES, SEGMENTS, TOKENS
+from aiops.layers.l3_tuning.data.dataset import MASK, SAMPLES, SEGMENTS, TOKENS, Manifest
+from aiops.layers.l3_tuning.data.preparation import preparation_of
+from aiops.layers.l3_tuning.data.production import produce
+from aiops.layers.l3_tuning.recipe import DataPlan
+
+
+def prepare(plan: DataPlan, base: str, into: Path, filters: Sequence[tuple[str, float]] = (), **how: Any) -> Manifest:
+    """Make what a plan asks for, as the command line does."""
+    return produce(preparation_of(plan, base, filters), into, **how)
+
+
+def digest_of(plan: DataPlan, base: str, filters: Sequence[tuple[str, float]] = ()) -> str:
+    """The digest of what a plan would make."""
+    return preparation_of(plan, base, filters).digest
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:

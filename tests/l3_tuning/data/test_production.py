@@ -5,19 +5,19 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError
-from aiops.layers.l3_tuning.data import examination, store, work
-from aiops.layers.l3_tuning.data.preparation import digest_of
-from aiops.layers.l3_tuning.data.production import _alone, prepare
+from aiops.layers.l3_tuning.data import examination, preparation, store, work
+from aiops.layers.l3_tuning.data.production import _alone
 from aiops.layers.l3_tuning.data.tokenizer import read_tokenizer
 from aiops.layers.l3_tuning.recipe import DataPlan
 
-from .prepared_folder import asked, contents, rows_of, sequences, write_rows
+from .prepared_folder import asked, contents, digest_of, prepare, rows_of, sequences, write_rows
 from .tiny_model import lay_model
 
 
@@ -143,10 +143,27 @@ def test_each_input_alone_changes_the_digest(tmp_path: Path, base: str) -> None:
     assert len(seen) == len(changes) + 1
 
 
-def test_other_code_changes_the_digest(tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = digest_of(_plan(tmp_path), base)
-    monkeypatch.setattr("aiops.layers.l3_tuning.data.preparation.code", lambda: "other")
-    assert digest_of(_plan(tmp_path), base) != before
+@pytest.mark.parametrize("name", ["VERSION", *preparation.LIBRARIES])
+def test_other_steps_and_libraries_change_the_digest(
+    tmp_path: Path, base: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = _plan(tmp_path)
+    before = preparation.preparation_of(plan, base)
+    if name == "VERSION":
+        monkeypatch.setattr(preparation, name, preparation.VERSION + 1)
+    else:
+        monkeypatch.setattr(preparation, "version", lambda one: "99.0" if one == name else version(one))
+    after = preparation.preparation_of(plan, base)
+    assert after.digest != before.digest
+    changed = {key for key in before.inputs if before.inputs[key] != after.inputs[key]}
+    assert changed == {"steps" if name == "VERSION" else name}
+
+
+def test_the_text_of_our_modules_is_no_part_of_the_digest(tmp_path: Path, base: str) -> None:
+    assert set(preparation.preparation_of(_plan(tmp_path), base).inputs) == {
+        *("rows", "evaluation", "decontaminate", "tokenizer", "template", "options", "steps"),
+        *preparation.LIBRARIES,
+    }
 
 
 def test_where_files_lie_does_not_change_the_digest(tmp_path: Path, base: str) -> None:
@@ -209,7 +226,7 @@ def test_a_row_that_cannot_be_read_refuses_all_unless_allowed(tmp_path: Path, ba
     assert "`--allow json.broken`" in caught.value.hints[0]
     with pytest.raises(InputError, match="1 row cannot be prepared"):
         prepare(plan, base, tmp_path / "data", check=False)
-    made = prepare(plan, base, tmp_path / "data", allow=["json.broken"])
+    made = prepare(replace(plan, allow=("json.broken",)), base, tmp_path / "data")
     assert made.rows == 2
     assert made.lineage["removed"] == {"check": {"json.broken": 1}}
 
@@ -222,7 +239,7 @@ def test_a_row_that_is_wrong_refuses_all_unless_allowed(tmp_path: Path, base: st
         prepare(plan, base, tmp_path / "data")
     (problem,) = caught.value.problems
     assert (problem.line, problem.message) == (2, "role.order: it begins with assistant")
-    assert prepare(plan, base, tmp_path / "data", allow=["role.order"]).rows == 2
+    assert prepare(replace(plan, allow=("role.order",)), base, tmp_path / "data").rows == 2
 
 
 @pytest.mark.usefixtures("small_chunks")

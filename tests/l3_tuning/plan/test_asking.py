@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.ask import Answer, Record
 from aiops.layers.l0_nodes.facts import Facts
-from aiops.layers.l3_tuning.plan.asking import config_of, machine_of, plan_asks
+from aiops.layers.l3_tuning.plan.asking import config_text, machine_of, plan_asks
 
 from .models import recipe
 
@@ -101,4 +101,4 @@ def test_asks_are_plain_questions() -> None:
     asks = {one.name: one for one in plan_asks(recipe())}
     assert asks["plan.disk"].argv[-3:] == ("/shared/runs", "/shared", "/")
     assert "/opt/aiops/env/trainer/lib" in asks["plan.environment"].argv
-    assert config_of(record(), recipe()) == "{}"
+    assert config_text(record(), recipe()) == "{}"

@@ -122,6 +122,8 @@ def test_what_is_no_config_is_told(tmp_path: Path, text: str) -> None:
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no config\.json"):
+        read_model(tmp_path)
+    with pytest.raises(InputError, match="there is no folder"):
         read_model(tmp_path / "nowhere")
 
 
