@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,13 @@ _LOOK = 2.0
 _MOMENT = 0.5
 """Seconds between two looks at how far those of this machine are."""
 
-_LEFT = 3
-"""Looks after which tasks that are not done, of a job that Slurm does not have any more, have failed: their last words
-may still be on their way through the shared file system."""
+_LAST_WORDS = 20.0
+"""Seconds after which tasks that are not done, of a job that Slurm does not have any more, have failed: that they are
+done may still be on its way through the shared file system."""
+
+_TRIES = 3
+"""Jobs that a step is handed in as, at most, each with the tasks that are left, as when a node was lost with its tasks.
+No fewer, for NFS may show for a minute what was there before."""
 
 _PARTITION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TIME = "3-00:00:00"
@@ -75,15 +80,27 @@ class Datatrove:
         if self.partition is None:
             _here(work, step, shares, told)
             return
-        try:
-            executor.run()
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise FailedError(
-                f"Slurm took no job for partition {self.partition}: {error}",
-                code="data.slurm",
-                hints=["see which there are: `sinfo`", "try it here: `--engine datatrove`"],
-            ) from error
-        _await(executor, work, step, told)
+        for _ in range(_TRIES):
+            try:
+                executor.run()
+            except (OSError, subprocess.CalledProcessError) as error:
+                raise FailedError(
+                    f"Slurm took no job for partition {self.partition}: {error}",
+                    code="data.slurm",
+                    hints=["see which there are: `sinfo`", "try it here: `--engine datatrove`"],
+                ) from error
+            left = _await(executor, work, step, told)
+            if not left:
+                return
+            executor, last = self.executor(work, step, shares), executor
+        raise FailedError(
+            f"{_TRIES} jobs of Slurm, the last {last.job_id}, ended with {left} of the tasks of {step} not done",
+            code="data.slurm",
+            hints=[
+                f"see why: `ls {last.slurm_logs_folder}`",
+                "type the same again: what is done is not done again",
+            ],
+        )
 
     def executor(self, work: Path, step: Step, shares: int) -> Any:
         """The executor of datatrove; nothing runs yet.
@@ -92,7 +109,7 @@ class Datatrove:
             InputError: datatrove is not installed.
         """
         try:
-            from datatrove.executor import LocalPipelineExecutor, SlurmPipelineExecutor
+            from datatrove.executor import LocalPipelineExecutor
             from datatrove.utils.logging import logger
         except ImportError as error:
             raise InputError(
@@ -100,7 +117,7 @@ class Datatrove:
                 code="data.datatrove",
                 hints=["install it: `pip install 'aiops[datatrove]'`", "or do without: `--engine local`"],
             ) from error
-        from .step import ShareStep
+        from .step import ShareExecutor, ShareStep
 
         logger.remove()  # its words stand in the work folder's logs; stderr is ours
         logs = str(work / "datatrove" / f"{step}-{shares}")
@@ -109,7 +126,7 @@ class Datatrove:
             return LocalPipelineExecutor(
                 pipeline, tasks=shares, workers=shares, logging_dir=logs, start_method="forkserver"
             )
-        return SlurmPipelineExecutor(
+        return ShareExecutor(
             pipeline,
             tasks=shares,
             time=_TIME,
@@ -161,14 +178,21 @@ def _here(work: Path, step: Step, shares: int, told: Told) -> None:
         )
 
 
-def _await(executor: Any, work: Path, step: Step, told: Told) -> None:
-    """Wait for the tasks of a job of Slurm.
+def _await(executor: Any, work: Path, step: Step, told: Told) -> int:
+    """Wait for the tasks of a job of Slurm; how many are not done although it ended.
 
     Raises:
         AiopsError: What a task raised.
-        FailedError: The job ended before all of them were done.
     """
-    said, gone = 0, 0
+    try:
+        return _left(executor, work, step, told)
+    except BaseException:
+        _cancel(executor.job_id)  # nobody waits for it any more; what is done of it stays
+        raise
+
+
+def _left(executor: Any, work: Path, step: Step, told: Told) -> int:
+    said, gone = 0, 0.0
     while left := executor.get_incomplete_ranks(skip_completed=True):
         there = len(Work(work).chunks(step)) * CHUNK_ROWS
         told(there - said)
@@ -176,17 +200,16 @@ def _await(executor: Any, work: Path, step: Step, told: Told) -> None:
         error = trouble(work, step)
         if error is not None:
             raise error
-        gone = gone + 1 if not _queued(executor.job_id) else 0
-        if gone > _LEFT:
-            raise FailedError(
-                f"Slurm's job {executor.job_id} ended with {len(left)} of its tasks not done",
-                code="data.slurm",
-                hints=[
-                    f"see why: `ls {executor.logging_dir.path}/slurm_logs`",
-                    "type the same again: what is done is not done again",
-                ],
-            )
+        gone = gone + _LOOK if not _queued(executor.job_id) else 0.0
+        if gone > _LAST_WORDS:
+            return len(left)
         time.sleep(_LOOK)
+    return 0
+
+
+def _cancel(job: Any) -> None:
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(["scancel", str(job)], capture_output=True, timeout=60, check=False)
 
 
 def _queued(job: str) -> bool:

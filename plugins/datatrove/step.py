@@ -1,8 +1,9 @@
-"""A share of a preparation as a step of datatrove's. Imported only where datatrove is."""
+"""A share of a preparation as a step of datatrove's, and who hands it to Slurm. Imported only where datatrove is."""
 
 from pathlib import Path
 from typing import Any
 
+from datatrove.executor import SlurmPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
 from aiops.layers.l3_tuning.data.share import do_apart
@@ -31,3 +32,13 @@ class ShareStep(PipelineStep):  # type: ignore[misc]  # datatrove has no types
         with self.track_time():
             do_apart(Path(self.work), self.step, rank, world_size)
         return data
+
+
+class ShareExecutor(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove has no types
+    """datatrove's own, without the job that merges figures nobody reads.
+
+    That would wait for ever for tasks that failed, and write where the work folder is being removed.
+    """
+
+    def launch_merge_stats(self) -> None:
+        """Hand in nothing."""
