@@ -61,13 +61,14 @@ class Rig:
 
 
 @contextmanager
-def rig(name: str, nodes: int, devices: int = DEVICES) -> Iterator[Rig]:
+def rig(name: str, nodes: int, devices: int = DEVICES, *binds: str) -> Iterator[Rig]:
     """A lab of a head and `nodes` bare workers, and a bundle; the lab is removed afterwards.
 
     Args:
         name: Of the lab.
         nodes: Its workers.
         devices: Simulated GPUs of each; 0 for none.
+        binds: Folders of this machine that every host sees, as `--bind` takes them.
 
     Raises:
         BrokenError: This machine cannot carry it.
@@ -76,7 +77,8 @@ def rig(name: str, nodes: int, devices: int = DEVICES) -> Iterator[Rig]:
     aiops("lab", "down", "--name", name, "-q", expect=(0, 6))
     try:
         accelerators = ("--accelerator", f"nvidia:{devices}") if devices else ()
-        aiops("lab", "up", "--name", name, "--nodes", str(nodes), *accelerators, "-q")
+        seen = [word for one in binds for word in ("--bind", one)]
+        aiops("lab", "up", "--name", name, "--nodes", str(nodes), *accelerators, *seen, "-q")
         aiops("cluster", "bundle", "build", *(("--simulated", "nvidia") if devices else ()), "-q")
         yield Rig(Lab.open(name, home=app.home, vendors=app.vendors()))
     except OSError as error:
