@@ -182,6 +182,7 @@ def test_a_step_must_be_one_that_is_good(office: Office) -> None:
     with pytest.raises(InputError, match="no checkpoint of step 20 that may be good; there are 5, 10"):
         office.ask(ANN, "resume", job=name, step=20)
     assert office.ask(ANN, "resume", job=name, step=10)["job"] == name
+    assert [one["step"] for one in office.ask(ANN, "list", every=True)] == [10], "the newest that is known to be good"
     shown = office.ask(ANN, "show", job=name)["checkpoints"]
     assert [(one["step"], one["verified"], one["reason"]) for one in shown] == [
         (20, False, "it is cut off"),
