@@ -1,6 +1,7 @@
 """`aiops train RECIPE` from its first word to its last."""
 
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,15 @@ from aiops.cli.app import App
 from aiops.cli.controller.embedding import deciding
 from aiops.cli.exit import Exit
 from aiops.cli.head import on_head
-from aiops.layers.core.errors import AiopsError
 
-from . import tuning
-from .handing import STDIN, ask, come_back, left, read_named, require_controller, tell_detached
+from .asked import Asked, flattened, read, trainer_for
+from .ending import finish
+from .handing import STDIN, come_back, left, read_named, require_controller, tell_detached
+from .ready import ready
 from .screen import follow
-from .tuning import Asked
+from .submission import hand_in
 
 if TYPE_CHECKING:
-    from aiops.cli.counter import Counter
     from aiops.cli.screen import Screen
     from aiops.layers.l3_tuning.recipe import Recipe
     from aiops.layers.l3_tuning.recipe_file import RecipeFile
@@ -58,14 +59,12 @@ def named(aiops: App, file: str) -> Named:
 
 
 def tune(
-    aiops: App, screen: "Screen", asked: "Asked", inventory: Path | None, *, dry_run: bool = False, detach: bool = False
+    aiops: App, screen: "Screen", asked: Asked, inventory: Path | None, *, dry_run: bool = False, detach: bool = False
 ) -> int:
     """Run a recipe, and show it until what came of it is handed on; the exit code."""
-    from aiops.layers.l3_tuning import run_folder
-
-    file, recipe = tuning.read(aiops, asked)
+    file, recipe = read(aiops, asked)
     path = None if asked.text is None or asked.stdin else Path(asked.what)
-    passed = on_head(aiops, inventory, text=None if asked.text is None else tuning.flattened(file, recipe), file=path)
+    passed = on_head(aiops, inventory, text=None if asked.text is None else flattened(file, recipe), file=path)
     if passed is not None:
         return passed
     if dry_run:
@@ -76,35 +75,26 @@ def tune(
     try:
         # Who decides is asked first: nothing is prepared for a job that nobody would take.
         with deciding(aiops, screen, inventory) as desk:
-            found = tuning.ready(aiops, screen, asked, inventory)
-            screen.note(f"{found.run.name} · {aiops.nickname(str(found.place))}")
+            with ExitStack() as locks:
+                found = ready(aiops, screen, asked, inventory, desk=desk, locks=locks)
+                screen.note(f"{found.place.name} · {aiops.nickname(str(found.place))}")
+                if found.job is not None:
+                    screen.note(f"{found.job} was handed in before, and goes on")
+                    job = {"job": found.job, "request": None}
+                elif not found.done:
+                    job = hand_in(aiops, desk, found, asked)
             code = Exit.DONE
-            if not found.done:
-                tuning.require_free(desk, found)
-                job = _handed_in(desk, found)
-                run_folder.add_job(found.place, job["job"])
-                if detach:
-                    tell_detached(screen, job["job"])
-                    return Exit.DONE
-                code = Exit(follow(desk, screen, aiops.clock, job, resumed=found.again))
+            if job and detach:
+                tell_detached(screen, job["job"])
+                return Exit.DONE
+            if job:
+                code = Exit(follow(desk, screen, aiops.clock, {**job, "after": 0}, resumed=found.again))
     except KeyboardInterrupt as cut:
         if job:
             return left(screen, come_back(aiops, job["job"]), cut)
         raise
-    ended = tuning.finish(aiops, screen, found.place, succeeded=code == Exit.DONE)
+    ended = finish(aiops, screen, found.place, succeeded=code == Exit.DONE)
     return code or ended
-
-
-def _handed_in(desk: "Counter", found: tuning.Ready) -> dict[str, Any]:
-    """Hand in the job of a run; a new one is taken away again where it is refused."""
-    from aiops.layers.l3_tuning import run_folder
-
-    try:
-        return ask(desk, ("submit", tuning.wish_of(found)))
-    except AiopsError:
-        if not found.again:
-            run_folder.unmake(found.place)
-        raise
 
 
 def _dry_recipe(aiops: App, screen: "Screen", file: "RecipeFile", recipe: "Recipe", inventory: Path | None) -> int:
@@ -113,7 +103,7 @@ def _dry_recipe(aiops: App, screen: "Screen", file: "RecipeFile", recipe: "Recip
     from aiops.cli.recipe.planning import planned
     from aiops.layers.l3_tuning.recipe_text import document_of, yaml_of
 
-    tuning.trainer_for(aiops, file, recipe)
+    trainer_for(aiops, file, recipe)
     plan = planned(aiops, screen, recipe, None, inventory)
     if screen.json:
         screen.document({"recipe": document_of(recipe), "digest": recipe.digest, "plan": plan.document()})

@@ -13,10 +13,10 @@ from aiops.cli.head import on_head
 from aiops.cli.options import DryRunOption, InventoryOption, JsonOption, QuietOption
 from aiops.layers.core.errors import InputError
 
+from .asked import Asked, causes_of, overrides_for
 from .handing import STDIN, ask, come_back, left, require_controller, tell_detached
 from .running import named, tune
 from .screen import follow
-from .tuning import Asked, causes_of, overrides_for
 
 if TYPE_CHECKING:
     from aiops.cli.screen import Screen

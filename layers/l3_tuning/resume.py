@@ -45,8 +45,17 @@ def changes(old: Making, new: Making) -> tuple[Change, ...]:
     )
 
 
-def refused(found: Collection[Change], allowed: Collection[Cause], name: str) -> ConflictError | None:
-    """The error that names all that changed and was not allowed to; None where the run may go on."""
+def refused(
+    found: Collection[Change], allowed: Collection[Cause], name: str, named: str = "RECIPE"
+) -> ConflictError | None:
+    """The error that names all that changed and was not allowed to; None where the run may go on.
+
+    Args:
+        found: What differs.
+        allowed: What may.
+        name: The run's.
+        named: Its recipe as a command line names it, for words about what to type.
+    """
     wrong = [one for one in found if one.cause not in allowed]
     if not wrong:
         return None
@@ -56,14 +65,14 @@ def refused(found: Collection[Change], allowed: Collection[Cause], name: str) ->
         for one in wrong
         for detail in (one.details or (f"its digest was {one.old[:12]}, is {one.new[:12]}",))
     ]
-    options = " ".join(f"--allow-changed {one.cause}" for one in wrong)
+    options = " ".join(f"--allow-changed {one.cause}" for one in found)
     return ConflictError(
         f"{name} does not go on: its {words} changed since it began",
         code="run.changed",
         problems=problems,
         hints=[
-            "put back what it was made with, or begin a new run: the same without `--resume`",
-            f"go on all the same, and have it written into the run: `{options}`",
+            f"put back what it was made with, or begin a new run: `aiops train {named}`",
+            f"go on all the same, and have it written into the run: `aiops train --resume {named} {options}`",
         ],
     )
 

@@ -83,8 +83,13 @@ def document(run: Run, making: Making) -> dict[str, Any]:
     }
 
 
-def read_document(found: Any, where: str) -> Making:
+def read_document(found: Any, where: str, named: str = "RECIPE") -> Making:
     """What a run.json says the run is made of.
+
+    Args:
+        found: What stands in it.
+        where: Its path.
+        named: Its recipe as a command line names it, for words about what to type.
 
     Raises:
         FailedError: It is none of this version (`run.unreadable`).
@@ -113,5 +118,5 @@ def read_document(found: Any, where: str) -> Making:
         raise FailedError(
             f"{where} cannot be read as what a run was made of: {error}",
             code="run.unreadable",
-            hints=["begin a new run: the same command without `--resume`"],
+            hints=[f"begin a new run: `aiops train {named}`"],
         ) from error

@@ -23,7 +23,6 @@ from .run_document import Making, read_document
 RUN = "run.json"
 RECIPE = "recipe.yml"
 JOB = "job.yml"
-JOBS = "jobs.json"
 _LOCK = ".aiops-runs"
 _MAKING = re.compile(r"\.[a-z][a-z0-9-]*-\d+\.making")
 
@@ -58,8 +57,13 @@ def numbers(folder: Path, name: str) -> list[int]:
     return sorted(int(match[1]) for one in names if (match := found.fullmatch(one)) and (folder / one / RUN).exists())
 
 
-def newest(folder: Path, name: str) -> Path:
+def newest(folder: Path, name: str, named: str = "RECIPE") -> Path:
     """The newest run of a recipe.
+
+    Args:
+        folder: Where its runs are.
+        name: The recipe's own.
+        named: The recipe as a command line names it, for words about what to type.
 
     Raises:
         NotFoundError: There is none (`run.none`).
@@ -69,7 +73,7 @@ def newest(folder: Path, name: str) -> Path:
         raise NotFoundError(
             f"there is no run of {name} in {folder} to go on with",
             code="run.none",
-            hints=["begin one: the same command without `--resume`"],
+            hints=[f"begin one: `aiops train {named}`"],
         )
     return folder / f"{name}-{found[-1]}"
 
@@ -103,8 +107,13 @@ def making(folder: Path, name: str) -> Iterator[str]:
         os.close(descriptor)
 
 
-def make(place: Path, contents: Contents) -> None:
+def make(place: Path, contents: Contents, take: Callable[[Path], None] = lambda _folder: None) -> None:
     """Make the folder of a run; only while `making` holds its name.
+
+    Args:
+        place: Where.
+        contents: What is put into it.
+        take: Locks the folder that it is given, before it gets its name: nobody finds it unlocked.
 
     Raises:
         OSError: The disk is full, or fails; no run is there then.
@@ -121,6 +130,7 @@ def make(place: Path, contents: Contents) -> None:
         _write(hidden / JOB, contents.job.encode())
         _write(hidden / RUN, _json(contents.document))
         _sync(hidden)
+        take(hidden)
         hidden.rename(place)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -158,8 +168,12 @@ def unmake(place: Path) -> None:
     shutil.rmtree(hidden, ignore_errors=True)
 
 
-def read(place: Path) -> tuple[dict[str, Any], Making]:
+def read(place: Path, named: str = "RECIPE") -> tuple[dict[str, Any], Making]:
     """A run's run.json, and what it was made of.
+
+    Args:
+        place: Its folder.
+        named: Its recipe as a command line names it, for words about what to type.
 
     Raises:
         FailedError: It cannot be read (`run.unreadable`).
@@ -171,9 +185,9 @@ def read(place: Path) -> tuple[dict[str, Any], Making]:
         raise FailedError(
             f"{path} cannot be read: {error}",
             code="run.unreadable",
-            hints=["begin a new run: the same command without `--resume`"],
+            hints=[f"begin a new run: `aiops train {named}`"],
         ) from error
-    return found, read_document(found, str(path))
+    return found, read_document(found, str(path), named)
 
 
 def kept_code(place: Path, digest: str) -> dict[str, bytes]:
@@ -186,20 +200,6 @@ def kept_code(place: Path, digest: str) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-
-
-def add_job(place: Path, job: str) -> None:
-    """Write down that a job runs it."""
-    write_atomic(place / JOBS, _json([*jobs(place), job]), 0o644)
-
-
-def jobs(place: Path) -> list[str]:
-    """The jobs that have run it, the newest last."""
-    try:
-        found = json.loads((place / JOBS).read_text("utf-8"))
-    except (OSError, ValueError):
-        return []
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def has_checkpoints(place: Path, below: str) -> bool:

@@ -12,7 +12,7 @@ from tests.l3_tuning.data.tiny_model import lay_model
 from tests.l3_tuning.test_trainer import Plain
 
 from aiops.cli.app import App
-from aiops.layers.l3_tuning import run_folder, trainer
+from aiops.layers.l3_tuning import run_folder, run_jobs, trainer
 
 Shown = Callable[..., str]
 
@@ -103,7 +103,7 @@ def test_a_recipe_from_its_data_to_what_came_of_it(shown: Shown, house: House, w
     ):
         assert words in screen, (words, screen)
     assert "⣀" in screen or "⠉" in screen or "⡇" in screen
-    assert run_folder.jobs(place) == ["sleep-1"]
+    assert run_jobs.jobs(place) == ["sleep-1"]
     page = (place / "report.html").read_text()
     assert "<polyline" in page
     assert "tokens_per_second" in page
@@ -169,14 +169,14 @@ def test_a_run_goes_on_only_upon_what_it_was_made_of(shown: Shown, house: House,
     assert document["allowed"] == passed
     assert [one["what"] for one in document["changes"]] == passed
     assert not list((place / "worker").rglob("evil.py"))
-    assert run_folder.jobs(place) == ["sleep-1", "sleep-2"]
+    assert run_jobs.jobs(place) == ["sleep-1", "sleep-2"]
 
 
 def test_a_recipe_on_stdin_is_one_and_a_job_file_stays_one(shown: Shown, house: House, written: Path) -> None:
     where = {"AIOPS_JOB_FILE": str(written / "recipe.yml")}  # as it comes to the head
     screen = shown("train", "-", "--detach", typed=RECIPE, environment=where)
     assert screen.startswith("exit: 0\n--- stdout\nsleep-1\n"), screen
-    assert run_folder.jobs(written / "runs" / "facts-1") == ["sleep-1"]
+    assert run_jobs.jobs(written / "runs" / "facts-1") == ["sleep-1"]
     job = shown("train", "-", "--detach", typed="aiops: 1\nname: sleep\n")
     assert job.startswith("exit: 0\n--- stdout\nsleep-2\n"), job
     assert run_folder.numbers(written / "runs", "facts") == [1]

@@ -17,7 +17,7 @@ from tests.l3_tuning.trainer_contract import a_recipe, a_run
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError, NotFoundError
 from aiops.layers.l2_jobs.job_file import read_job_file
-from aiops.layers.l3_tuning import run_folder
+from aiops.layers.l3_tuning import run_folder, run_jobs
 from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
 from aiops.layers.l3_tuning.base_digest import read_base
 from aiops.layers.l3_tuning.compile import compile_run
@@ -165,9 +165,9 @@ def test_runs_are_numbered_and_found_again(tmp_path: Path) -> None:
     assert not run_folder.has_checkpoints(place, "checkpoints")
     (place / "checkpoints" / "step-5").mkdir()
     assert run_folder.has_checkpoints(place, "checkpoints")
-    run_folder.add_job(place, "llama-facts-7")
-    run_folder.add_job(place, "llama-facts-9")
-    assert run_folder.jobs(place) == ["llama-facts-7", "llama-facts-9"]
+    run_jobs.record(place, "llama-facts-7")
+    run_jobs.record(place, "llama-facts-9")
+    assert run_jobs.jobs(place) == ["llama-facts-7", "llama-facts-9"]
 
 
 def test_a_run_that_fails_to_be_made_is_not_there(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ import sys, time
 from pathlib import Path
 from dataclasses import replace
 from tests.l3_tuning.test_run import contents, plain_run
-from aiops.layers.l3_tuning import run_folder
+from aiops.layers.l3_tuning import run_folder, run_jobs
 place = Path(sys.argv[1])
 def wait(folder):
     (folder / "large").write_bytes(b"x" * 100000)

@@ -1,0 +1,47 @@
+"""What came of a run, once its job has ended."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiops.cli.app import App
+from aiops.cli.exit import Exit
+from aiops.layers.core.errors import FailedError
+
+if TYPE_CHECKING:
+    from aiops.cli.screen import Screen
+
+
+def finish(aiops: App, screen: "Screen", place: Path, *, succeeded: bool) -> int:
+    """What came of a run: its curve, its report, and the tuned model handed on; the exit code.
+
+    Raises:
+        FailedError: The tuned model did not pass its evaluation, or is not whole.
+    """
+    from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
+    from aiops.layers.l3_tuning.report import plot, read_curve, speed
+    from aiops.layers.l3_tuning.reporting import write_report
+
+    curve = read_curve(place / "metrics.jsonl")
+    if not screen.json:
+        for line in plot(curve):
+            screen.note(f"  {line}")
+        if curve:
+            pace = speed(curve)
+            fast = "" if pace is None else f", {pace:,.0f} tokens/s"
+            screen.note(f"  loss {curve[0].loss:.4g} to {curve[-1].loss:.4g} in {curve[-1].step:,} steps{fast}")
+    artefact = read_artefact(place) if succeeded else None
+    report = write_report(place, curve, artefact)
+    screen.note(f"  report: {aiops.nickname(str(report))}")
+    if not succeeded:
+        return Exit.FAILED
+    if artefact is None:
+        raise FailedError(
+            f"{place.name} has ended without a tuned model: there is no {place}/artefact/lineage.json",
+            code="artefact.missing",
+            hints=[f"see what it has said: `aiops recipe show {place}`"],
+        )
+    told = hand_on(artefact, aiops.plugins)
+    screen.note(f"  tuned model: {artefact.folder}")
+    for words in told:
+        screen.note(f"  {words}")
+    return Exit.DONE

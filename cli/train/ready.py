@@ -1,0 +1,141 @@
+"""All that comes before a recipe's job: a run whose folder is whole, locked until its job is known."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiops.cli.app import App
+
+from .asked import Asked, read, trainer_for
+from .standing import require_free, taken
+from .supply import base_of, prepared, require_fit, source_of
+
+if TYPE_CHECKING:
+    from aiops.cli.counter import Counter
+    from aiops.cli.screen import Screen
+    from aiops.layers.l3_tuning.run import Cause
+    from aiops.layers.l3_tuning.run_document import Making
+    from aiops.layers.l3_tuning.run_folder import Contents
+    from aiops.layers.l3_tuning.trainer import Rendered
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run whose folder is whole.
+
+    Attributes:
+        text: Its job.yml.
+        again: Whether it goes on.
+        resume: Whether there is something in its folder of checkpoints to go on from.
+        done: Whether nothing is left but to hand on what came of it.
+        job: What runs it already: it was handed in by somebody who was killed before they could say so.
+    """
+
+    place: Path
+    text: str = field(default="", repr=False)
+    again: bool = False
+    resume: bool = False
+    done: bool = False
+    job: str | None = None
+
+
+def ready(
+    aiops: App, screen: "Screen", asked: Asked, inventory: Path | None, *, desk: "Counter", locks: ExitStack
+) -> Ready:
+    """All that comes before the job: data is checked and prepared, the plan judged, the run's folder made.
+
+    Args:
+        aiops: The outside world.
+        screen: Where it is shown.
+        asked: The recipe.
+        inventory: As the option says.
+        desk: Who knows which jobs go on.
+        locks: Gets the run's lock, which is to be held until its job is known.
+
+    Raises:
+        InputError: The recipe, its data or its base is wrong.
+        ConflictError: A run that is to go on was made of something else (`run.changed`), goes on already
+            (`run.alive`), or is being started by another (`run.locked`).
+        FailedError: It does not fit, or the run cannot be made.
+    """
+    from aiops.layers.l3_tuning import run_folder
+    from aiops.layers.l3_tuning.data_gate import require_fitting
+    from aiops.layers.l3_tuning.recipe_file import origins_of
+    from aiops.layers.l3_tuning.run_document import Making, code_digest
+    from aiops.layers.l3_tuning.run_lock import held
+    from aiops.layers.l3_tuning.run_making import contents_of, prepared_of, run_of
+
+    file, recipe = read(aiops, asked)
+    trainer = trainer_for(aiops, file, recipe)
+    folder = Path(recipe.folder)
+    old = run_folder.newest(folder, recipe.name, asked.named) if asked.resume else None
+    if old is not None:
+        locks.enter_context(held(old))
+        job = taken(desk, old, asked, recipe)
+        if job is not None:
+            return Ready(old, again=True, job=job)
+        require_free(desk, old)
+    base, base_files = base_of(aiops, screen, recipe)
+    source = source_of(recipe)
+    code = dict(trainer.code())
+    digest, code_files = code_digest(code, trainer.name)
+    digests: dict[Cause, str] = {"base": base.digest, "data": source.digest, "recipe": recipe.digest, "code": digest}
+    making = Making(digests, recipe, base_files, dict(source.inputs), code_files, origins=origins_of(file, recipe))
+    if old is not None:
+        making, code = _going_on(aiops, asked, old, making, code)
+    data = prepared_of(prepared(screen, recipe, source))
+    require_fitting(recipe.method, data.manifest.form)
+    require_fit(aiops, screen, recipe, data.path, inventory)
+
+    def rendered_as(name: str) -> "tuple[Rendered, Contents]":
+        run = run_of(
+            making.recipe,
+            name,
+            base=base,
+            data=data,
+            code=making.digests["code"],
+            trainer=trainer,
+            allowed=making.allowed,
+        )
+        rendered = trainer.render(run)
+        return rendered, contents_of(run, making, rendered, code)
+
+    if old is None:
+        with run_folder.making(folder, recipe.name) as name:
+            _, contents = rendered_as(name)
+            run_folder.make(folder / name, contents, lambda made: locks.enter_context(held(made)))
+        return Ready(folder / name, contents.job)
+    rendered, contents = rendered_as(old.name)
+    done = (old / "artefact" / "lineage.json").exists() and not asked.allowed
+    if not done:
+        require_free(desk, old)  # once more: data may have been prepared for an hour
+        run_folder.remake(old, contents)
+    resume = run_folder.has_checkpoints(old, rendered.checkpoints)
+    return Ready(old, contents.job, again=True, resume=resume, done=done)
+
+
+def _going_on(
+    aiops: App, asked: Asked, place: Path, new: "Making", code: dict[str, bytes]
+) -> "tuple[Making, dict[str, bytes]]":
+    """What a run that goes on is made of from now on, and its code.
+
+    Raises:
+        ConflictError: Something that it was made of changed, and is not allowed to (`run.changed`).
+    """
+    from aiops.layers.l3_tuning import run_folder
+    from aiops.layers.l3_tuning.resume import changes, going_on, refused
+    from aiops.layers.l3_tuning.run_document import code_digest
+
+    _, old = run_folder.read(place, asked.named)
+    if "code" not in asked.allowed:
+        # A run keeps its code: it goes on with that, not with what an upgrade has brought, unless that is asked for.
+        code = run_folder.kept_code(place, old.digests["code"])
+        digest, files = code_digest(code, new.recipe.trainer)
+        new = replace(new, digests={**new.digests, "code": digest}, code_files=files)
+    found = changes(old, new)
+    wrong = refused(found, asked.allowed, place.name, asked.named)
+    if wrong is not None:
+        raise wrong
+    at = aiops.clock.now().isoformat(timespec="seconds")
+    return going_on(old, new, found, asked.allowed, at), code
