@@ -14,6 +14,7 @@ from .supply import base_of, prepared, require_fit, source_of
 if TYPE_CHECKING:
     from aiops.cli.counter import Counter
     from aiops.cli.screen import Screen
+    from aiops.layers.l3_tuning.recipe import Recipe
     from aiops.layers.l3_tuning.run import Cause
     from aiops.layers.l3_tuning.run_document import Making
     from aiops.layers.l3_tuning.run_folder import Contents
@@ -56,7 +57,8 @@ def ready(
     Raises:
         InputError: The recipe, its data or its base is wrong.
         ConflictError: A run that is to go on was made of something else (`run.changed`), goes on already
-            (`run.alive`), or is being started by another (`run.locked`).
+            (`run.alive`), is being started by another (`run.locked`), or was begun by another number of processes
+            (`run.world`).
         FailedError: It does not fit, or the run cannot be made.
     """
     from aiops.layers.l3_tuning import run_folder
@@ -76,6 +78,8 @@ def ready(
         if job is not None:
             return Ready(old, again=True, job=job)
         require_free(desk, old)
+        if not trainer.abilities.worlds:
+            _require_world(old, asked, recipe)
     base, base_files = base_of(aiops, screen, recipe)
     source = source_of(recipe)
     code = dict(trainer.code())
@@ -113,6 +117,21 @@ def ready(
         run_folder.remake(old, contents)
     resume = run_folder.has_checkpoints(old, rendered.checkpoints)
     return Ready(old, contents.job, again=True, resume=resume, done=done)
+
+
+def _require_world(place: Path, asked: Asked, recipe: "Recipe") -> None:
+    """Refuse what the trainer would refuse on the nodes, hours later.
+
+    Raises:
+        ConflictError: The run was begun by another number of processes (`run.world`).
+    """
+    from aiops.layers.l3_tuning import run_folder
+    from aiops.layers.l3_tuning.resume import other_world
+
+    written, _ = run_folder.read(place, asked.named)
+    wrong = other_world(written.get("world"), recipe, place.name, asked.named)
+    if wrong is not None:
+        raise wrong
 
 
 def _going_on(

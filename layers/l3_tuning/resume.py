@@ -6,8 +6,9 @@ from typing import Any
 
 from aiops.layers.core.errors import ConflictError, Problem
 
+from .recipe import Recipe
 from .recipe_text import differences
-from .run import CAUSES, Cause
+from .run import CAUSES, Cause, processes_of, world_of
 from .run_document import Making
 
 _MOST = 8
@@ -73,6 +74,31 @@ def refused(
         hints=[
             f"put back what it was made with, or begin a new run: `aiops train {named}`",
             f"go on all the same, and have it written into the run: `aiops train --resume {named} {options}`",
+        ],
+    )
+
+
+def other_world(was: Any, recipe: Recipe, name: str, named: str) -> ConflictError | None:
+    """The error that a run was begun by another number of processes; None where it was not.
+
+    Args:
+        was: What its run.json says; None where it says nothing.
+        recipe: As it is now.
+        name: The run's.
+        named: Its recipe as a command line names it, for words about what to type.
+    """
+    now = world_of(recipe)
+    if was is None or was == now:
+        return None
+    nodes = recipe.placement.nodes
+    each = processes_of(recipe)
+    return ConflictError(
+        f"{name} was begun by {was} process{'es' * (was != 1)}, and these would be {now}: {nodes} node"
+        f"{'s' * (nodes != 1)} with {each}; {recipe.trainer} cannot go on with another number",
+        code="run.world",
+        hints=[
+            "put back `placement.nodes`, `placement.devices` and `placement.processes`",
+            f"or begin a new run: `aiops train {named}`",
         ],
     )
 

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,27 @@ def test_a_run_goes_on_only_upon_what_it_was_made_of(shown: Shown, house: House,
     assert [one["what"] for one in document["changes"]] == passed
     assert not list((place / "worker").rglob("evil.py"))
     assert run_jobs.jobs(place) == ["sleep-1", "sleep-2"]
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_another_number_of_processes_is_refused_before_anything_is_rewritten(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch, *, able: bool
+) -> None:
+    shown("train", "recipe.yml", "--detach")
+    house.end(1)
+    place = written / "runs" / "facts-1"
+    before = {name: (place / name).read_bytes() for name in ("run.json", "job.yml", "recipe.yml")}
+    monkeypatch.setattr(Plain, "abilities", replace(Plain.abilities, worlds=able))
+    words = ("train", "--resume", "recipe.yml", "--nodes", "2", "--allow-changed", "recipe", "--detach")
+    screen = shown(*words)
+    if able:
+        assert screen.startswith("exit: 0\n--- stdout\nsleep-2\n"), screen
+        assert json.loads((place / "run.json").read_text())["world"] == 2
+        return
+    assert screen.startswith("exit: 5\n"), screen
+    assert "facts-1 was begun by 1 process, and these would be 2: 2 nodes with 1; plain cannot go on with" in screen
+    assert "`aiops train recipe.yml --nodes 2`" in screen
+    assert {name: (place / name).read_bytes() for name in before} == before
 
 
 def test_a_recipe_on_stdin_is_one_and_a_job_file_stays_one(shown: Shown, house: House, written: Path) -> None:
