@@ -9,7 +9,7 @@ from aiops.cli.app import App
 
 from .asked import Asked, read, trainer_for
 from .standing import require_free, taken
-from .supply import base_of, prepared, require_fit, source_of
+from .supply import base_of, prepared, require_fit, seen_for, source_of, with_environment
 
 if TYPE_CHECKING:
     from aiops.cli.counter import Counter
@@ -86,11 +86,19 @@ def ready(
     digest, code_files = code_digest(code, trainer.name)
     digests: dict[Cause, str] = {"base": base.digest, "data": source.digest, "recipe": recipe.digest, "code": digest}
     making = Making(digests, recipe, base_files, dict(source.inputs), code_files, origins=origins_of(file, recipe))
+    seen = None
     if old is not None:
-        making, code = _going_on(aiops, asked, old, making, code)
+        # Nodes are asked before the data is prepared, which may take an hour: theirs is the environment.
+        seen = seen_for(aiops, screen, recipe, source.folder, inventory)
+        making, code, unknown = _going_on(aiops, asked, old, with_environment(making, seen), code)
+        if unknown is not None:
+            screen.note(unknown)
     data = prepared_of(prepared(screen, recipe, source))
     require_fitting(recipe.method, data.manifest.form)
-    require_fit(aiops, screen, recipe, data.path, inventory)
+    if seen is None:
+        seen = seen_for(aiops, screen, recipe, source.folder, inventory)
+        making = with_environment(making, seen)
+    require_fit(screen, recipe, data.path, seen)
 
     def rendered_as(name: str) -> "tuple[Rendered, Contents]":
         run = run_of(
@@ -136,14 +144,14 @@ def _require_world(place: Path, asked: Asked, recipe: "Recipe") -> None:
 
 def _going_on(
     aiops: App, asked: Asked, place: Path, new: "Making", code: dict[str, bytes]
-) -> "tuple[Making, dict[str, bytes]]":
-    """What a run that goes on is made of from now on, and its code.
+) -> "tuple[Making, dict[str, bytes], str | None]":
+    """What a run that goes on is made of from now on, its code, and what could not be compared, in words.
 
     Raises:
         ConflictError: Something that it was made of changed, and is not allowed to (`run.changed`).
     """
     from aiops.layers.l3_tuning import run_folder
-    from aiops.layers.l3_tuning.resume import changes, going_on, refused
+    from aiops.layers.l3_tuning.resume import changes, going_on, not_compared, refused
     from aiops.layers.l3_tuning.run_document import code_digest
 
     _, old = run_folder.read(place, asked.named)
@@ -157,4 +165,4 @@ def _going_on(
     if wrong is not None:
         raise wrong
     at = aiops.clock.now().isoformat(timespec="seconds")
-    return going_on(old, new, found, asked.allowed, at), code
+    return going_on(old, new, found, asked.allowed, at), code, not_compared(old, new)

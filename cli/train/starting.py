@@ -59,7 +59,7 @@ def train(
         typer.Option(
             "--allow-changed",
             metavar="WHAT",
-            help="With --resume and a recipe: go on though its `base`, `data`, `recipe` or `code` changed since.",
+            help="With --resume and a recipe: though its `base`, `data`, `recipe`, `code` or `environment` changed.",
         ),
     ] = None,
     dry_run: DryRunOption = False,

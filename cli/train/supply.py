@@ -1,7 +1,7 @@
 """What a run stands on: the data of its recipe, checked and prepared, and the plan that lets it start."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,12 @@ from aiops.cli.app import App
 from aiops.layers.core.errors import FailedError
 
 if TYPE_CHECKING:
+    from aiops.cli.recipe.planning import Seen
     from aiops.cli.screen import Screen
     from aiops.layers.l3_tuning.data.preparation import Preparation
     from aiops.layers.l3_tuning.recipe import Recipe
     from aiops.layers.l3_tuning.run import Base
+    from aiops.layers.l3_tuning.run_document import Making
 
 BASES = "bases.json"
 """Below AIOPS_HOME: digests of files of bases."""
@@ -90,18 +92,15 @@ def prepared(screen: "Screen", recipe: "Recipe", source: Source) -> Path:
     return source.folder
 
 
-def require_fit(aiops: App, screen: "Screen", recipe: "Recipe", data: str, inventory: Path | None) -> None:
-    """Judge whether it fits; nothing starts that surely does not.
+def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen") -> None:
+    """Judge whether it fits the nodes that were seen; nothing starts that surely does not.
 
     Raises:
         FailedError: It does not fit, or nodes do not agree (`plan.refused`).
     """
-    from dataclasses import replace
+    from aiops.cli.recipe.planning import plan_upon
 
-    from aiops.cli.recipe.planning import planned
-
-    seen = replace(recipe, data=replace(recipe.data, train=(data,)))
-    plan = planned(aiops, screen, seen, None, inventory)
+    plan = plan_upon(replace(recipe, data=replace(recipe.data, train=(data,))), seen)
     with screen.step("plan") as step:
         limit = "" if plan.room.limit is None else f" of {plan.room.limit / 2**30:.1f}"
         step.summary = f"{plan.verdict}: {plan.estimate.total.likely / 2**30:.1f}{limit} GiB each"
@@ -112,3 +111,25 @@ def require_fit(aiops: App, screen: "Screen", recipe: "Recipe", data: str, inven
             code="plan.refused",
             hints=["see why, and what to change: `aiops recipe plan` with the same recipe and options"],
         )
+
+
+def seen_for(aiops: App, screen: "Screen", recipe: "Recipe", data: Path, inventory: Path | None) -> "Seen":
+    """The nodes that a run may be placed on, asked once each, also whether they see its data.
+
+    Raises:
+        InputError: There is no inventory, or none of its nodes may be used.
+    """
+    from aiops.cli.recipe import planning
+
+    return planning.look(aiops, screen, replace(recipe, data=replace(recipe.data, train=(str(data),))), inventory)
+
+
+def with_environment(making: "Making", seen: "Seen") -> "Making":
+    """What a run is made of, with the environment that its nodes have, where they have said it."""
+    from aiops.layers.l3_tuning.plan.machine import environment_upon
+
+    found = environment_upon(making.recipe, seen.machines)
+    if found is None or found.environment is None:
+        return making
+    digests = {**making.digests, "environment": found.environment}
+    return replace(making, digests=digests, packages=dict(found.packages))

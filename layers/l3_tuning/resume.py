@@ -30,7 +30,7 @@ class Change:
 
 
 def changes(old: Making, new: Making) -> tuple[Change, ...]:
-    """What differs, in the order of `CAUSES`."""
+    """What differs, in the order of `CAUSES`; what is not known of one of them differs from nothing."""
     details: dict[Cause, Iterable[str]] = {
         "base": _named(old.base_files, new.base_files, "file"),
         "data": _named(old.data_inputs, new.data_inputs, ""),
@@ -38,12 +38,21 @@ def changes(old: Making, new: Making) -> tuple[Change, ...]:
             f"{key} was {_shown(was)}, is {_shown(now)}" for key, was, now in differences(old.recipe, new.recipe)
         ],
         "code": _named(old.code_files, new.code_files, "file"),
+        "environment": _versions(old.packages, new.packages),
     }
     return tuple(
         Change(cause, old.digests[cause], new.digests[cause], _few(details[cause]))
         for cause in CAUSES
-        if old.digests[cause] != new.digests[cause]
+        if cause in old.digests and cause in new.digests and old.digests[cause] != new.digests[cause]
     )
+
+
+def not_compared(old: Making, new: Making) -> str | None:
+    """What a resume could not compare, in words; None where it has compared all."""
+    if "environment" in old.digests and "environment" in new.digests:
+        return None
+    why = "no node has said which it is" if "environment" in old.digests else "the run does not say what it was"
+    return f"whether its environment is still the same is not known: {why}"
 
 
 def refused(
@@ -114,8 +123,9 @@ def going_on(old: Making, new: Making, found: Iterable[Change], allowed: Collect
         at: The time, as it is written down.
     """
     passed = [one for one in found if one.cause in allowed]
-    digests = {**old.digests, **{one.cause: one.new for one in passed}}
+    digests = {**new.digests, **old.digests, **{one.cause: one.new for one in passed}}
     names = {one.cause for one in passed}
+    stays = "environment" in old.digests and "environment" not in names
     written = [
         {"at": at, "what": one.cause, "old": one.old, "new": one.new, "details": list(one.details)} for one in passed
     ]
@@ -130,6 +140,7 @@ def going_on(old: Making, new: Making, found: Iterable[Change], allowed: Collect
         allowed=tuple(one for one in CAUSES if one in {*old.allowed, *names}),
         changes=(*old.changes, *written),
         origins=new.origins or old.origins,
+        packages=old.packages if stays else new.packages,
     )
 
 
@@ -143,6 +154,15 @@ def _named(old: Mapping[str, str], new: Mapping[str, str], noun: str) -> list[st
         short = f" ({old[name][:12]}, now {new[name][:12]})" if word == "is another" else ""
         found.append(f"{noun} {name} {word}{short}".strip())
     return found
+
+
+def _versions(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """What of the packages of an environment differs: `torch was 2.13.0, is 2.14.0`."""
+    return [
+        f"{name} was {_shown(old.get(name))}, is {_shown(new.get(name))}".replace(_shown(None), "not there")
+        for name in sorted({*old, *new})
+        if old and new and old.get(name) != new.get(name)
+    ]
 
 
 def _few(details: Iterable[str]) -> tuple[str, ...]:

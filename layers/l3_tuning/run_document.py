@@ -20,7 +20,7 @@ class Making:
     """What a run was made of.
 
     Attributes:
-        digests: Of the base, the data, the recipe and the code.
+        digests: Of the base, the data, the recipe and the code; of the environment where nodes have said it.
         recipe: Resolved, as it was.
         base_files: sha256 of each file of the base.
         data_inputs: By name the digest of each thing that the data was made of.
@@ -28,7 +28,7 @@ class Making:
         allowed: What may differ from what a checkpoint was written with.
         changes: What was let pass, and when: `{"at", "what", "old", "new", "keys"}`.
         origins: Where each value of the recipe came from, by dotted key; those that are not here are defaults.
-        environment: The folder of the trainer's environment on nodes.
+        packages: The versions of all packages of the environment, by name; empty where they are not known.
     """
 
     digests: Mapping[Cause, str] = field(hash=False)
@@ -39,6 +39,7 @@ class Making:
     allowed: tuple[Cause, ...] = ()
     changes: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     origins: Mapping[str, str] = field(default_factory=dict, hash=False)
+    packages: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def code_digest(files: Mapping[str, bytes], trainer: str) -> tuple[str, dict[str, str]]:
@@ -77,6 +78,8 @@ def document(run: Run, making: Making) -> dict[str, Any]:
         "world": run.world,
         "folder": run.folder,
         "environment": run.environment,
+        "environment_digest": making.digests.get("environment"),
+        "packages": dict(making.packages),
         "allowed": list(making.allowed),
         "changes": [dict(one) for one in making.changes],
         "origins": dict(making.origins),
@@ -104,6 +107,8 @@ def read_document(found: Any, where: str, named: str = "RECIPE") -> Making:
             "recipe": str(found["recipe_digest"]),
             "code": str(found["code"]["digest"]),
         }
+        if found.get("environment_digest") is not None:  # nobody asked for it before, and nodes may not have said it
+            digests["environment"] = str(found["environment_digest"])
         return Making(
             digests,
             replace(recipe, digest=digests["recipe"]),
@@ -113,6 +118,7 @@ def read_document(found: Any, where: str, named: str = "RECIPE") -> Making:
             tuple(one for one in CAUSES if one in found["allowed"]),
             tuple(found["changes"]),
             dict(found["origins"]),
+            dict(found.get("packages") or {}),
         )
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise FailedError(

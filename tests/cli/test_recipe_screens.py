@@ -12,8 +12,10 @@ from tests.cli.test_job_screens import House
 from tests.l3_tuning.data.tiny_model import lay_model
 from tests.l3_tuning.test_trainer import Plain
 
-from aiops.cli.app import App
+from aiops.cli.recipe import planning
+from aiops.cli.recipe.planning import Seen
 from aiops.layers.l3_tuning import run_folder, run_jobs, trainer
+from aiops.layers.l3_tuning.plan.machine import imagined
 
 Shown = Callable[..., str]
 
@@ -57,15 +59,14 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "recipe.yml").write_text(RECIPE)
     monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Plain()})
-    from aiops.cli.recipe import planning
-
-    real = planning.planned
-
-    def planned(aiops: App, screen: Any, recipe: Any, _memory: str | None, inventory: Path | None) -> Any:
-        return real(aiops, screen, recipe, "8 GiB", inventory)
-
-    monkeypatch.setattr(planning, "planned", planned)
+    monkeypatch.setattr(planning, "look", lambda _aiops, _screen, recipe, _inventory: nodes(recipe))
     return tmp_path
+
+
+def nodes(recipe: Any, **said: Any) -> Seen:
+    """Nodes of 8 GiB that have said nothing, but what is given."""
+    machines = imagined(recipe.placement.nodes, recipe.placement.devices, 8 << 30)
+    return Seen(tuple(replace(one, **said) for one in machines))
 
 
 def trained(place: Path, house: House, number: int, *, passed: bool = True, artefact: bool = True) -> None:
@@ -173,6 +174,50 @@ def test_a_run_goes_on_only_upon_what_it_was_made_of(shown: Shown, house: House,
     assert run_jobs.jobs(place) == ["sleep-1", "sleep-2"]
 
 
+def test_another_environment_is_refused_by_name(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = written / "runs" / "facts-1"
+
+    def has(**said: Any) -> None:
+        monkeypatch.setattr(planning, "look", lambda _aiops, _screen, recipe, _inventory: nodes(recipe, **said))
+
+    def ends(number: int) -> dict[str, Any]:
+        house.end(number)
+        document: dict[str, Any] = json.loads((place / "run.json").read_text())
+        return document
+
+    shown("train", "recipe.yml", "--detach")
+    assert ends(1)["environment_digest"] is None  # no node has said
+    has(environment="a" * 64, packages={"torch": "2.13.0", "peft": "0.18.0"})
+    screen = shown("train", "--resume", "recipe.yml", "--detach")
+    assert screen.startswith("exit: 0\n--- stdout\nsleep-2\n"), screen
+    assert "whether its environment is still the same is not known: the run does not say what it was" in screen
+    assert ends(2)["environment_digest"] == "a" * 64
+    has(environment="b" * 64, packages={"torch": "2.14.0", "peft": "0.18.0", "trl": "1.0"})
+    before = (place / "run.json").read_bytes()
+    screen = shown("train", "--resume", "recipe.yml", "--detach")
+    assert screen.startswith("exit: 5\n"), screen
+    assert "facts-1 does not go on: its environment changed since it began" in screen
+    assert "environment: torch was 2.13.0, is 2.14.0" in screen
+    assert "environment: trl was not there, is 1.0" in screen
+    assert "peft" not in screen
+    assert "`aiops train --resume recipe.yml --allow-changed environment`" in screen
+    assert (place / "run.json").read_bytes() == before
+    has()
+    screen = shown("train", "--resume", "recipe.yml", "--detach")
+    assert "whether its environment is still the same is not known: no node has said which it is" in screen
+    assert ends(3)["environment_digest"] == "a" * 64  # what it was made with
+    has(environment="b" * 64, packages={"torch": "2.14.0"})
+    assert shown("train", "--resume", "recipe.yml", "--detach", "--allow-changed", "environment").startswith(
+        "exit: 0\n"
+    )
+    document = ends(4)
+    assert (document["environment_digest"], document["packages"]) == ("b" * 64, {"torch": "2.14.0"})
+    assert document["allowed"] == ["environment"]
+    assert shown("train", "--resume", "recipe.yml", "--detach").startswith("exit: 0\n")
+
+
 @pytest.mark.parametrize("able", [False, True])
 def test_another_number_of_processes_is_refused_before_anything_is_rewritten(
     shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch, *, able: bool
@@ -222,7 +267,11 @@ def test_wrong_data_starts_nothing(shown: Shown, house: House, written: Path) ->
         (["recipe.yml", "--set", "trainer=plane"], 2, "there is no trainer `plane`; installed are plain"),
         (["recipe.yml", "--max-restarts", "3"], 2, "`--max-restarts` is of job files"),
         (["recipe.yml", "--resume"], 6, "there is no run of facts in"),
-        (["recipe.yml", "--resume", "--allow-changed", "dat"], 2, "what may change is base, data, recipe, code"),
+        (
+            ["recipe.yml", "--resume", "--allow-changed", "dat"],
+            2,
+            "what may change is base, data, recipe, code, environment",
+        ),
         (["job.yml", "--allow-changed", "data"], 2, "is for a recipe's run that goes on"),
         (["recipe.yml", "--set", "base=gone"], 2, "there is no folder"),
         (["llama-3-8b-sft-lora"], 2, "`base` is missing"),
