@@ -38,7 +38,7 @@ class Contents:
         files: What the trainer rendered, by path.
         code: The trainer's own code, by path below the folder: `worker/DIGEST/...`.
         data: Where the prepared data is.
-        write: Writes what is too large to be held, into the folder that it is given.
+        write: Writes what is too large to be held, into the folder that it is given; each file whole or not at all.
     """
 
     document: Mapping[str, Any] = field(hash=False)
@@ -149,16 +149,24 @@ def remake(place: Path, contents: Contents) -> None:
     for file in sorted(worker.rglob("*")) if worker.is_dir() else ():
         if file.is_file() and str(file.relative_to(place)) not in contents.code and "__pycache__" not in file.parts:
             file.unlink()  # of what the run was made with, or put there by somebody: nothing runs it any more
-    link = place / "data"
-    if str(link.readlink()) != contents.data:
-        new = place / ".data.making"
-        new.unlink(missing_ok=True)
-        new.symlink_to(contents.data)
-        new.replace(link)
+    if str((place / "data").readlink()) != contents.data:
+        # Files of rows are of one data or the other; until all of them are, the link names neither, and a resume that
+        # comes after a kill writes them again.
+        _link(place, f"{contents.data}.making")
         contents.write(place)
+        _link(place, contents.data)
     write_atomic(place / RECIPE, contents.recipe.encode(), 0o644)
     write_atomic(place / JOB, contents.job.encode(), 0o644)
     write_atomic(place / RUN, _json(contents.document), 0o644)
+
+
+def _link(place: Path, data: str) -> None:
+    """Have a run's data be there, in one move."""
+    new = place / ".data.making"
+    new.unlink(missing_ok=True)
+    new.symlink_to(data)
+    new.replace(place / "data")
+    _sync_folder(place)
 
 
 def unmake(place: Path) -> None:

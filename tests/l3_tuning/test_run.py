@@ -17,16 +17,18 @@ from tests.l3_tuning.trainer_contract import a_recipe, a_run
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError, NotFoundError
 from aiops.layers.l2_jobs.job_file import read_job_file
-from aiops.layers.l3_tuning import run_folder, run_jobs
+from aiops.layers.l3_tuning import run_folder, run_jobs, run_making
 from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
 from aiops.layers.l3_tuning.base_digest import read_base
 from aiops.layers.l3_tuning.compile import compile_run
+from aiops.layers.l3_tuning.data.row import Row
 from aiops.layers.l3_tuning.recipe_text import digest_of, document_of, yaml_of
 from aiops.layers.l3_tuning.resume import changes, going_on, not_compared, refused
 from aiops.layers.l3_tuning.run import CAUSES, Cause, Run
 from aiops.layers.l3_tuning.run_document import Making, code_digest, document, making_of, read_document
 from aiops.layers.l3_tuning.run_folder import Contents
 from aiops.layers.l3_tuning.shipped import shipped
+from aiops.layers.l3_tuning.trainer import Export
 
 CODE = {"train.py": b"print()\n", "deep/er.py": b"x = 1\n"}
 
@@ -231,7 +233,7 @@ import sys, time
 from pathlib import Path
 from dataclasses import replace
 from tests.l3_tuning.test_run import contents, plain_run
-from aiops.layers.l3_tuning import run_folder, run_jobs
+from aiops.layers.l3_tuning import run_folder, run_jobs, run_making
 place = Path(sys.argv[1])
 def wait(folder):
     (folder / "large").write_bytes(b"x" * 100000)
@@ -269,6 +271,50 @@ def test_a_run_that_goes_on_is_told_by_its_new_files(tmp_path: Path) -> None:
     assert run_folder.read(place)[1].recipe.placement.queue == "night"
     assert "queue: night" in (place / "job.yml").read_text()
     assert str((place / "data").readlink()) == "/elsewhere"
+
+
+def test_rows_of_other_data_are_whole_or_those_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stops a resume while rows are written: no half file, and the next resume writes what is missing."""
+    run = plain_run()
+    monkeypatch.setattr(run_making, "rows", lambda _folder: iter([{"row": {"form": "text", "text": "x"}}] * 3))
+
+    def files(word: str, stop: int | None = None) -> Contents:
+        """Two files of three rows; it stops behind `stop` rows."""
+        left = iter(range(6))
+
+        def row(_row: Row) -> dict[str, str]:
+            if next(left) == stop:
+                raise OSError(28, "No space left on device")
+            return {"word": word}
+
+        exports = tuple(Export(f"rows/{name}.jsonl", "train", row) for name in ("a", "b"))
+        upon = replace(run, data=replace(run.data, path=str(tmp_path / word)))
+        return run_making.contents_of(upon, made(run), replace(Plain().render(run), exports=exports), {})
+
+    with run_folder.making(tmp_path, "llama-facts") as name:
+        run_folder.make(tmp_path / name, files("old"))
+    place = tmp_path / "llama-facts-1"
+    before = (place / "run.json").read_bytes()
+
+    def said() -> list[list[str]]:
+        return [
+            [json.loads(line)["word"] for line in (place / "rows" / f"{name}.jsonl").read_text().splitlines()]
+            for name in ("a", "b")
+        ]
+
+    assert said() == [["old"] * 3] * 2
+    for stop, left in ((2, ["old", "old"]), (4, ["new", "old"])):
+        with pytest.raises(OSError, match="No space"):
+            run_folder.remake(place, files("new", stop))
+        assert said() == [[word] * 3 for word in left]
+        assert names(place / "rows") == ["a.jsonl", "b.jsonl"]
+        assert (place / "run.json").read_bytes() == before
+    run_folder.remake(place, files("old"))  # the data was put back: the rows are, too
+    assert said() == [["old"] * 3] * 2
+    assert str((place / "data").readlink()) == str(tmp_path / "old")
+    run_folder.remake(place, files("new"))
+    assert said() == [["new"] * 3] * 2
+    assert str((place / "data").readlink()) == str(tmp_path / "new")
 
 
 # Its base
