@@ -23,6 +23,8 @@ from .run_document import Making, read_document
 RUN = "run.json"
 RECIPE = "recipe.yml"
 JOB = "job.yml"
+JSON = "report.json"
+HTML = "report.html"
 _LOCK = ".aiops-runs"
 _MAKING = re.compile(r"\.[a-z][a-z0-9-]*-\d+\.making")
 
@@ -139,7 +141,12 @@ def make(place: Path, contents: Contents, take: Callable[[Path], None] = lambda 
 
 
 def remake(place: Path, contents: Contents) -> None:
-    """Bring the folder of a run that goes on up to date: what it is told by, and last what it is made of."""
+    """Bring the folder of a run that goes on up to date: what it is told by, and last what it is made of.
+
+    What was reported of it goes: that is not of what it becomes.
+    """
+    for name in (HTML, JSON):
+        (place / name).unlink(missing_ok=True)
     for path, content in {**contents.files, **contents.code}.items():
         target = place / path
         if not target.is_file() or target.read_bytes() != content:

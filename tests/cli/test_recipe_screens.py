@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.l3_tuning.test_trainer import Plain
 
 from aiops.cli.recipe import planning
 from aiops.cli.recipe.planning import Seen
+from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l3_tuning import run_folder, run_jobs, trainer
 from aiops.layers.l3_tuning.plan.machine import imagined
 
@@ -82,7 +84,19 @@ def trained(place: Path, house: House, number: int, *, passed: bool = True, arte
 
 
 def follow(shown: Shown, house: House, place: Path, *words: str, **said: Any) -> str:
-    ends = threading.Timer(0.6, trained, [place, house, said.pop("number", 1)], said)
+    number = said.pop("number", 1)
+
+    def runs() -> bool:
+        with house.lock:
+            return any(key == Key(f"sleep-{number}", 1) for key, _ in house.rig.engine.truth.running)
+
+    def end() -> None:
+        ends_by = time.monotonic() + 60
+        while not runs() and time.monotonic() < ends_by:
+            time.sleep(0.02)
+        trained(place, house, number, **said)
+
+    ends = threading.Thread(target=end)
     ends.start()
     screen = shown("train", *words, "recipe.yml")
     ends.join()

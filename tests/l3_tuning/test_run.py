@@ -267,7 +267,10 @@ def test_a_run_that_goes_on_is_told_by_its_new_files(tmp_path: Path) -> None:
     place = tmp_path / "llama-facts-1"
     moved = plain_run(placement=replace(run.recipe.placement, queue="night"))
     making = going_on(made(run), made(moved), (), (), "")
+    for name in ("report.json", "report.html"):
+        (place / name).write_text("of what it was")
     run_folder.remake(place, replace(contents(moved, making), data="/elsewhere"))
+    assert not {"report.json", "report.html"} & set(names(place))
     assert run_folder.read(place)[1].recipe.placement.queue == "night"
     assert "queue: night" in (place / "job.yml").read_text()
     assert str((place / "data").readlink()) == "/elsewhere"
