@@ -1,18 +1,33 @@
 """What came of a run, once its job has ended."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiops.cli.app import App
-from aiops.cli.exit import Exit
 from aiops.layers.core.errors import FailedError
 
 if TYPE_CHECKING:
     from aiops.cli.screen import Screen
 
 
-def finish(aiops: App, screen: "Screen", place: Path, *, succeeded: bool) -> int:
-    """What came of a run: its curve, its report, and the tuned model handed on; the exit code.
+def done_before(place: Path) -> dict[str, Any]:
+    """The end of a job that somebody else has followed, or nobody, as a document."""
+    from aiops.layers.l3_tuning import run_jobs
+    from aiops.layers.l3_tuning.report import read_curve
+
+    curve, jobs = read_curve(place / "metrics.jsonl"), run_jobs.jobs(place)
+    return {
+        "job": jobs[-1] if jobs else None,
+        "state": "succeeded",
+        "reason": None,
+        "attempts": None,
+        "step": curve[-1].step if curve else None,
+        "resumed": True,
+    }
+
+
+def finish(aiops: App, screen: "Screen", place: Path, *, succeeded: bool) -> dict[str, Any]:
+    """What came of a run: its curve, its report, and the tuned model handed on; all of it as a document.
 
     Raises:
         FailedError: The tuned model did not pass its evaluation, or is not whole.
@@ -33,7 +48,7 @@ def finish(aiops: App, screen: "Screen", place: Path, *, succeeded: bool) -> int
     report = write_report(place, curve, artefact)
     screen.note(f"  report: {aiops.nickname(str(report))}")
     if not succeeded:
-        return Exit.FAILED
+        return {"report": str(report), "artefact": None, "handed_on": []}
     if artefact is None:
         raise FailedError(
             f"{place.name} has ended without a tuned model: there is no {place}/artefact/lineage.json",
@@ -44,4 +59,5 @@ def finish(aiops: App, screen: "Screen", place: Path, *, succeeded: bool) -> int
     screen.note(f"  tuned model: {artefact.folder}")
     for words in told:
         screen.note(f"  {words}")
-    return Exit.DONE
+    found = {"folder": str(artefact.folder), "passed": artefact.passed}
+    return {"report": str(report), "artefact": found, "handed_on": list(told)}

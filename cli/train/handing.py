@@ -55,10 +55,10 @@ def require_controller(aiops: App) -> None:
     door.close()
 
 
-def tell_detached(screen: "Screen", job: str) -> None:
-    """Say that a job was handed in, and where it is found again."""
+def tell_detached(screen: "Screen", job: str, about: dict[str, Any] | None = None) -> None:
+    """Say that a job was handed in, and where it is found again; `about` stands in the document too."""
     if screen.json:
-        screen.document({"job": job})
+        screen.document({**(about or {}), "job": job})
         return
     screen.line(job)
     screen.hint(f"follow it: `aiops job logs -f {job}`")

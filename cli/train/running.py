@@ -12,13 +12,14 @@ from aiops.cli.exit import Exit
 from aiops.cli.head import on_head
 
 from .asked import Asked, flattened, read, trainer_for
-from .ending import finish
+from .ending import done_before, finish
 from .handing import STDIN, come_back, left, read_named, require_controller, tell_detached
-from .ready import ready
+from .ready import Ready, ready
 from .screen import follow
 from .submission import hand_in
 
 if TYPE_CHECKING:
+    from aiops.cli.counter import Counter
     from aiops.cli.screen import Screen
     from aiops.layers.l3_tuning.recipe import Recipe
     from aiops.layers.l3_tuning.recipe_file import RecipeFile
@@ -75,26 +76,38 @@ def tune(
     try:
         # Who decides is asked first: nothing is prepared for a job that nobody would take.
         with deciding(aiops, screen, inventory) as desk:
-            with ExitStack() as locks:
-                found = ready(aiops, screen, asked, inventory, desk=desk, locks=locks)
-                screen.note(f"{found.place.name} · {aiops.nickname(str(found.place))}")
-                if found.job is not None:
-                    screen.note(f"{found.job} was handed in before, and goes on")
-                    job = {"job": found.job, "request": None}
-                elif not found.done:
-                    job = hand_in(aiops, desk, found, asked)
-            code = Exit.DONE
+            found, job = _handed_in(aiops, screen, asked, inventory, desk)
+            about = {"run": found.place.name, "folder": str(found.place)}
             if job and detach:
-                tell_detached(screen, job["job"])
+                tell_detached(screen, job["job"], about)
                 return Exit.DONE
+            code, told = Exit.DONE, done_before(found.place)
             if job:
-                code = Exit(follow(desk, screen, aiops.clock, {**job, "after": 0}, resumed=found.again))
+                code, told = follow(desk, screen, aiops.clock, job, resumed=found.again)
     except KeyboardInterrupt as cut:
         if job:
             return left(screen, come_back(aiops, job["job"]), cut)
         raise
-    ended = finish(aiops, screen, found.place, succeeded=code == Exit.DONE)
-    return code or ended
+    # With `--json` there is one document: this one, or that of what finishing has failed at.
+    came = finish(aiops, screen, found.place, succeeded=code == Exit.DONE)
+    if screen.json:
+        screen.document({**about, **told, **came})
+    return code
+
+
+def _handed_in(
+    aiops: App, screen: "Screen", asked: Asked, inventory: Path | None, desk: "Counter"
+) -> tuple[Ready, dict[str, Any]]:
+    """A run whose folder is whole, and the request of its job; empty where it needs none any more."""
+    with ExitStack() as locks:
+        found = ready(aiops, screen, asked, inventory, desk=desk, locks=locks)
+        screen.note(f"{found.place.name} · {aiops.nickname(str(found.place))}")
+        if found.done:
+            return found, {}
+        if found.job is None:
+            return found, {**hand_in(aiops, desk, found, asked), "after": 0}
+        screen.note(f"{found.job} was handed in before, and goes on")
+        return found, {"job": found.job, "request": None, "after": 0}
 
 
 def _dry_recipe(aiops: App, screen: "Screen", file: "RecipeFile", recipe: "Recipe", inventory: Path | None) -> int:

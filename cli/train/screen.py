@@ -35,8 +35,10 @@ _TITLES = {
 _WIDTH = 100
 
 
-def follow(desk: "Counter", screen: "Screen", clock: "Clock", asked: dict[str, Any], *, resumed: bool) -> int:
-    """Show a job until it has ended, or waits for a person; the exit code.
+def follow(
+    desk: "Counter", screen: "Screen", clock: "Clock", asked: dict[str, Any], *, resumed: bool
+) -> tuple[Exit, dict[str, Any]]:
+    """Show a job until it has ended, or waits for a person; the exit code, and the end as a document.
 
     Args:
         desk: Who answers.
@@ -53,24 +55,20 @@ def follow(desk: "Counter", screen: "Screen", clock: "Clock", asked: dict[str, A
                 shown.take(found)
     finally:
         screen.live("")
-    if screen.json:
-        screen.document(
-            {
-                "job": found["id"],
-                "state": found["state"],
-                "reason": found["reason"] or None,
-                "attempts": found["launched"],
-                "step": found["step"],
-                "resumed": resumed,
-            }
-        )
     state = found["state"]
     if state == "succeeded":
         screen.note(f"{found['id']} succeeded{_attempts(found)}")
-        return Exit.DONE
-    if not screen.json:
+    elif not screen.json:
         _tell_end(screen, found)
-    return exit_of_job(state)
+    document = {
+        "job": found["id"],
+        "state": state,
+        "reason": found["reason"] or None,
+        "attempts": found["launched"],
+        "step": found["step"],
+        "resumed": resumed,
+    }
+    return exit_of_job(state), document
 
 
 def _attempts(found: dict[str, Any]) -> str:

@@ -135,7 +135,10 @@ def _run(
             if detach:
                 tell_detached(screen, asked["job"])
                 return Exit.DONE
-            return follow(desk, screen, aiops.clock, asked, resumed=wish[0] == "resume")
+            code, document = follow(desk, screen, aiops.clock, asked, resumed=wish[0] == "resume")
+            if screen.json:
+                screen.document(document)
+            return code
     except KeyboardInterrupt as cut:
         if asked:
             return left(screen, come_back(aiops, asked["job"]), cut)

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from tests.cli.test_job_screens import House
+from tests.l2_jobs.controller.rig import ANN
 from tests.l3_tuning.data.tiny_model import lay_model
 from tests.l3_tuning.test_trainer import Plain
 
 from aiops.cli.recipe import planning
 from aiops.cli.recipe.planning import Seen
 from aiops.layers.l2_jobs.attempt import Key
+from aiops.layers.l2_jobs.request import Cancel
 from aiops.layers.l3_tuning import run_folder, run_jobs, trainer
 from aiops.layers.l3_tuning.plan.machine import imagined
 
@@ -71,16 +73,22 @@ def nodes(recipe: Any, **said: Any) -> Seen:
     return Seen(tuple(replace(one, **said) for one in machines))
 
 
-def trained(place: Path, house: House, number: int, *, passed: bool = True, artefact: bool = True) -> None:
+def trained(
+    place: Path, house: House, number: int, *, passed: bool = True, artefact: bool = True, how: str = "done"
+) -> None:
     """What a trainer leaves; then its job ends."""
     lines = [{"step": step, "loss": 4.0 / step, "tokens": 100, "seconds": 0.5} for step in range(1, 5)]
     (place / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
     if artefact:
-        (place / "artefact").mkdir()
+        (place / "artefact").mkdir(exist_ok=True)
         judged = {"passed": passed, "asked": 4, "right": 4 if passed else 1, "wanted_right": 1.0}
         lineage = {"v": 1, "files": [], "evaluation": judged}
         (place / "artefact" / "lineage.json").write_text(json.dumps(lineage))
-    house.end(number)
+    if how == "cancelled":
+        house.rig.ledger.append(Cancel(f"sleep-{number}", ANN), ANN, 0.0)
+        house.tick()
+    else:
+        house.end(number, how)
 
 
 def follow(shown: Shown, house: House, place: Path, *words: str, **said: Any) -> str:
@@ -143,6 +151,41 @@ def test_a_run_that_leaves_nothing_is_told(shown: Shown, house: House, written: 
     screen = follow(shown, house, written / "runs" / "facts-1", artefact=False)
     assert screen.startswith("exit: 1\n")
     assert "facts-1 has ended without a tuned model" in screen
+
+
+def document(screen: str) -> Any:
+    """The one document of a screen."""
+    return json.loads(screen.split("--- stdout\n")[1].split("--- stderr\n", maxsplit=1)[0])
+
+
+def test_every_ending_is_one_document(shown: Shown, house: House, written: Path) -> None:
+    place = written / "runs" / "facts-1"
+    again = ("train", "--resume", "recipe.yml", "--json")
+    about = {"run": "facts-1", "folder": "[TMP]/runs/facts-1"}
+    handed = document(shown("train", "recipe.yml", "--json", "--detach"))
+    assert handed == {**about, "job": "sleep-1"}
+    alive = document(shown(*again))
+    assert alive["error"]["code"] == "run.alive"
+    house.end(1)
+    failed = follow(shown, house, place, "--resume", "--json", number=2, how="cancelled", artefact=False)
+    assert failed.startswith("exit: 1\n"), failed
+    found = document(failed)
+    assert (found["run"], found["job"], found["state"], found["resumed"]) == ("facts-1", "sleep-2", "cancelled", True)
+    assert (found["report"], found["artefact"]) == ("[TMP]/runs/facts-1/report.html", None)
+    judged = follow(shown, house, place, "--resume", "--json", number=3, passed=False)
+    assert judged.startswith("exit: 1\n")
+    assert document(judged)["error"]["code"] == "artefact.failed"
+    trained(place, house, 3)
+    done = shown(*again)
+    assert done.startswith("exit: 0\n")
+    found = document(done)
+    assert (found["job"], found["state"], found["step"], found["resumed"]) == ("sleep-3", "succeeded", 4, True)
+    assert found["artefact"] == {"folder": "[TMP]/runs/facts-1/artefact", "passed": True}
+    fresh = document(follow(shown, house, written / "runs" / "facts-2", "--json", number=4))
+    assert fresh["run"] == "facts-2"
+    assert (fresh["job"], fresh["attempts"], fresh["resumed"], fresh["handed_on"]) == ("sleep-4", 1, False, [])
+    assert document(shown("train", "recipe.yml", "--json", "--dry-run"))["plan"]["verdict"] == "fits"
+    assert document(shown("train", "recipe.yml", "--json", "--set", "train.batch=200000"))["error"]
 
 
 @pytest.mark.parametrize("cause", ["base", "data", "recipe", "code"])
