@@ -75,9 +75,16 @@ def plan(
         screen.document(found.document())
     else:
         show(screen, found, recipe)
-    if found.verdict == "does not fit" or found.bad:
+    return exit_of_plan(found)
+
+
+def exit_of_plan(plan: "Plan") -> Exit:
+    """The exit code of who has only asked: 4 where it would be refused, 3 where something is not known."""
+    from aiops.layers.l3_tuning.plan.plan import refusal
+
+    if refusal(plan, plan.recipe.name) is not None:
         return Exit.CRITICAL
-    return Exit.UNREACHABLE if found.unknown else Exit.DONE
+    return Exit.UNREACHABLE if plan.unknown else Exit.DONE
 
 
 def planned(

@@ -59,7 +59,8 @@ def ready(
         ConflictError: A run that is to go on was made of something else (`run.changed`), goes on already
             (`run.alive`), is being started by another (`run.locked`), or was begun by another number of processes
             (`run.world`).
-        FailedError: It does not fit, or the run cannot be made.
+        CriticalError: It does not fit, or nodes do not agree (`plan.refused`).
+        FailedError: The run cannot be made.
     """
     from aiops.layers.l3_tuning import run_folder
     from aiops.layers.l3_tuning.data_gate import require_fitting
@@ -98,7 +99,7 @@ def ready(
     if seen is None:
         seen = seen_for(aiops, screen, recipe, source.folder, inventory)
         making = with_environment(making, seen)
-    require_fit(screen, recipe, data.path, seen)
+    require_fit(screen, recipe, data.path, seen, asked.named)
 
     def rendered_as(name: str) -> "tuple[Rendered, Contents]":
         run = run_of(

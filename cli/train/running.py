@@ -111,9 +111,9 @@ def _handed_in(
 
 
 def _dry_recipe(aiops: App, screen: "Screen", file: "RecipeFile", recipe: "Recipe", inventory: Path | None) -> int:
-    """Say what would be run of a recipe, and whether it fits; nothing is changed."""
+    """Say what would be run of a recipe, and whether it may start, judged as a start would; nothing is changed."""
     from aiops.cli.recipe.plan_screen import show
-    from aiops.cli.recipe.planning import planned
+    from aiops.cli.recipe.planning import exit_of_plan, planned
     from aiops.layers.l3_tuning.recipe_text import document_of, yaml_of
 
     trainer_for(aiops, file, recipe)
@@ -125,4 +125,4 @@ def _dry_recipe(aiops: App, screen: "Screen", file: "RecipeFile", recipe: "Recip
         screen.line("")
         show(screen, plan, file.chain.links[0].file)
     screen.note("nothing was changed")
-    return Exit.DONE
+    return exit_of_plan(plan)

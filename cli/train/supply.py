@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiops.cli.app import App
-from aiops.layers.core.errors import FailedError
 
 if TYPE_CHECKING:
     from aiops.cli.recipe.planning import Seen
@@ -92,25 +91,22 @@ def prepared(screen: "Screen", recipe: "Recipe", source: Source) -> Path:
     return source.folder
 
 
-def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen") -> None:
+def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen", named: str) -> None:
     """Judge whether it fits the nodes that were seen; nothing starts that surely does not.
 
     Raises:
-        FailedError: It does not fit, or nodes do not agree (`plan.refused`).
+        CriticalError: It does not fit, or nodes do not agree (`plan.refused`).
     """
     from aiops.cli.recipe.planning import plan_upon
+    from aiops.layers.l3_tuning.plan.plan import refusal
 
     plan = plan_upon(replace(recipe, data=replace(recipe.data, train=(data,))), seen)
     with screen.step("plan") as step:
         limit = "" if plan.room.limit is None else f" of {plan.room.limit / 2**30:.1f}"
         step.summary = f"{plan.verdict}: {plan.estimate.total.likely / 2**30:.1f}{limit} GiB each"
-    wrong = [f"{one.subject}: {one.words}" for one in plan.bad]
-    if plan.verdict == "does not fit" or wrong:
-        raise FailedError(
-            "; ".join(["it does not fit"] * (plan.verdict == "does not fit") + wrong) + "; nothing was started",
-            code="plan.refused",
-            hints=["see why, and what to change: `aiops recipe plan` with the same recipe and options"],
-        )
+    wrong = refusal(plan, named)
+    if wrong is not None:
+        raise wrong
 
 
 def seen_for(aiops: App, screen: "Screen", recipe: "Recipe", data: Path, inventory: Path | None) -> "Seen":

@@ -365,11 +365,41 @@ def test_a_job_that_is_refused_leaves_no_run(
     assert run_folder.numbers(written / "runs", "facts") == []
 
 
-def test_a_plan_that_does_not_fit_starts_nothing(shown: Shown, house: House, written: Path) -> None:
-    screen = shown("train", "recipe.yml", "--set", "train.batch=200000")
-    assert screen.startswith("exit: 1\n"), screen
-    assert "it does not fit; nothing was started" in screen
-    assert not run_folder.numbers(written / "runs", "facts")
+@pytest.mark.parametrize(
+    ("words", "said", "code", "told"),
+    [
+        ([], {}, 0, ""),
+        (["--set", "train.batch=200000"], {}, 4, "facts would fail: it does not fit: one process takes about "),
+        ([], {"imagined": False, "free": 1000}, 4, "facts would fail: disk: "),
+        ([], {"imagined": False, "silent": "no answer"}, 3, ""),
+    ],
+    ids=["fits", "does not fit", "no disk", "unknown"],
+)
+def test_plan_dry_run_and_start_judge_alike(  # noqa: PLR0917
+    shown: Shown,
+    house: House,
+    written: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    said: dict[str, Any],
+    code: int,
+    told: str,
+) -> None:
+    monkeypatch.setattr(planning, "look", lambda _aiops, _screen, recipe, _inventory: nodes(recipe, **said))
+    for command in (["recipe", "plan", "recipe.yml"], ["train", "recipe.yml", "--dry-run"]):
+        screen = shown(*command, *words)
+        assert screen.startswith(f"exit: {code}\n"), screen
+        assert document(shown(*command, *words, "--json"))
+    assert not (written / "runs").exists()
+    screen = shown("train", "recipe.yml", *words, "--detach")
+    # What is not known is let by where it is really started: nodes are asked again then, by the job.
+    assert screen.startswith(f"exit: {4 if code == 4 else 0}\n"), screen
+    assert told in screen
+    if code == 4:
+        hint = "recipe.yml" if not words else "recipe.yml --set train.batch=200000"
+        assert f"`aiops recipe plan {hint}`" in screen
+        assert not run_folder.numbers(written / "runs", "facts")
+        assert shown("job", "list", "--all").count("sleep") == 0
 
 
 def test_shipped_recipes_are_listed_and_shown(shown: Shown) -> None:
