@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from aiops.cli.app import App
 from aiops.layers.core.errors import FailedError
 
+from .asked import Asked
+
 if TYPE_CHECKING:
     from aiops.cli.screen import Screen
 
@@ -26,7 +28,7 @@ def done_before(place: Path) -> dict[str, Any]:
     }
 
 
-def finish(aiops: App, screen: "Screen", place: Path, *, succeeded: bool) -> dict[str, Any]:
+def finish(aiops: App, screen: "Screen", place: Path, asked: Asked, *, succeeded: bool) -> dict[str, Any]:
     """What came of a run: its curve, its report, and the tuned model handed on; all of it as a document.
 
     Raises:
@@ -53,7 +55,7 @@ def finish(aiops: App, screen: "Screen", place: Path, *, succeeded: bool) -> dic
         raise FailedError(
             f"{place.name} has ended without a tuned model: there is no {place}/artefact/lineage.json",
             code="artefact.missing",
-            hints=[f"see what it has said: `aiops recipe show {place}`"],
+            hints=[f"see what it has said: `aiops recipe show {place}`", f"have it go on: `{asked.again}`"],
         )
     told = hand_on(artefact, aiops.plugins)
     screen.note(f"  tuned model: {artefact.folder}")

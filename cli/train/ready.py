@@ -78,7 +78,7 @@ def ready(
         job = taken(desk, old, asked, recipe)
         if job is not None:
             return Ready(old, again=True, job=job)
-        require_free(desk, old)
+        require_free(desk, old, asked)
         if not trainer.abilities.worlds:
             _require_world(old, asked, recipe)
     base, base_files = base_of(aiops, screen, recipe)
@@ -122,7 +122,7 @@ def ready(
     rendered, contents = rendered_as(old.name)
     done = (old / "artefact" / "lineage.json").exists() and not asked.allowed
     if not done:
-        require_free(desk, old)  # once more: data may have been prepared for an hour
+        require_free(desk, old, asked)  # once more: data may have been prepared for an hour
         run_folder.remake(old, contents)
     resume = run_folder.has_checkpoints(old, rendered.checkpoints)
     return Ready(old, contents.job, again=True, resume=resume, done=done)

@@ -1,6 +1,7 @@
 """`aiops train RECIPE` from its first word to its last."""
 
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ from aiops.cli.app import App
 from aiops.cli.controller.embedding import deciding
 from aiops.cli.exit import Exit
 from aiops.cli.head import on_head
+from aiops.layers.core.errors import InputError
 
-from .asked import Asked, flattened, read, trainer_for
+from .asked import Asked, causes_of, flattened, read, trainer_for
 from .ending import done_before, finish
 from .handing import STDIN, come_back, left, read_named, require_controller, tell_detached
 from .ready import Ready, ready
@@ -21,6 +23,7 @@ from .submission import hand_in
 if TYPE_CHECKING:
     from aiops.cli.counter import Counter
     from aiops.cli.screen import Screen
+    from aiops.layers.core.places import Override
     from aiops.layers.l3_tuning.recipe import Recipe
     from aiops.layers.l3_tuning.recipe_file import RecipeFile
 
@@ -36,12 +39,14 @@ class Named:
         text: What stands in it; None for a shipped recipe.
         folder: Where relative paths in it begin.
         recipe: Whether it is a recipe; else it is a job file.
+        stdin: Whether it came on stdin.
     """
 
     name: str
     text: str | None
     folder: str
     recipe: bool
+    stdin: bool = False
 
 
 def named(aiops: App, file: str) -> Named:
@@ -56,7 +61,22 @@ def named(aiops: App, file: str) -> Named:
         if file in shipped():
             return Named(file, None, str(aiops.working_folder), recipe=True)
     name, folder, text = read_named(aiops, file)
-    return Named(name, text, folder, recipe=_RECIPE.search(text) is not None)
+    return Named(name, text, folder, recipe=_RECIPE.search(text) is not None, stdin=file == STDIN)
+
+
+def asked_of(read: Named, wishes: "tuple[Override, ...]", allowed: Sequence[str], *, resume: bool) -> Asked:
+    """A recipe with what the command line says beside.
+
+    Raises:
+        InputError: `--allow-changed` names what cannot change, or stands without `--resume`.
+    """
+    if allowed and not resume:
+        raise InputError(
+            "`--allow-changed` is for a recipe's run that goes on",
+            code="usage.recipe",
+            hints=["`aiops train --resume recipe.yml --allow-changed data`"],
+        )
+    return Asked(read.name, read.text, read.folder, wishes, resume, causes_of(allowed), stdin=read.stdin)
 
 
 def tune(
@@ -79,17 +99,17 @@ def tune(
             found, job = _handed_in(aiops, screen, asked, inventory, desk)
             about = {"run": found.place.name, "folder": str(found.place)}
             if job and detach:
-                tell_detached(screen, job["job"], about)
+                tell_detached(screen, job["job"], about=about, again=asked.again)
                 return Exit.DONE
             code, told = Exit.DONE, done_before(found.place)
             if job:
-                code, told = follow(desk, screen, aiops.clock, job, resumed=found.again)
+                code, told = follow(desk, screen, aiops.clock, job, resumed=found.again, again=asked.again)
     except KeyboardInterrupt as cut:
         if job:
-            return left(screen, come_back(aiops, job["job"]), cut)
+            return left(screen, come_back(aiops, job["job"], asked.again), cut)
         raise
     # With `--json` there is one document: this one, or that of what finishing has failed at.
-    came = finish(aiops, screen, found.place, succeeded=code == Exit.DONE)
+    came = finish(aiops, screen, found.place, asked, succeeded=code == Exit.DONE)
     if screen.json:
         screen.document({**about, **told, **came})
     return code

@@ -36,7 +36,13 @@ _WIDTH = 100
 
 
 def follow(
-    desk: "Counter", screen: "Screen", clock: "Clock", asked: dict[str, Any], *, resumed: bool
+    desk: "Counter",
+    screen: "Screen",
+    clock: "Clock",
+    asked: dict[str, Any],
+    *,
+    resumed: bool,
+    again: str | None = None,
 ) -> tuple[Exit, dict[str, Any]]:
     """Show a job until it has ended, or waits for a person; the exit code, and the end as a document.
 
@@ -46,6 +52,7 @@ def follow(
         clock: The time.
         asked: The job, the number of the request, and of the last decision that is not of it.
         resumed: Whether it was there before.
+        again: What is typed to go on with it; None for a job that is no recipe's.
     """
     shown = _Shown(screen, clock)
     found: dict[str, Any] = {}
@@ -59,7 +66,7 @@ def follow(
     if state == "succeeded":
         screen.note(f"{found['id']} succeeded{_attempts(found)}")
     elif not screen.json:
-        _tell_end(screen, found)
+        _tell_end(screen, found, again)
     document = {
         "job": found["id"],
         "state": state,
@@ -75,12 +82,12 @@ def _attempts(found: dict[str, Any]) -> str:
     return f" after {found['launched']} attempts" if found["launched"] > 1 else ""
 
 
-def _tell_end(screen: "Screen", found: dict[str, Any]) -> None:
+def _tell_end(screen: "Screen", found: dict[str, Any], again: str | None) -> None:
     screen.warn(f"{found['id']} {'is held' if found['state'] == 'held' else found['state']}: {found['reason']}")
     screen.hint(f"see what went wrong first: `aiops job logs {found['id']}`")
     screen.hint(f"and why this was decided: `aiops job explain {found['id']}`")
-    if found["state"] in {"held", "failed"}:
-        screen.hint(f"once that is mended: `aiops train --resume --job {found['id']}`")
+    if again is not None or found["state"] in {"held", "failed"}:
+        screen.hint(f"once that is mended: `{again or 'aiops train --resume --job ' + found['id']}`")
 
 
 class _Shown:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from aiops.layers.l3_tuning.run_jobs import Intent
 
 
-def require_free(desk: "Counter", place: Path) -> None:
+def require_free(desk: "Counter", place: Path, asked: Asked) -> None:
     """Refuse to touch a run whose job goes on, whoever has handed that in.
 
     Raises:
         ConflictError: One does (`run.alive`).
     """
     for one in _alive(desk, place):
-        raise _goes_on(place, one)
+        raise _goes_on(place, one, asked)
 
 
 def taken(desk: "Counter", place: Path, asked: Asked, recipe: "Recipe") -> str | None:
@@ -43,7 +43,7 @@ def taken(desk: "Counter", place: Path, asked: Asked, recipe: "Recipe") -> str |
     if not _goes(one):
         return None
     if asked.allowed or recipe.digest != run_folder.read(place, asked.named)[1].digests["recipe"]:
-        raise _goes_on(place, one)
+        raise _goes_on(place, one, asked)
     return str(one["job"])
 
 
@@ -90,9 +90,12 @@ def _goes(one: dict[str, Any]) -> bool:
     return one["state"] not in AT_REST
 
 
-def _goes_on(place: Path, one: dict[str, Any]) -> ConflictError:
+def _goes_on(place: Path, one: dict[str, Any], asked: Asked) -> ConflictError:
     return ConflictError(
         f"{place.name} goes on already: {one['job']} is {one['state']}",
         code="run.alive",
-        hints=[f"follow it: `aiops job logs -f {one['job']}`", f"or end it first: `aiops job cancel {one['job']}`"],
+        hints=[
+            f"follow it: `aiops job logs -f {one['job']}`; once it has ended: `{asked.again}`",
+            f"or end it first: `aiops job cancel {one['job']}`",
+        ],
     )

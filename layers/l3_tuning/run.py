@@ -78,7 +78,7 @@ class Run:
 
     @property
     def file(self) -> str:
-        """What the trainer is given."""
+        """What it is made of; a trainer may be given it, or files of its own."""
         return f"{self.folder}/run.json"
 
     @property

@@ -188,6 +188,27 @@ def test_every_ending_is_one_document(shown: Shown, house: House, written: Path)
     assert document(shown("train", "recipe.yml", "--json", "--set", "train.batch=200000"))["error"]
 
 
+def test_what_is_hinted_at_names_the_recipe(shown: Shown, house: House, written: Path) -> None:
+    place = written / "runs" / "facts-1"
+    none = shown("train", "--resume", "recipe.yml")
+    assert "hint: begin one: `aiops train recipe.yml`" in none
+    assert "hint: begin one: `aiops train - --queue night`" in shown(
+        "train", "--resume", "-", "--queue", "night", typed=RECIPE.replace("model", str(written / "model"))
+    )
+    again = "`aiops train --resume recipe.yml --set 'train.rate=1e-3 '`"
+    words = ("recipe.yml", "--set", "train.rate=1e-3 ")
+    handed = shown("train", *words, "--detach")
+    assert f"hint: once it has ended, hand its model on: {again}" in handed, handed
+    assert f"once it has ended: {again}" in shown("train", "--resume", *words)
+    house.end(1)
+    failed = follow(shown, house, place, "--resume", number=2, how="cancelled", artefact=False)
+    assert "hint: once that is mended: `aiops train --resume recipe.yml`" in failed
+    missing = follow(shown, house, place, "--resume", number=3, artefact=False)
+    assert "hint: have it go on: `aiops train --resume recipe.yml`" in missing
+    (place / "run.json").write_text("{")
+    assert "hint: begin a new run: `aiops train recipe.yml`" in shown("train", "--resume", "recipe.yml")
+
+
 @pytest.mark.parametrize("cause", ["base", "data", "recipe", "code"])
 def test_a_run_goes_on_only_upon_what_it_was_made_of(shown: Shown, house: House, written: Path, cause: str) -> None:
     assert shown("train", "recipe.yml", "--detach").startswith("exit: 0\n--- stdout\nsleep-1\n")
@@ -343,6 +364,26 @@ def test_what_is_wrong_is_told_before_anything_starts(
     assert screen.startswith(f"exit: {code}\n"), screen
     assert told in screen
     assert not (written / "runs").exists()
+
+
+def test_a_recipe_runs_by_either_command(shown: Shown, house: House, written: Path) -> None:
+    screen = shown("recipe", "run", "recipe.yml", "--detach", "--set", "train.seed=7")
+    assert screen.startswith("exit: 0\n--- stdout\nsleep-1\n"), screen
+    assert json.loads((written / "runs/facts-1/run.json").read_text())["recipe"]["train"]["seed"] == 7
+    house.end(1)
+    assert "facts-1 does not go on: its recipe changed" in shown("recipe", "run", "recipe.yml", "--resume")
+    again = shown("recipe", "run", "recipe.yml", "--resume", "--detach", "--allow-changed", "recipe")
+    assert again.startswith("exit: 0\n--- stdout\nsleep-2\n"), again
+    (written / "job.yml").write_text("aiops: 1\nname: sleep\n")
+    wrong = shown("recipe", "run", "job.yml")
+    assert wrong.startswith("exit: 2\n")
+    assert "hint: a job file is started by `aiops train job.yml`" in wrong
+    assert shown("recipe", "run", "recipe.yml", "--job", "sleep-1").startswith("exit: 2\n")
+    assert shown("recipe", "run").startswith("exit: 2\n")
+    assert shown("recipe", "run", "recipe.yml", "--allow-changed", "data").startswith("exit: 2\n")
+    listed = shown("recipe", "--help")
+    assert "run" in listed
+    assert "the same as `aiops train RECIPE`" in listed
 
 
 def test_dry_run_changes_nothing(shown: Shown, house: House, written: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,7 +48,7 @@ def test_seconds_are_those_of_one_step(tmp_path: Path, monkeypatch: pytest.Monke
     """Like those of the shipped trainer, so that a report may add them up; a line may tell of many steps."""
     pace, said = handover.Pace(), tmp_path / "m"
     for step, now in ((10, 100.0), (20, 105.0), (25, 106.0), (25, 106.5)):
-        monkeypatch.setattr(handover.time, "monotonic", lambda now=now: now)
+        monkeypatch.setattr(time, "monotonic", lambda now=now: now)
         state = SimpleNamespace(is_world_process_zero=True, global_step=step, max_steps=25, epoch=0.5)
         handover.report(state, {"loss": 1.0}, str(said), pace)
     found = [json.loads(line)["seconds"] for line in said.read_text().splitlines()]
