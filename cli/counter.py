@@ -1,6 +1,7 @@
 """Where jobs are asked about: at the controller's door; while none runs, in the store that we may read ourselves."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +21,11 @@ class Counter(Protocol):
 
     Attributes:
         decided: Whether a controller is there that acts on what is asked.
+        place: Whose store it is, `HOST:SOCKET`: the same words are the same jobs.
     """
 
     decided: bool
+    place: str
 
     def ask(self, verb: str, **words: Any) -> Any:
         """The answer to one question or wish.
@@ -47,6 +50,7 @@ class AtDoor:
         from aiops.layers.l2_jobs.controller.visitor import Visitor
 
         self._visitor = Visitor(path)
+        self.place = place_of(path)
 
     def ask(self, verb: str, **words: Any) -> Any:
         """The controller's answer."""
@@ -60,14 +64,20 @@ class AtDoor:
 class AtDesk:
     """A desk in this process."""
 
-    def __init__(self, desk: "Desk", caller: "Caller", *, decided: bool) -> None:
+    def __init__(self, desk: "Desk", caller: "Caller", *, decided: bool, place: str) -> None:
         self._desk = desk
         self._caller = caller
         self.decided = decided
+        self.place = place
 
     def ask(self, verb: str, **words: Any) -> Any:
         """The desk's answer."""
         return self._desk.answer(self._caller, verb, words)
+
+
+def place_of(path: Path) -> str:
+    """What the store is called whose controller opens at `path`, or would."""
+    return f"{socket.gethostname()}:{path}"
 
 
 def myself() -> "Caller":
@@ -119,6 +129,7 @@ def counter(aiops: "App") -> "Iterator[Counter]":
     from aiops.layers.l2_jobs.controller.desk import Desk
     from aiops.layers.l2_jobs.controller.ledger import Ledger
     from aiops.layers.l2_jobs.controller.logs import Logs
+    from aiops.layers.l2_jobs.controller.visitor import FILE
 
     with aiops.store() as store:
         desk = Desk(
@@ -128,7 +139,7 @@ def counter(aiops: "App") -> "Iterator[Counter]":
             now=lambda: aiops.clock.now().timestamp(),
             look=lambda: None,
         )
-        yield AtDesk(desk, myself(), decided=False)
+        yield AtDesk(desk, myself(), decided=False, place=place_of(aiops.home / FILE))
 
 
 def _nobody_decides(_submission: Any, _account: "Account", _number_of: Any) -> "Job":

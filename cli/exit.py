@@ -6,6 +6,7 @@ from enum import IntEnum
 from aiops.layers.core.errors import (
     AiopsError,
     ConflictError,
+    CriticalError,
     FailedError,
     InputError,
     NotFoundError,
@@ -35,6 +36,7 @@ _FAMILIES: tuple[tuple[type[AiopsError], Exit], ...] = (
     (NotFoundError, Exit.NOT_FOUND),
     (UnreachableError, Exit.UNREACHABLE),
     (ConflictError, Exit.CONFLICT),
+    (CriticalError, Exit.CRITICAL),
     (PendingError, Exit.PENDING),
     (FailedError, Exit.FAILED),
 )

@@ -74,7 +74,7 @@ root.add_typer(run.app, name="run")
 root.add_typer(plugin.app, name="plugin")
 root.add_typer(config.app, name="config")
 root.command("train")(train.train)
-recipe.app.command("run", help="Run a recipe, and follow it: the same as `aiops train RECIPE`.")(train.train)
+recipe.app.command("run")(train.run)  # here, for the command that trains uses those of recipes
 root.command("doctor")(doctor.doctor)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiops.cli.app import App
-from aiops.cli.counter import AtDesk, knock, myself
+from aiops.cli.counter import AtDesk, knock, myself, place_of
 from aiops.cli.screen import Screen
 from aiops.layers.core.errors import ConflictError, FailedError
 
@@ -37,6 +37,8 @@ def deciding(aiops: App, screen: Screen, inventory: Path | None) -> "Iterator[Co
         finally:
             door.close()
         return
+    from aiops.layers.l2_jobs.controller.visitor import FILE
+
     from .assembly import assembled
 
     read = aiops.inventory(inventory)
@@ -63,7 +65,8 @@ def deciding(aiops: App, screen: Screen, inventory: Path | None) -> "Iterator[Co
         thread = threading.Thread(target=run, name="controller", daemon=True)
         thread.start()
         try:
-            yield _Embedded(AtDesk(running.desk, myself(), decided=True), defects)
+            desk = AtDesk(running.desk, myself(), decided=True, place=place_of(aiops.home / FILE))
+            yield _Embedded(desk, defects)
         finally:
             running.ended.set()
             thread.join(_JOIN_SECONDS)
@@ -104,6 +107,7 @@ class _Embedded:
     def __init__(self, desk: AtDesk, defects: list[BaseException]) -> None:
         self._desk = desk
         self._defects = defects
+        self.place = desk.place
 
     def ask(self, verb: str, **words: object) -> object:
         """The desk's answer."""

@@ -1,6 +1,7 @@
 """`aiops recipe plan`: whether a recipe fits, before anything is started."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from aiops.layers.l3_tuning.plan.model import Model
     from aiops.layers.l3_tuning.plan.plan import Plan
     from aiops.layers.l3_tuning.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The nodes that a recipe may be placed on, and what they have said, word for word."""
+
+    machines: "tuple[Machine, ...]"
+    records: "tuple[Record, ...]" = ()
+
 
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe.yml, or a shipped one by its name.")]
 SetOption = Annotated[
@@ -65,9 +75,16 @@ def plan(
         screen.document(found.document())
     else:
         show(screen, found, recipe)
-    if found.verdict == "does not fit" or found.bad:
+    return exit_of_plan(found)
+
+
+def exit_of_plan(plan: "Plan") -> Exit:
+    """The exit code of who has only asked: 4 where it would be refused, 3 where something is not known."""
+    from aiops.layers.l3_tuning.plan.plan import refusal
+
+    if refusal(plan, plan.recipe.name) is not None:
         return Exit.CRITICAL
-    return Exit.UNREACHABLE if found.unknown else Exit.DONE
+    return Exit.UNREACHABLE if plan.unknown else Exit.DONE
 
 
 def planned(
@@ -79,16 +96,24 @@ def planned(
         InputError: The base is not there or is no model, or the recipe cannot be placed.
         FailedError: The prepared data that it names is damaged.
     """
+    seen = (
+        Seen(_imagined(recipe, device_memory)) if device_memory is not None else look(aiops, screen, recipe, inventory)
+    )
+    return plan_upon(recipe, seen)
+
+
+def plan_upon(recipe: "Recipe", seen: "Seen") -> "Plan":
+    """The plan of a recipe on nodes that were seen.
+
+    Raises:
+        InputError: The base is not there or is no model, or the recipe cannot be placed.
+        FailedError: The prepared data that it names is damaged.
+    """
     from aiops.layers.l3_tuning.data.store import load, named
     from aiops.layers.l3_tuning.plan.plan import plan_of
 
-    records: Sequence[Record] = ()
-    if device_memory is not None:
-        machines = _imagined(recipe, device_memory)
-    else:
-        machines, records = look(aiops, screen, recipe, inventory)
     folder = named(recipe.data.train)
-    return plan_of(recipe, _model(recipe, records), machines, None if folder is None else load(folder))
+    return plan_of(recipe, _model(recipe, seen.records), seen.machines, None if folder is None else load(folder))
 
 
 def _read(aiops: App, name: str, sets: Sequence[str]) -> "Recipe":
@@ -113,9 +138,7 @@ def _imagined(recipe: "Recipe", text: str) -> "tuple[Machine, ...]":
     return imagined(recipe.placement.nodes, recipe.placement.devices, size)
 
 
-def look(
-    aiops: App, screen: "Screen", recipe: "Recipe", inventory: Path | None
-) -> "tuple[tuple[Machine, ...], list[Record]]":
+def look(aiops: App, screen: "Screen", recipe: "Recipe", inventory: Path | None) -> "Seen":
     """The nodes that a recipe may be placed on, asked once each, and what they said.
 
     Raises:
@@ -126,6 +149,7 @@ def look(
     from aiops.layers.l0_nodes.vendor import vendors_of
     from aiops.layers.l2_jobs.controller.places import workers_of
     from aiops.layers.l3_tuning.plan.asking import machine_of, plan_asks, silent
+    from aiops.layers.l3_tuning.trainer import trainers_of
 
     try:
         read = aiops.inventory(inventory)
@@ -141,7 +165,8 @@ def look(
             hints=["`aiops node list` shows all nodes"],
         )
     vendors = vendors_of(aiops.plugins)
-    asks = (*fact_asks(vendors), *plan_asks(recipe))
+    trainer = trainers_of(aiops.plugins).get(recipe.trainer)
+    asks = (*fact_asks(vendors), *(plan_asks(recipe) if trainer is None else plan_asks(recipe, trainer.environment)))
     made: list[Machine] = []
     records: list[Record] = []
     with aiops.fleet(read, nodes) as fleet, screen.step("nodes", nodes=[node.name for node in nodes]) as step:
@@ -153,7 +178,7 @@ def look(
             else:
                 made.append(silent(name, outcome.error.message if outcome.error else "it did not answer"))
             step.done(name, failed=record is None)
-    return tuple(sorted(made, key=lambda one: one.name)), records
+    return Seen(tuple(sorted(made, key=lambda one: one.name)), tuple(records))
 
 
 def _model(recipe: "Recipe", records: "Sequence[Record]") -> "Model":

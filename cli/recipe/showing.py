@@ -90,13 +90,13 @@ def _values(screen: "Screen", found: dict[str, Any], origins: dict[str, str]) ->
 
 
 def _run(screen: "Screen", place: Path) -> int:
-    from aiops.layers.l3_tuning import run_folder
+    from aiops.layers.l3_tuning import run_folder, run_jobs
     from aiops.layers.l3_tuning.artefact import read_artefact
     from aiops.layers.l3_tuning.recipe_text import document_of
     from aiops.layers.l3_tuning.report import plot, read_curve, speed
 
     written, making = run_folder.read(place)
-    artefact, curve, jobs = read_artefact(place), read_curve(place / "metrics.jsonl"), run_folder.jobs(place)
+    artefact, curve, jobs = read_artefact(place), read_curve(place / "metrics.jsonl"), run_jobs.jobs(place)
     if screen.json:
         screen.document(
             {

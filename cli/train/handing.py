@@ -55,13 +55,22 @@ def require_controller(aiops: App) -> None:
     door.close()
 
 
-def tell_detached(screen: "Screen", job: str) -> None:
-    """Say that a job was handed in, and where it is found again."""
+def tell_detached(screen: "Screen", job: str, *, about: dict[str, Any] | None = None, again: str | None = None) -> None:
+    """Say that a job was handed in, and where it is found again.
+
+    Args:
+        screen: Where.
+        job: Its id.
+        about: What stands in the document too.
+        again: What hands on what came of it; None for a job that is no recipe's.
+    """
     if screen.json:
-        screen.document({"job": job})
+        screen.document({**(about or {}), "job": job})
         return
     screen.line(job)
     screen.hint(f"follow it: `aiops job logs -f {job}`")
+    if again is not None:
+        screen.hint(f"once it has ended, hand its model on: `{again}`")
 
 
 def left(screen: "Screen", words: list[str], cut: KeyboardInterrupt) -> Exit:
@@ -75,13 +84,15 @@ def left(screen: "Screen", words: list[str], cut: KeyboardInterrupt) -> Exit:
     return Exit.INTERRUPTED
 
 
-def come_back(aiops: App, job: str) -> list[str]:
-    """Where a job is found again that was left by Ctrl-C."""
+def come_back(aiops: App, job: str, again: str | None = None) -> list[str]:
+    """Where a job is found again that was left by Ctrl-C; `again` hands on what came of a recipe's."""
+    end = [] if again is None else [f"once it has ended, hand its model on: `{again}`"]
     door = knock(aiops)
     if door is not None:
         door.close()
-        return [f"{job} goes on; come back with `aiops job logs -f {job}`"]
+        return [f"{job} goes on; come back with `aiops job logs -f {job}`", *end]
     return [
         f"{job} goes on, but nobody decides about it now: if it fails it stays so",
         f"take it up again with `aiops job wait {job}`, or `aiops controller run`",
+        *end,
     ]

@@ -1,6 +1,8 @@
 """`aiops train RECIPE` from its first word to its last."""
 
 import re
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,16 +11,19 @@ from aiops.cli.app import App
 from aiops.cli.controller.embedding import deciding
 from aiops.cli.exit import Exit
 from aiops.cli.head import on_head
-from aiops.layers.core.errors import AiopsError
+from aiops.layers.core.errors import InputError
 
-from . import tuning
-from .handing import STDIN, ask, come_back, left, read_named, require_controller, tell_detached
+from .asked import Asked, causes_of, flattened, read, trainer_for
+from .ending import done_before, finish
+from .handing import STDIN, come_back, left, read_named, require_controller, tell_detached
+from .ready import Ready, ready
 from .screen import follow
-from .tuning import Asked
+from .submission import hand_in
 
 if TYPE_CHECKING:
     from aiops.cli.counter import Counter
     from aiops.cli.screen import Screen
+    from aiops.layers.core.places import Override
     from aiops.layers.l3_tuning.recipe import Recipe
     from aiops.layers.l3_tuning.recipe_file import RecipeFile
 
@@ -34,12 +39,14 @@ class Named:
         text: What stands in it; None for a shipped recipe.
         folder: Where relative paths in it begin.
         recipe: Whether it is a recipe; else it is a job file.
+        stdin: Whether it came on stdin.
     """
 
     name: str
     text: str | None
     folder: str
     recipe: bool
+    stdin: bool = False
 
 
 def named(aiops: App, file: str) -> Named:
@@ -54,18 +61,31 @@ def named(aiops: App, file: str) -> Named:
         if file in shipped():
             return Named(file, None, str(aiops.working_folder), recipe=True)
     name, folder, text = read_named(aiops, file)
-    return Named(name, text, folder, recipe=_RECIPE.search(text) is not None)
+    return Named(name, text, folder, recipe=_RECIPE.search(text) is not None, stdin=file == STDIN)
+
+
+def asked_of(read: Named, wishes: "tuple[Override, ...]", allowed: Sequence[str], *, resume: bool) -> Asked:
+    """A recipe with what the command line says beside.
+
+    Raises:
+        InputError: `--allow-changed` names what cannot change, or stands without `--resume`.
+    """
+    if allowed and not resume:
+        raise InputError(
+            "`--allow-changed` is for a recipe's run that goes on",
+            code="usage.recipe",
+            hints=["`aiops train --resume recipe.yml --allow-changed data`"],
+        )
+    return Asked(read.name, read.text, read.folder, wishes, resume, causes_of(allowed), stdin=read.stdin)
 
 
 def tune(
-    aiops: App, screen: "Screen", asked: "Asked", inventory: Path | None, *, dry_run: bool = False, detach: bool = False
+    aiops: App, screen: "Screen", asked: Asked, inventory: Path | None, *, dry_run: bool = False, detach: bool = False
 ) -> int:
     """Run a recipe, and show it until what came of it is handed on; the exit code."""
-    from aiops.layers.l3_tuning import run_folder
-
-    file, recipe = tuning.read(aiops, asked)
+    file, recipe = read(aiops, asked)
     path = None if asked.text is None or asked.stdin else Path(asked.what)
-    passed = on_head(aiops, inventory, text=None if asked.text is None else tuning.flattened(file, recipe), file=path)
+    passed = on_head(aiops, inventory, text=None if asked.text is None else flattened(file, recipe), file=path)
     if passed is not None:
         return passed
     if dry_run:
@@ -76,44 +96,47 @@ def tune(
     try:
         # Who decides is asked first: nothing is prepared for a job that nobody would take.
         with deciding(aiops, screen, inventory) as desk:
-            found = tuning.ready(aiops, screen, asked, inventory)
-            screen.note(f"{found.run.name} · {aiops.nickname(str(found.place))}")
-            code = Exit.DONE
-            if not found.done:
-                tuning.require_free(desk, found)
-                job = _handed_in(desk, found)
-                run_folder.add_job(found.place, job["job"])
-                if detach:
-                    tell_detached(screen, job["job"])
-                    return Exit.DONE
-                code = Exit(follow(desk, screen, aiops.clock, job, resumed=found.again))
+            found, job = _handed_in(aiops, screen, asked, inventory, desk)
+            about = {"run": found.place.name, "folder": str(found.place)}
+            if job and detach:
+                tell_detached(screen, job["job"], about=about, again=asked.again)
+                return Exit.DONE
+            code, told = Exit.DONE, done_before(found.place)
+            if job:
+                code, told = follow(desk, screen, aiops.clock, job, resumed=found.again, again=asked.again)
     except KeyboardInterrupt as cut:
         if job:
-            return left(screen, come_back(aiops, job["job"]), cut)
+            return left(screen, come_back(aiops, job["job"], asked.again), cut)
         raise
-    ended = tuning.finish(aiops, screen, found.place, succeeded=code == Exit.DONE)
-    return code or ended
+    # With `--json` there is one document: this one, or that of what finishing has failed at.
+    came = finish(aiops, screen, found.place, asked, succeeded=code == Exit.DONE)
+    if screen.json:
+        screen.document({**about, **told, **came})
+    return code
 
 
-def _handed_in(desk: "Counter", found: tuning.Ready) -> dict[str, Any]:
-    """Hand in the job of a run; a new one is taken away again where it is refused."""
-    from aiops.layers.l3_tuning import run_folder
-
-    try:
-        return ask(desk, ("submit", tuning.wish_of(found)))
-    except AiopsError:
-        if not found.again:
-            run_folder.unmake(found.place)
-        raise
+def _handed_in(
+    aiops: App, screen: "Screen", asked: Asked, inventory: Path | None, desk: "Counter"
+) -> tuple[Ready, dict[str, Any]]:
+    """A run whose folder is whole, and the request of its job; empty where it needs none any more."""
+    with ExitStack() as locks:
+        found = ready(aiops, screen, asked, inventory, desk=desk, locks=locks)
+        screen.note(f"{found.place.name} · {aiops.nickname(str(found.place))}")
+        if found.done:
+            return found, {}
+        if found.job is None:
+            return found, {**hand_in(aiops, desk, found, asked), "after": 0}
+        screen.note(f"{found.job} was handed in before, and goes on")
+        return found, {"job": found.job, "request": None, "after": 0}
 
 
 def _dry_recipe(aiops: App, screen: "Screen", file: "RecipeFile", recipe: "Recipe", inventory: Path | None) -> int:
-    """Say what would be run of a recipe, and whether it fits; nothing is changed."""
+    """Say what would be run of a recipe, and whether it may start, judged as a start would; nothing is changed."""
     from aiops.cli.recipe.plan_screen import show
-    from aiops.cli.recipe.planning import planned
+    from aiops.cli.recipe.planning import exit_of_plan, planned
     from aiops.layers.l3_tuning.recipe_text import document_of, yaml_of
 
-    tuning.trainer_for(aiops, file, recipe)
+    trainer_for(aiops, file, recipe)
     plan = planned(aiops, screen, recipe, None, inventory)
     if screen.json:
         screen.document({"recipe": document_of(recipe), "digest": recipe.digest, "plan": plan.document()})
@@ -122,4 +145,4 @@ def _dry_recipe(aiops: App, screen: "Screen", file: "RecipeFile", recipe: "Recip
         screen.line("")
         show(screen, plan, file.chain.links[0].file)
     screen.note("nothing was changed")
-    return Exit.DONE
+    return exit_of_plan(plan)

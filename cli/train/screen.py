@@ -35,8 +35,16 @@ _TITLES = {
 _WIDTH = 100
 
 
-def follow(desk: "Counter", screen: "Screen", clock: "Clock", asked: dict[str, Any], *, resumed: bool) -> int:
-    """Show a job until it has ended, or waits for a person; the exit code.
+def follow(
+    desk: "Counter",
+    screen: "Screen",
+    clock: "Clock",
+    asked: dict[str, Any],
+    *,
+    resumed: bool,
+    again: str | None = None,
+) -> tuple[Exit, dict[str, Any]]:
+    """Show a job until it has ended, or waits for a person; the exit code, and the end as a document.
 
     Args:
         desk: Who answers.
@@ -44,6 +52,7 @@ def follow(desk: "Counter", screen: "Screen", clock: "Clock", asked: dict[str, A
         clock: The time.
         asked: The job, the number of the request, and of the last decision that is not of it.
         resumed: Whether it was there before.
+        again: What is typed to go on with it; None for a job that is no recipe's.
     """
     shown = _Shown(screen, clock)
     found: dict[str, Any] = {}
@@ -53,36 +62,32 @@ def follow(desk: "Counter", screen: "Screen", clock: "Clock", asked: dict[str, A
                 shown.take(found)
     finally:
         screen.live("")
-    if screen.json:
-        screen.document(
-            {
-                "job": found["id"],
-                "state": found["state"],
-                "reason": found["reason"] or None,
-                "attempts": found["launched"],
-                "step": found["step"],
-                "resumed": resumed,
-            }
-        )
     state = found["state"]
     if state == "succeeded":
         screen.note(f"{found['id']} succeeded{_attempts(found)}")
-        return Exit.DONE
-    if not screen.json:
-        _tell_end(screen, found)
-    return exit_of_job(state)
+    elif not screen.json:
+        _tell_end(screen, found, again)
+    document = {
+        "job": found["id"],
+        "state": state,
+        "reason": found["reason"] or None,
+        "attempts": found["launched"],
+        "step": found["step"],
+        "resumed": resumed,
+    }
+    return exit_of_job(state), document
 
 
 def _attempts(found: dict[str, Any]) -> str:
     return f" after {found['launched']} attempts" if found["launched"] > 1 else ""
 
 
-def _tell_end(screen: "Screen", found: dict[str, Any]) -> None:
+def _tell_end(screen: "Screen", found: dict[str, Any], again: str | None) -> None:
     screen.warn(f"{found['id']} {'is held' if found['state'] == 'held' else found['state']}: {found['reason']}")
     screen.hint(f"see what went wrong first: `aiops job logs {found['id']}`")
     screen.hint(f"and why this was decided: `aiops job explain {found['id']}`")
-    if found["state"] in {"held", "failed"}:
-        screen.hint(f"once that is mended: `aiops train --resume --job {found['id']}`")
+    if again is not None or found["state"] in {"held", "failed"}:
+        screen.hint(f"once that is mended: `{again or 'aiops train --resume --job ' + found['id']}`")
 
 
 class _Shown:

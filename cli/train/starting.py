@@ -13,10 +13,11 @@ from aiops.cli.head import on_head
 from aiops.cli.options import DryRunOption, InventoryOption, JsonOption, QuietOption
 from aiops.layers.core.errors import InputError
 
+from .asked import overrides_for
 from .handing import STDIN, ask, come_back, left, require_controller, tell_detached
-from .running import named, tune
+from .options import AllowChangedOption, DetachOption, EngineOption, NodesOption, PriorityOption, QueueOption
+from .running import asked_of, named, tune
 from .screen import follow
-from .tuning import Asked, causes_of, overrides_for
 
 if TYPE_CHECKING:
     from aiops.cli.screen import Screen
@@ -43,27 +44,20 @@ def train(
     step: Annotated[
         int | None, typer.Option("--step", metavar="N", min=0, help="With --resume: from the checkpoint of step N.")
     ] = None,
-    nodes: Annotated[str | None, typer.Option("--nodes", metavar="N", help="On N nodes, or `2-4`.")] = None,
-    engine: Annotated[str | None, typer.Option("--engine", metavar="NAME", help="By `ssh` or `slurm`.")] = None,
+    nodes: NodesOption = None,
+    engine: EngineOption = None,
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Instead of what the file says, e.g. `limits.time=2d`."),
     ] = None,
-    priority: Annotated[int | None, typer.Option("--priority", metavar="P", help="0 to 100; more goes first.")] = None,
-    queue: Annotated[str | None, typer.Option("--queue", metavar="NAME", help="In this queue.")] = None,
+    priority: PriorityOption = None,
+    queue: QueueOption = None,
     max_restarts: Annotated[
         int | None, typer.Option("--max-restarts", metavar="N", help="So many restarts for each cause of faults.")
     ] = None,
-    allow_changed: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-changed",
-            metavar="WHAT",
-            help="With --resume and a recipe: go on though its `base`, `data`, `recipe` or `code` changed since.",
-        ),
-    ] = None,
+    allow_changed: AllowChangedOption = None,
     dry_run: DryRunOption = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Start it and do not follow.")] = False,
+    detach: DetachOption = False,
     inventory: InventoryOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -92,8 +86,7 @@ def train(
         wishes = overrides_for(
             sets or (), nodes=nodes, engine=engine, priority=priority, queue=queue, max_restarts=max_restarts
         )
-        allowed = causes_of(allow_changed or ())
-        wanted = Asked(read.name, read.text, read.folder, wishes, resume, allowed, stdin=file == STDIN)
+        wanted = asked_of(read, wishes, allow_changed or (), resume=resume)
         return tune(aiops, screen, wanted, inventory, dry_run=dry_run, detach=detach)
     if allow_changed:
         raise InputError(
@@ -135,7 +128,10 @@ def _run(
             if detach:
                 tell_detached(screen, asked["job"])
                 return Exit.DONE
-            return follow(desk, screen, aiops.clock, asked, resumed=wish[0] == "resume")
+            code, document = follow(desk, screen, aiops.clock, asked, resumed=wish[0] == "resume")
+            if screen.json:
+                screen.document(document)
+            return code
     except KeyboardInterrupt as cut:
         if asked:
             return left(screen, come_back(aiops, asked["job"]), cut)

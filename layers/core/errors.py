@@ -67,5 +67,9 @@ class FailedError(AiopsError):
     """Something was tried and failed."""
 
 
+class CriticalError(AiopsError):
+    """It was checked, and speaks against a start; nothing was started."""
+
+
 class PendingError(AiopsError):
     """It was still running when the time the user gave it had passed."""

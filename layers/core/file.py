@@ -2,7 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -16,12 +19,27 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
     Raises:
         OSError: The folder is missing, full or read-only; the old file is untouched then.
     """
+    with replacing(path, mode) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """A stream whose content replaces `path` once the block has ended well, as `write_atomic` does it.
+
+    Args:
+        path: The file; its folder must exist.
+        mode: Permission bits of the new file, set before any content is written.
+
+    Raises:
+        OSError: The folder is missing, full or read-only; the old file is untouched then.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             os.fchmod(stream.fileno(), mode)
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -3,8 +3,8 @@
 import html
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,23 @@ _HIDDEN = ("answers", "curve")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A step.
+    """A step that was told.
 
     Attributes:
-        tokens: That were learnt from in it; `seconds` what it took. 0 where it was not told.
+        tokens: That were read in it alone; `seconds` what it took. 0 where it was not told.
+        steps: That it stands for: since the one that was told before, with `train.log_every` more than one.
     """
 
     step: int
     loss: float
     tokens: int = 0
     seconds: float = 0.0
+    steps: int = 1
 
 
 def read_curve(path: Path) -> tuple[Point, ...]:
-    """The steps of a run in order; of one that was done twice, after a kill, the last counts."""
-    found: dict[int, Point] = {}
+    """The steps of a run in order; what an attempt had told behind the step that the next went back to is left out."""
+    found: list[Point] = []
     try:
         lines = path.read_text("utf-8", errors="replace").splitlines()
     except OSError:
@@ -45,14 +47,30 @@ def read_curve(path: Path) -> tuple[Point, ...]:
         except (ValueError, KeyError, TypeError):
             continue  # cut off with whoever wrote it
         if math.isfinite(loss):
-            found[step] = point
-    return tuple(found[step] for step in sorted(found))
+            while found and found[-1].step >= step:
+                found.pop()
+            found.append(replace(point, steps=max(step - (found[-1].step if found else 0), 1)))
+    return tuple(found)
 
 
 def speed(curve: Sequence[Point]) -> float | None:
     """Tokens a second over all steps that tell both; None where none does."""
     known = [one for one in curve if one.tokens and one.seconds > 0]
-    return sum(one.tokens for one in known) / sum(one.seconds for one in known) if known else None
+    seconds = sum(one.seconds * one.steps for one in known)
+    return sum(one.tokens * one.steps for one in known) / seconds if known else None
+
+
+def whole(curve: Sequence[Point], told: Callable[[Point], float]) -> float | None:
+    """What all steps come to: steps that were not told count as those that stand for them. None where none was told.
+
+    Args:
+        curve: In order of steps.
+        told: What one step has told; 0 for nothing.
+    """
+    known = [one for one in curve if told(one)]
+    if not known:
+        return None
+    return sum(told(one) * one.steps for one in known) / sum(one.steps for one in known) * curve[-1].step
 
 
 def plot(curve: Sequence[Point], width: int = 60, height: int = 8) -> list[str]:

@@ -8,11 +8,8 @@ from typing import Any
 from aiops.layers.core.file import write_atomic
 
 from .artefact import Artefact
-from .report import Point, page, speed
-from .run_folder import RECIPE
-
-JSON = "report.json"
-HTML = "report.html"
+from .report import Point, page, speed, whole
+from .run_folder import HTML, JSON, RECIPE
 
 
 def write_report(place: Path, curve: Sequence[Point], artefact: Artefact | None) -> Path:
@@ -32,19 +29,25 @@ def write_report(place: Path, curve: Sequence[Point], artefact: Artefact | None)
 
 
 def figures(place: Path, curve: Sequence[Point]) -> dict[str, Any]:
-    """What the trainer has reported; where it reports nothing, what its metrics tell."""
+    """What the metrics tell, and beside it what the trainer has reported.
+
+    Where both tell the same the metrics count: they are of all steps that stand, while a report may be of an attempt
+    before. `told` of `steps` were told (`train.log_every`); where that is fewer, tokens and seconds are reckoned.
+    """
     try:
-        told = json.loads((place / JSON).read_text("utf-8"))
+        reported = json.loads((place / JSON).read_text("utf-8"))
     except (OSError, ValueError):
-        told = {}
-    counted = {
-        "v": 1,
-        "run": place.name,
-        "steps": curve[-1].step if curve else 0,
-        "tokens": sum(one.tokens for one in curve),
-        "seconds": round(sum(one.seconds for one in curve), 3),
-        "tokens_per_second": speed(curve),
-        "first_loss": curve[0].loss if curve else None,
-        "last_loss": curve[-1].loss if curve else None,
-    }
-    return {**counted, **(told if isinstance(told, dict) else {})}
+        reported = {}
+    counted: dict[str, Any] = {"v": 1, "run": place.name}
+    if curve:
+        tokens, seconds = whole(curve, lambda one: one.tokens), whole(curve, lambda one: one.seconds)
+        counted |= {
+            "steps": curve[-1].step,
+            "told": len(curve),
+            "tokens": None if tokens is None else round(tokens),
+            "seconds": None if seconds is None else round(seconds, 3),
+            "tokens_per_second": speed(curve),
+            "first_loss": curve[0].loss,
+            "last_loss": curve[-1].loss,
+        }
+    return {**(reported if isinstance(reported, dict) else {}), **counted}

@@ -6,8 +6,9 @@ from typing import Any
 
 from aiops.layers.core.errors import ConflictError, Problem
 
+from .recipe import Recipe
 from .recipe_text import QUESTIONS, differences
-from .run import CAUSES, Cause
+from .run import CAUSES, Cause, processes_of, world_of
 from .run_document import Making
 
 _MOST = 8
@@ -29,7 +30,7 @@ class Change:
 
 
 def changes(old: Making, new: Making) -> tuple[Change, ...]:
-    """What differs, in the order of `CAUSES`."""
+    """What differs, in the order of `CAUSES`; what is not known of one of them differs from nothing."""
     details: dict[Cause, Iterable[str]] = {
         "base": _named(old.base_files, new.base_files, "file"),
         "data": _named(old.data_inputs, new.data_inputs, ""),
@@ -38,16 +39,34 @@ def changes(old: Making, new: Making) -> tuple[Change, ...]:
             *_named(_asked(old), _asked(new), "file"),
         ],
         "code": _named(old.code_files, new.code_files, "file"),
+        "environment": _versions(old.packages, new.packages),
     }
     return tuple(
         Change(cause, old.digests[cause], new.digests[cause], _few(details[cause]))
         for cause in CAUSES
-        if old.digests[cause] != new.digests[cause]
+        if cause in old.digests and cause in new.digests and old.digests[cause] != new.digests[cause]
     )
 
 
-def refused(found: Collection[Change], allowed: Collection[Cause], name: str) -> ConflictError | None:
-    """The error that names all that changed and was not allowed to; None where the run may go on."""
+def not_compared(old: Making, new: Making) -> str | None:
+    """What a resume could not compare, in words; None where it has compared all."""
+    if "environment" in old.digests and "environment" in new.digests:
+        return None
+    why = "no node has said which it is" if "environment" in old.digests else "the run does not say what it was"
+    return f"whether its environment is still the same is not known: {why}"
+
+
+def refused(
+    found: Collection[Change], allowed: Collection[Cause], name: str, named: str = "RECIPE"
+) -> ConflictError | None:
+    """The error that names all that changed and was not allowed to; None where the run may go on.
+
+    Args:
+        found: What differs.
+        allowed: What may.
+        name: The run's.
+        named: Its recipe as a command line names it, for words about what to type.
+    """
     wrong = [one for one in found if one.cause not in allowed]
     if not wrong:
         return None
@@ -57,14 +76,39 @@ def refused(found: Collection[Change], allowed: Collection[Cause], name: str) ->
         for one in wrong
         for detail in (one.details or (f"its digest was {one.old[:12]}, is {one.new[:12]}",))
     ]
-    options = " ".join(f"--allow-changed {one.cause}" for one in wrong)
+    options = " ".join(f"--allow-changed {one.cause}" for one in found)
     return ConflictError(
         f"{name} does not go on: its {words} changed since it began",
         code="run.changed",
         problems=problems,
         hints=[
-            "put back what it was made with, or begin a new run: the same without `--resume`",
-            f"go on all the same, and have it written into the run: `{options}`",
+            f"put back what it was made with, or begin a new run: `aiops train {named}`",
+            f"go on all the same, and have it written into the run: `aiops train --resume {named} {options}`",
+        ],
+    )
+
+
+def other_world(was: Any, recipe: Recipe, name: str, named: str) -> ConflictError | None:
+    """The error that a run was begun by another number of processes; None where it was not.
+
+    Args:
+        was: What its run.json says; None where it says nothing.
+        recipe: As it is now.
+        name: The run's.
+        named: Its recipe as a command line names it, for words about what to type.
+    """
+    now = world_of(recipe)
+    if was is None or was == now:
+        return None
+    nodes = recipe.placement.nodes
+    each = processes_of(recipe)
+    return ConflictError(
+        f"{name} was begun by {was} process{'es' * (was != 1)}, and these would be {now}: {nodes} node"
+        f"{'s' * (nodes != 1)} with {each}; {recipe.trainer} cannot go on with another number",
+        code="run.world",
+        hints=[
+            "put back `placement.nodes`, `placement.devices` and `placement.processes`",
+            f"or begin a new run: `aiops train {named}`",
         ],
     )
 
@@ -80,8 +124,9 @@ def going_on(old: Making, new: Making, found: Iterable[Change], allowed: Collect
         at: The time, as it is written down.
     """
     passed = [one for one in found if one.cause in allowed]
-    digests = {**old.digests, **{one.cause: one.new for one in passed}}
+    digests = {**new.digests, **old.digests, **{one.cause: one.new for one in passed}}
     names = {one.cause for one in passed}
+    stays = "environment" in old.digests and "environment" not in names
     written = [
         {"at": at, "what": one.cause, "old": one.old, "new": one.new, "details": list(one.details)} for one in passed
     ]
@@ -97,6 +142,7 @@ def going_on(old: Making, new: Making, found: Iterable[Change], allowed: Collect
         changes=(*old.changes, *written),
         origins=new.origins or old.origins,
         questions=new.questions if "recipe" in names else old.questions,
+        packages=old.packages if stays else new.packages,
     )
 
 
@@ -115,6 +161,15 @@ def _named(old: Mapping[str, str], new: Mapping[str, str], noun: str) -> list[st
         short = f" ({old[name][:12]}, now {new[name][:12]})" if word == "is another" else ""
         found.append(f"{noun} {name} {word}{short}".strip())
     return found
+
+
+def _versions(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """What of the packages of an environment differs: `torch was 2.13.0, is 2.14.0`."""
+    return [
+        f"{name} was {_shown(old.get(name))}, is {_shown(new.get(name))}".replace(_shown(None), "not there")
+        for name in sorted({*old, *new})
+        if old and new and old.get(name) != new.get(name)
+    ]
 
 
 def _few(details: Iterable[str]) -> tuple[str, ...]:

@@ -9,10 +9,11 @@ from aiops.layers.l1_cluster.bundle.environment import PLACE
 from .data.dataset import Manifest
 from .recipe import Recipe
 
-Cause = Literal["base", "data", "recipe", "code"]
-"""What a run is made of: each has a digest, and a resume refuses another one unless it is told not to."""
+Cause = Literal["base", "data", "recipe", "code", "environment"]
+"""What a run is made of: each has a digest, and a resume refuses another one unless it is told not to. That of the
+environment may be unknown, for only nodes can say it."""
 
-CAUSES: tuple[Cause, ...] = ("base", "data", "recipe", "code")
+CAUSES: tuple[Cause, ...] = ("base", "data", "recipe", "code", "environment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Run:
 
     @property
     def file(self) -> str:
-        """What the trainer is given."""
+        """What it is made of; a trainer may be given it, or files of its own."""
         return f"{self.folder}/run.json"
 
     @property

@@ -20,7 +20,7 @@ class Making:
     """What a run was made of.
 
     Attributes:
-        digests: Of the base, the data, the recipe and the code.
+        digests: Of the base, the data, the recipe and the code; of the environment where nodes have said it.
         recipe: Resolved, as it was.
         base_files: sha256 of each file of the base.
         data_inputs: By name the digest of each thing that the data was made of.
@@ -29,6 +29,7 @@ class Making:
         changes: What was let pass, and when: `{"at", "what", "old", "new", "keys"}`.
         origins: Where each value of the recipe came from, by dotted key; those that are not here are defaults.
         questions: sha256 of the file of its evaluation's questions; None where it asks none.
+        packages: The versions of all packages of the environment, by name; empty where they are not known.
     """
 
     digests: Mapping[Cause, str] = field(hash=False)
@@ -40,6 +41,7 @@ class Making:
     changes: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     origins: Mapping[str, str] = field(default_factory=dict, hash=False)
     questions: str | None = None
+    packages: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def code_digest(files: Mapping[str, bytes], trainer: str) -> tuple[str, dict[str, str]]:
@@ -78,6 +80,8 @@ def document(run: Run, making: Making) -> dict[str, Any]:
         "world": run.world,
         "folder": run.folder,
         "environment": run.environment,
+        "environment_digest": making.digests.get("environment"),
+        "packages": dict(making.packages),
         "allowed": list(making.allowed),
         "changes": [dict(one) for one in making.changes],
         "origins": dict(making.origins),
@@ -85,8 +89,13 @@ def document(run: Run, making: Making) -> dict[str, Any]:
     }
 
 
-def read_document(found: Any, where: str) -> Making:
+def read_document(found: Any, where: str, named: str = "RECIPE") -> Making:
     """What a run.json says the run is made of.
+
+    Args:
+        found: What stands in it.
+        where: Its path.
+        named: Its recipe as a command line names it, for words about what to type.
 
     Raises:
         FailedError: It is none of this version (`run.unreadable`).
@@ -101,6 +110,8 @@ def read_document(found: Any, where: str) -> Making:
             "recipe": str(found["recipe_digest"]),
             "code": str(found["code"]["digest"]),
         }
+        if found.get("environment_digest") is not None:  # nobody asked for it before, and nodes may not have said it
+            digests["environment"] = str(found["environment_digest"])
         return Making(
             digests,
             replace(recipe, digest=digests["recipe"]),
@@ -111,10 +122,11 @@ def read_document(found: Any, where: str) -> Making:
             tuple(found["changes"]),
             dict(found["origins"]),
             None if found.get("questions") is None else str(found["questions"]),
+            dict(found.get("packages") or {}),
         )
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise FailedError(
             f"{where} cannot be read as what a run was made of: {error}",
             code="run.unreadable",
-            hints=["begin a new run: the same command without `--resume`"],
+            hints=[f"begin a new run: `aiops train {named}`"],
         ) from error

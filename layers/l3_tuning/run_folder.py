@@ -23,7 +23,8 @@ from .run_document import Making, read_document
 RUN = "run.json"
 RECIPE = "recipe.yml"
 JOB = "job.yml"
-JOBS = "jobs.json"
+JSON = "report.json"
+HTML = "report.html"
 _LOCK = ".aiops-runs"
 _MAKING = re.compile(r"\.[a-z][a-z0-9-]*-\d+\.making")
 
@@ -39,7 +40,7 @@ class Contents:
         files: What the trainer rendered, by path.
         code: The trainer's own code, by path below the folder: `worker/DIGEST/...`.
         data: Where the prepared data is.
-        write: Writes what is too large to be held, into the folder that it is given.
+        write: Writes what is too large to be held, into the folder that it is given; each file whole or not at all.
     """
 
     document: Mapping[str, Any] = field(hash=False)
@@ -58,8 +59,13 @@ def numbers(folder: Path, name: str) -> list[int]:
     return sorted(int(match[1]) for one in names if (match := found.fullmatch(one)) and (folder / one / RUN).exists())
 
 
-def newest(folder: Path, name: str) -> Path:
+def newest(folder: Path, name: str, named: str = "RECIPE") -> Path:
     """The newest run of a recipe.
+
+    Args:
+        folder: Where its runs are.
+        name: The recipe's own.
+        named: The recipe as a command line names it, for words about what to type.
 
     Raises:
         NotFoundError: There is none (`run.none`).
@@ -69,7 +75,7 @@ def newest(folder: Path, name: str) -> Path:
         raise NotFoundError(
             f"there is no run of {name} in {folder} to go on with",
             code="run.none",
-            hints=["begin one: the same command without `--resume`"],
+            hints=[f"begin one: `aiops train {named}`"],
         )
     return folder / f"{name}-{found[-1]}"
 
@@ -103,8 +109,13 @@ def making(folder: Path, name: str) -> Iterator[str]:
         os.close(descriptor)
 
 
-def make(place: Path, contents: Contents) -> None:
+def make(place: Path, contents: Contents, take: Callable[[Path], None] = lambda _folder: None) -> None:
     """Make the folder of a run; only while `making` holds its name.
+
+    Args:
+        place: Where.
+        contents: What is put into it.
+        take: Locks the folder that it is given, before it gets its name: nobody finds it unlocked.
 
     Raises:
         OSError: The disk is full, or fails; no run is there then.
@@ -121,6 +132,7 @@ def make(place: Path, contents: Contents) -> None:
         _write(hidden / JOB, contents.job.encode())
         _write(hidden / RUN, _json(contents.document))
         _sync(hidden)
+        take(hidden)
         hidden.rename(place)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -129,7 +141,12 @@ def make(place: Path, contents: Contents) -> None:
 
 
 def remake(place: Path, contents: Contents) -> None:
-    """Bring the folder of a run that goes on up to date: what it is told by, and last what it is made of."""
+    """Bring the folder of a run that goes on up to date: what it is told by, and last what it is made of.
+
+    What was reported of it goes: that is not of what it becomes.
+    """
+    for name in (HTML, JSON):
+        (place / name).unlink(missing_ok=True)
     for path, content in {**contents.files, **contents.code}.items():
         target = place / path
         if not target.is_file() or target.read_bytes() != content:
@@ -139,16 +156,24 @@ def remake(place: Path, contents: Contents) -> None:
     for file in sorted(worker.rglob("*")) if worker.is_dir() else ():
         if file.is_file() and str(file.relative_to(place)) not in contents.code and "__pycache__" not in file.parts:
             file.unlink()  # of what the run was made with, or put there by somebody: nothing runs it any more
-    link = place / "data"
-    if str(link.readlink()) != contents.data:
-        new = place / ".data.making"
-        new.unlink(missing_ok=True)
-        new.symlink_to(contents.data)
-        new.replace(link)
+    if str((place / "data").readlink()) != contents.data:
+        # Files of rows are of one data or the other; until all of them are, the link names neither, and a resume that
+        # comes after a kill writes them again.
+        _link(place, f"{contents.data}.making")
         contents.write(place)
+        _link(place, contents.data)
     write_atomic(place / RECIPE, contents.recipe.encode(), 0o644)
     write_atomic(place / JOB, contents.job.encode(), 0o644)
     write_atomic(place / RUN, _json(contents.document), 0o644)
+
+
+def _link(place: Path, data: str) -> None:
+    """Have a run's data be there, in one move."""
+    new = place / ".data.making"
+    new.unlink(missing_ok=True)
+    new.symlink_to(data)
+    new.replace(place / "data")
+    _sync_folder(place)
 
 
 def unmake(place: Path) -> None:
@@ -158,8 +183,12 @@ def unmake(place: Path) -> None:
     shutil.rmtree(hidden, ignore_errors=True)
 
 
-def read(place: Path) -> tuple[dict[str, Any], Making]:
+def read(place: Path, named: str = "RECIPE") -> tuple[dict[str, Any], Making]:
     """A run's run.json, and what it was made of.
+
+    Args:
+        place: Its folder.
+        named: Its recipe as a command line names it, for words about what to type.
 
     Raises:
         FailedError: It cannot be read (`run.unreadable`).
@@ -171,9 +200,9 @@ def read(place: Path) -> tuple[dict[str, Any], Making]:
         raise FailedError(
             f"{path} cannot be read: {error}",
             code="run.unreadable",
-            hints=["begin a new run: the same command without `--resume`"],
+            hints=[f"begin a new run: `aiops train {named}`"],
         ) from error
-    return found, read_document(found, str(path))
+    return found, read_document(found, str(path), named)
 
 
 def kept_code(place: Path, digest: str) -> dict[str, bytes]:
@@ -186,20 +215,6 @@ def kept_code(place: Path, digest: str) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-
-
-def add_job(place: Path, job: str) -> None:
-    """Write down that a job runs it."""
-    write_atomic(place / JOBS, _json([*jobs(place), job]), 0o644)
-
-
-def jobs(place: Path) -> list[str]:
-    """The jobs that have run it, the newest last."""
-    try:
-        found = json.loads((place / JOBS).read_text("utf-8"))
-    except (OSError, ValueError):
-        return []
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def has_checkpoints(place: Path, below: str) -> bool:

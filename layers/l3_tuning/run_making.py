@@ -6,6 +6,7 @@ from hashlib import file_digest
 from pathlib import Path
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.core.file import replacing
 
 from .compile import compile_run
 from .data.dataset import EVALUATION
@@ -111,9 +112,10 @@ def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, by
             source = source / EVALUATION if export.part == "evaluation" else source
             target = folder / export.file
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("w", encoding="utf-8") as stream:
+            with replacing(target, 0o644) as stream:
                 for one in rows(source):
-                    stream.write(json.dumps(dict(export.write(row_of(one["row"]))), ensure_ascii=False) + "\n")
+                    line = json.dumps(dict(export.write(row_of(one["row"]))), ensure_ascii=False) + "\n"
+                    stream.write(line.encode())
 
     worker = run.worker.removeprefix(f"{run.folder}/")
     return Contents(

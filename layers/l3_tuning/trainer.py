@@ -64,6 +64,7 @@ class Abilities:
         merge: Whether it can merge an adapter, or somebody can from what it leaves.
         gguf: Whether GGUF files can be written of what it leaves.
         exact: Whether a resumed run reads the very samples that the unbroken one would have.
+        worlds: Whether a run can go on with another number of processes than it was begun with.
         options: What may stand below `options:`, each with a few words.
         passes: Whether any other option is handed to the tool under its own name.
     """
@@ -84,6 +85,7 @@ class Abilities:
     merge: bool = False
     gguf: bool = False
     exact: bool = False
+    worlds: bool = False
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     passes: bool = False
 

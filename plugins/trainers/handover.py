@@ -26,7 +26,19 @@ def words_of(argv: list[str], resume: str) -> tuple[str, str, list[str]]:
     return module, metrics, [*words, *(word.replace("{}", resume) for name, word in pairs if name == wanted)]
 
 
-def report(state: Any, logs: dict[str, Any], metrics: str, began: float) -> None:
+class Pace:
+    """What a step takes, from report to report; the first has none before it."""
+
+    def __init__(self) -> None:
+        self._last = (0, 0.0)
+
+    def at(self, step: int, now: float) -> "float | None":
+        """Seconds of each step since the last report; None where that is not known."""
+        (before, since), self._last = self._last, (step, now)
+        return round((now - since) / (step - before), 4) if 0 < before < step else None
+
+
+def report(state: Any, logs: dict[str, Any], metrics: str, pace: Pace) -> None:
     """Say and write down one step of the first rank; a report of something else, as of an evaluation, has no loss."""
     if not state.is_world_process_zero or "loss" not in logs:
         return
@@ -35,7 +47,7 @@ def report(state: Any, logs: dict[str, Any], metrics: str, began: float) -> None
         "loss": _number(logs["loss"]),
         "rate": _number(logs.get("learning_rate")),
         "tokens": None,
-        "seconds": round(time.monotonic() - began, 3),
+        "seconds": pace.at(int(state.global_step), time.monotonic()),
         "epoch": _number(state.epoch),
         "grad_norm": _number(logs.get("grad_norm")),
     }
@@ -57,11 +69,11 @@ def listen(metrics: str) -> None:
         from transformers.trainer_callback import CallbackHandler
     except ImportError:
         return
-    began, usual = time.monotonic(), CallbackHandler.on_log
+    pace, usual = Pace(), CallbackHandler.on_log
 
     def on_log(self: Any, args: Any, state: Any, control: Any, logs: Any) -> Any:
         try:
-            report(state, dict(logs), metrics, began)
+            report(state, dict(logs), metrics, pace)
         except (OSError, ValueError, TypeError, AttributeError) as error:  # training is worth more than its report
             print(f"aiops: a step could not be reported: {error}", file=sys.stderr)  # noqa: T201
         return usual(self, args, state, control, logs)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.l2_jobs.controller.rig import Rig, job
 
 from aiops.cli.head import _words, probe
@@ -21,7 +22,7 @@ from aiops.layers.l2_jobs.controller.desk import Desk, Submission
 from aiops.layers.l2_jobs.controller.door import Door
 from aiops.layers.l2_jobs.controller.ledger import Ledger
 from aiops.layers.l2_jobs.controller.logs import Logs
-from aiops.layers.l2_jobs.job import Account, Job
+from aiops.layers.l2_jobs.job import Account, CheckpointPlan, Job
 from aiops.layers.l2_jobs.report import Stepped
 
 Shown = Callable[..., str]
@@ -60,7 +61,10 @@ class House:
             raise InputError(
                 "1 mistake in job.yml", code="job.wrong", problems=[Problem("unknown key `wrong`", "job.yml", 3)]
             )
-        return replace(job(number_of("sleep")), owner=account)
+        said = yaml.safe_load(submission.text)
+        path = said.get("checkpoint", {}).get("path")
+        plan = None if path is None else CheckpointPlan(path)
+        return replace(job(number_of("sleep")), owner=account, checkpoint=plan, source=submission.text)
 
     def tick(self) -> None:
         with self.lock:

@@ -3,17 +3,24 @@
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.test_job_screens import House
+from tests.l2_jobs.controller.rig import ANN
 from tests.l3_tuning.data.tiny_model import lay_model
 from tests.l3_tuning.test_trainer import Plain
 
-from aiops.cli.app import App
-from aiops.layers.l3_tuning import run_folder, trainer
+from aiops.cli.recipe import planning
+from aiops.cli.recipe.planning import Seen
+from aiops.layers.l2_jobs.attempt import Key
+from aiops.layers.l2_jobs.request import Cancel
+from aiops.layers.l3_tuning import run_folder, run_jobs, trainer
+from aiops.layers.l3_tuning.plan.machine import imagined
 
 Shown = Callable[..., str]
 
@@ -57,31 +64,48 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "recipe.yml").write_text(RECIPE)
     monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Plain()})
-    from aiops.cli.recipe import planning
-
-    real = planning.planned
-
-    def planned(aiops: App, screen: Any, recipe: Any, _memory: str | None, inventory: Path | None) -> Any:
-        return real(aiops, screen, recipe, "8 GiB", inventory)
-
-    monkeypatch.setattr(planning, "planned", planned)
+    monkeypatch.setattr(planning, "look", lambda _aiops, _screen, recipe, _inventory: nodes(recipe))
     return tmp_path
 
 
-def trained(place: Path, house: House, number: int, *, passed: bool = True, artefact: bool = True) -> None:
+def nodes(recipe: Any, **said: Any) -> Seen:
+    """Nodes of 8 GiB that have said nothing, but what is given."""
+    machines = imagined(recipe.placement.nodes, recipe.placement.devices, 8 << 30)
+    return Seen(tuple(replace(one, **said) for one in machines))
+
+
+def trained(
+    place: Path, house: House, number: int, *, passed: bool = True, artefact: bool = True, how: str = "done"
+) -> None:
     """What a trainer leaves; then its job ends."""
     lines = [{"step": step, "loss": 4.0 / step, "tokens": 100, "seconds": 0.5} for step in range(1, 5)]
     (place / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
     if artefact:
-        (place / "artefact").mkdir()
+        (place / "artefact").mkdir(exist_ok=True)
         judged = {"passed": passed, "asked": 4, "right": 4 if passed else 1, "wanted_right": 1.0}
         lineage = {"v": 1, "files": [], "evaluation": judged}
         (place / "artefact" / "lineage.json").write_text(json.dumps(lineage))
-    house.end(number)
+    if how == "cancelled":
+        house.rig.ledger.append(Cancel(f"sleep-{number}", ANN), ANN, 0.0)
+        house.tick()
+    else:
+        house.end(number, how)
 
 
 def follow(shown: Shown, house: House, place: Path, *words: str, **said: Any) -> str:
-    ends = threading.Timer(0.6, trained, [place, house, said.pop("number", 1)], said)
+    number = said.pop("number", 1)
+
+    def runs() -> bool:
+        with house.lock:
+            return any(key == Key(f"sleep-{number}", 1) for key, _ in house.rig.engine.truth.running)
+
+    def end() -> None:
+        ends_by = time.monotonic() + 60
+        while not runs() and time.monotonic() < ends_by:
+            time.sleep(0.02)
+        trained(place, house, number, **said)
+
+    ends = threading.Thread(target=end)
     ends.start()
     screen = shown("train", *words, "recipe.yml")
     ends.join()
@@ -104,7 +128,7 @@ def test_a_recipe_from_its_data_to_what_came_of_it(shown: Shown, house: House, w
     ):
         assert words in screen, (words, screen)
     assert "⣀" in screen or "⠉" in screen or "⡇" in screen
-    assert run_folder.jobs(place) == ["sleep-1"]
+    assert run_jobs.jobs(place) == ["sleep-1"]
     page = (place / "report.html").read_text()
     assert "<polyline" in page
     assert "tokens_per_second" in page
@@ -128,6 +152,62 @@ def test_a_run_that_leaves_nothing_is_told(shown: Shown, house: House, written: 
     screen = follow(shown, house, written / "runs" / "facts-1", artefact=False)
     assert screen.startswith("exit: 1\n")
     assert "facts-1 has ended without a tuned model" in screen
+
+
+def document(screen: str) -> Any:
+    """The one document of a screen."""
+    return json.loads(screen.split("--- stdout\n")[1].split("--- stderr\n", maxsplit=1)[0])
+
+
+def test_every_ending_is_one_document(shown: Shown, house: House, written: Path) -> None:
+    place = written / "runs" / "facts-1"
+    again = ("train", "--resume", "recipe.yml", "--json")
+    about = {"run": "facts-1", "folder": "[TMP]/runs/facts-1"}
+    handed = document(shown("train", "recipe.yml", "--json", "--detach"))
+    assert handed == {**about, "job": "sleep-1"}
+    alive = document(shown(*again))
+    assert alive["error"]["code"] == "run.alive"
+    house.end(1)
+    failed = follow(shown, house, place, "--resume", "--json", number=2, how="cancelled", artefact=False)
+    assert failed.startswith("exit: 1\n"), failed
+    found = document(failed)
+    assert (found["run"], found["job"], found["state"], found["resumed"]) == ("facts-1", "sleep-2", "cancelled", True)
+    assert (found["report"], found["artefact"]) == ("[TMP]/runs/facts-1/report.html", None)
+    judged = follow(shown, house, place, "--resume", "--json", number=3, passed=False)
+    assert judged.startswith("exit: 1\n")
+    assert document(judged)["error"]["code"] == "artefact.failed"
+    trained(place, house, 3)
+    done = shown(*again)
+    assert done.startswith("exit: 0\n")
+    found = document(done)
+    assert (found["job"], found["state"], found["step"], found["resumed"]) == ("sleep-3", "succeeded", 4, True)
+    assert found["artefact"] == {"folder": "[TMP]/runs/facts-1/artefact", "passed": True}
+    fresh = document(follow(shown, house, written / "runs" / "facts-2", "--json", number=4))
+    assert fresh["run"] == "facts-2"
+    assert (fresh["job"], fresh["attempts"], fresh["resumed"], fresh["handed_on"]) == ("sleep-4", 1, False, [])
+    assert document(shown("train", "recipe.yml", "--json", "--dry-run"))["plan"]["verdict"] == "fits"
+    assert document(shown("train", "recipe.yml", "--json", "--set", "train.batch=200000"))["error"]
+
+
+def test_what_is_hinted_at_names_the_recipe(shown: Shown, house: House, written: Path) -> None:
+    place = written / "runs" / "facts-1"
+    none = shown("train", "--resume", "recipe.yml")
+    assert "hint: begin one: `aiops train recipe.yml`" in none
+    assert "hint: begin one: `aiops train - --queue night`" in shown(
+        "train", "--resume", "-", "--queue", "night", typed=RECIPE.replace("model", str(written / "model"))
+    )
+    again = "`aiops train --resume recipe.yml --set 'train.rate=1e-3 '`"
+    words = ("recipe.yml", "--set", "train.rate=1e-3 ")
+    handed = shown("train", *words, "--detach")
+    assert f"hint: once it has ended, hand its model on: {again}" in handed, handed
+    assert f"once it has ended: {again}" in shown("train", "--resume", *words)
+    house.end(1)
+    failed = follow(shown, house, place, "--resume", number=2, how="cancelled", artefact=False)
+    assert "hint: once that is mended: `aiops train --resume recipe.yml`" in failed
+    missing = follow(shown, house, place, "--resume", number=3, artefact=False)
+    assert "hint: have it go on: `aiops train --resume recipe.yml`" in missing
+    (place / "run.json").write_text("{")
+    assert "hint: begin a new run: `aiops train recipe.yml`" in shown("train", "--resume", "recipe.yml")
 
 
 @pytest.mark.parametrize("cause", ["base", "data", "recipe", "code"])
@@ -170,14 +250,79 @@ def test_a_run_goes_on_only_upon_what_it_was_made_of(shown: Shown, house: House,
     assert document["allowed"] == passed
     assert [one["what"] for one in document["changes"]] == passed
     assert not list((place / "worker").rglob("evil.py"))
-    assert run_folder.jobs(place) == ["sleep-1", "sleep-2"]
+    assert run_jobs.jobs(place) == ["sleep-1", "sleep-2"]
+
+
+def test_another_environment_is_refused_by_name(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = written / "runs" / "facts-1"
+
+    def has(**said: Any) -> None:
+        monkeypatch.setattr(planning, "look", lambda _aiops, _screen, recipe, _inventory: nodes(recipe, **said))
+
+    def ends(number: int) -> dict[str, Any]:
+        house.end(number)
+        document: dict[str, Any] = json.loads((place / "run.json").read_text())
+        return document
+
+    shown("train", "recipe.yml", "--detach")
+    assert ends(1)["environment_digest"] is None  # no node has said
+    has(environment="a" * 64, packages={"torch": "2.13.0", "peft": "0.18.0"})
+    screen = shown("train", "--resume", "recipe.yml", "--detach")
+    assert screen.startswith("exit: 0\n--- stdout\nsleep-2\n"), screen
+    assert "whether its environment is still the same is not known: the run does not say what it was" in screen
+    assert ends(2)["environment_digest"] == "a" * 64
+    has(environment="b" * 64, packages={"torch": "2.14.0", "peft": "0.18.0", "trl": "1.0"})
+    before = (place / "run.json").read_bytes()
+    screen = shown("train", "--resume", "recipe.yml", "--detach")
+    assert screen.startswith("exit: 5\n"), screen
+    assert "facts-1 does not go on: its environment changed since it began" in screen
+    assert "environment: torch was 2.13.0, is 2.14.0" in screen
+    assert "environment: trl was not there, is 1.0" in screen
+    assert "peft" not in screen
+    assert "`aiops train --resume recipe.yml --allow-changed environment`" in screen
+    assert (place / "run.json").read_bytes() == before
+    has()
+    screen = shown("train", "--resume", "recipe.yml", "--detach")
+    assert "whether its environment is still the same is not known: no node has said which it is" in screen
+    assert ends(3)["environment_digest"] == "a" * 64  # what it was made with
+    has(environment="b" * 64, packages={"torch": "2.14.0"})
+    assert shown("train", "--resume", "recipe.yml", "--detach", "--allow-changed", "environment").startswith(
+        "exit: 0\n"
+    )
+    document = ends(4)
+    assert (document["environment_digest"], document["packages"]) == ("b" * 64, {"torch": "2.14.0"})
+    assert document["allowed"] == ["environment"]
+    assert shown("train", "--resume", "recipe.yml", "--detach").startswith("exit: 0\n")
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_another_number_of_processes_is_refused_before_anything_is_rewritten(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch, *, able: bool
+) -> None:
+    shown("train", "recipe.yml", "--detach")
+    house.end(1)
+    place = written / "runs" / "facts-1"
+    before = {name: (place / name).read_bytes() for name in ("run.json", "job.yml", "recipe.yml")}
+    monkeypatch.setattr(Plain, "abilities", replace(Plain.abilities, worlds=able))
+    words = ("train", "--resume", "recipe.yml", "--nodes", "2", "--allow-changed", "recipe", "--detach")
+    screen = shown(*words)
+    if able:
+        assert screen.startswith("exit: 0\n--- stdout\nsleep-2\n"), screen
+        assert json.loads((place / "run.json").read_text())["world"] == 2
+        return
+    assert screen.startswith("exit: 5\n"), screen
+    assert "facts-1 was begun by 1 process, and these would be 2: 2 nodes with 1; plain cannot go on with" in screen
+    assert "`aiops train recipe.yml --nodes 2`" in screen
+    assert {name: (place / name).read_bytes() for name in before} == before
 
 
 def test_a_recipe_on_stdin_is_one_and_a_job_file_stays_one(shown: Shown, house: House, written: Path) -> None:
     where = {"AIOPS_JOB_FILE": str(written / "recipe.yml")}  # as it comes to the head
     screen = shown("train", "-", "--detach", typed=RECIPE, environment=where)
     assert screen.startswith("exit: 0\n--- stdout\nsleep-1\n"), screen
-    assert run_folder.jobs(written / "runs" / "facts-1") == ["sleep-1"]
+    assert run_jobs.jobs(written / "runs" / "facts-1") == ["sleep-1"]
     job = shown("train", "-", "--detach", typed="aiops: 1\nname: sleep\n")
     assert job.startswith("exit: 0\n--- stdout\nsleep-2\n"), job
     assert run_folder.numbers(written / "runs", "facts") == [1]
@@ -348,7 +493,11 @@ def test_questions_count_by_what_stands_in_them(
         (["recipe.yml", "--set", "trainer=plane"], 2, "there is no trainer `plane`; installed are plain"),
         (["recipe.yml", "--max-restarts", "3"], 2, "`--max-restarts` is of job files"),
         (["recipe.yml", "--resume"], 6, "there is no run of facts in"),
-        (["recipe.yml", "--resume", "--allow-changed", "dat"], 2, "what may change is base, data, recipe, code"),
+        (
+            ["recipe.yml", "--resume", "--allow-changed", "dat"],
+            2,
+            "what may change is base, data, recipe, code, environment",
+        ),
         (["job.yml", "--allow-changed", "data"], 2, "is for a recipe's run that goes on"),
         (["recipe.yml", "--set", "base=gone"], 2, "there is no folder"),
         (["llama-3-8b-sft-lora"], 2, "`base` is missing"),
@@ -363,6 +512,26 @@ def test_what_is_wrong_is_told_before_anything_starts(
     assert screen.startswith(f"exit: {code}\n"), screen
     assert told in screen
     assert not (written / "runs").exists()
+
+
+def test_a_recipe_runs_by_either_command(shown: Shown, house: House, written: Path) -> None:
+    screen = shown("recipe", "run", "recipe.yml", "--detach", "--set", "train.seed=7")
+    assert screen.startswith("exit: 0\n--- stdout\nsleep-1\n"), screen
+    assert json.loads((written / "runs/facts-1/run.json").read_text())["recipe"]["train"]["seed"] == 7
+    house.end(1)
+    assert "facts-1 does not go on: its recipe changed" in shown("recipe", "run", "recipe.yml", "--resume")
+    again = shown("recipe", "run", "recipe.yml", "--resume", "--detach", "--allow-changed", "recipe")
+    assert again.startswith("exit: 0\n--- stdout\nsleep-2\n"), again
+    (written / "job.yml").write_text("aiops: 1\nname: sleep\n")
+    wrong = shown("recipe", "run", "job.yml")
+    assert wrong.startswith("exit: 2\n")
+    assert "hint: a job file is started by `aiops train job.yml`" in wrong
+    assert shown("recipe", "run", "recipe.yml", "--job", "sleep-1").startswith("exit: 2\n")
+    assert shown("recipe", "run").startswith("exit: 2\n")
+    assert shown("recipe", "run", "recipe.yml", "--allow-changed", "data").startswith("exit: 2\n")
+    listed = shown("recipe", "--help")
+    assert "run" in listed
+    assert "the same as `aiops train RECIPE`" in listed
 
 
 def test_dry_run_changes_nothing(shown: Shown, house: House, written: Path) -> None:
@@ -385,11 +554,41 @@ def test_a_job_that_is_refused_leaves_no_run(
     assert run_folder.numbers(written / "runs", "facts") == []
 
 
-def test_a_plan_that_does_not_fit_starts_nothing(shown: Shown, house: House, written: Path) -> None:
-    screen = shown("train", "recipe.yml", "--set", "train.batch=200000")
-    assert screen.startswith("exit: 1\n"), screen
-    assert "it does not fit; nothing was started" in screen
-    assert not run_folder.numbers(written / "runs", "facts")
+@pytest.mark.parametrize(
+    ("words", "said", "code", "told"),
+    [
+        ([], {}, 0, ""),
+        (["--set", "train.batch=200000"], {}, 4, "facts would fail: it does not fit: one process takes about "),
+        ([], {"imagined": False, "free": 1000}, 4, "facts would fail: disk: "),
+        ([], {"imagined": False, "silent": "no answer"}, 3, ""),
+    ],
+    ids=["fits", "does not fit", "no disk", "unknown"],
+)
+def test_plan_dry_run_and_start_judge_alike(  # noqa: PLR0917
+    shown: Shown,
+    house: House,
+    written: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    said: dict[str, Any],
+    code: int,
+    told: str,
+) -> None:
+    monkeypatch.setattr(planning, "look", lambda _aiops, _screen, recipe, _inventory: nodes(recipe, **said))
+    for command in (["recipe", "plan", "recipe.yml"], ["train", "recipe.yml", "--dry-run"]):
+        screen = shown(*command, *words)
+        assert screen.startswith(f"exit: {code}\n"), screen
+        assert document(shown(*command, *words, "--json"))
+    assert not (written / "runs").exists()
+    screen = shown("train", "recipe.yml", *words, "--detach")
+    # What is not known is let by where it is really started: nodes are asked again then, by the job.
+    assert screen.startswith(f"exit: {4 if code == 4 else 0}\n"), screen
+    assert told in screen
+    if code == 4:
+        hint = "recipe.yml" if not words else "recipe.yml --set train.batch=200000"
+        assert f"`aiops recipe plan {hint}`" in screen
+        assert not run_folder.numbers(written / "runs", "facts")
+        assert shown("job", "list", "--all").count("sleep") == 0
 
 
 def test_shipped_recipes_are_listed_and_shown(shown: Shown) -> None:

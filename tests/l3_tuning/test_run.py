@@ -17,16 +17,18 @@ from tests.l3_tuning.trainer_contract import a_recipe, a_run
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError, NotFoundError
 from aiops.layers.l2_jobs.job_file import read_job_file
-from aiops.layers.l3_tuning import run_folder
+from aiops.layers.l3_tuning import run_folder, run_jobs, run_making
 from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
 from aiops.layers.l3_tuning.base_digest import read_base
 from aiops.layers.l3_tuning.compile import compile_run
+from aiops.layers.l3_tuning.data.row import Row
 from aiops.layers.l3_tuning.recipe_text import digest_of, document_of, yaml_of
-from aiops.layers.l3_tuning.resume import changes, going_on, refused
+from aiops.layers.l3_tuning.resume import changes, going_on, not_compared, refused
 from aiops.layers.l3_tuning.run import CAUSES, Cause, Run
 from aiops.layers.l3_tuning.run_document import Making, code_digest, document, making_of, read_document
 from aiops.layers.l3_tuning.run_folder import Contents
 from aiops.layers.l3_tuning.shipped import shipped
+from aiops.layers.l3_tuning.trainer import Export
 
 CODE = {"train.py": b"print()\n", "deep/er.py": b"x = 1\n"}
 
@@ -61,7 +63,13 @@ def names(folder: Path) -> list[str]:
 
 # What a run is made of
 
-OTHER: dict[Cause, str] = {"base": "0" * 64, "data": "1" * 64, "recipe": "2" * 64, "code": "3" * 64}
+OTHER: dict[Cause, str] = {
+    "base": "0" * 64,
+    "data": "1" * 64,
+    "recipe": "2" * 64,
+    "code": "3" * 64,
+    "environment": "4" * 64,
+}
 
 
 def changed(old: Making, causes: tuple[Cause, ...]) -> Making:
@@ -75,43 +83,57 @@ def changed(old: Making, causes: tuple[Cause, ...]) -> Making:
         new = replace(new, recipe=other)
     if "code" in causes:
         new = replace(new, code_files={"train.py": "f" * 64})
+    if "environment" in causes:
+        new = replace(new, packages={"torch": "2.14.0"})
     return new
 
 
 EVERY = [chosen for count in range(len(CAUSES) + 1) for chosen in combinations(CAUSES, count)]
 
 
-@pytest.mark.parametrize("allowed", EVERY, ids="-".join)
 @pytest.mark.parametrize("causes", EVERY, ids="-".join)
-def test_whatever_changed_is_refused_by_name_unless_it_is_allowed(
-    causes: tuple[Cause, ...], allowed: tuple[Cause, ...]
-) -> None:
+def test_whatever_changed_is_refused_by_name_unless_it_is_allowed(causes: tuple[Cause, ...]) -> None:
     run = plain_run()
-    old = replace(made(run), data_inputs={"rows": "a" * 64, "tokenizer": "b" * 64})
+    old = replace(
+        made(run),
+        digests={**made(run).digests, "environment": "e" * 64},
+        data_inputs={"rows": "a" * 64, "tokenizer": "b" * 64},
+        packages={"torch": "2.13.0"},
+    )
     new = changed(old, causes)
     found = changes(old, new)
     assert tuple(one.cause for one in found) == causes
-    error = refused(found, allowed, run.name)
-    wrong = [cause for cause in causes if cause not in allowed]
-    assert (error is None) == (not wrong)
-    if error is not None:
-        assert isinstance(error, ConflictError)
-        assert error.code == "run.changed"
-        told = [one.message for one in error.problems]
-        assert {one.partition(":")[0] for one in told} == set(wrong)
-        assert ("base: file extra.bin is new" in told) == ("base" in wrong)
-        assert ("base: file model.safetensors is another (aaaaaaaaaaaa, now cccccccccccc)" in told) == ("base" in wrong)
-        assert (f"data: rows is another ({'a' * 12}, now {'e' * 12})" in told) == ("data" in wrong)
-        assert ("recipe: train.rate was 0.0002, is 1e-05" in told) == ("recipe" in wrong)
-        assert ("recipe: train.seed was 1, is 9" in told) == ("recipe" in wrong)
-        assert ("code: file deep/er.py is gone" in told) == ("code" in wrong)
-        assert all(f"--allow-changed {cause}" in error.hints[1] for cause in wrong)
-        return
-    after = going_on(old, new, found, allowed, "2026-01-01T00:00:00Z")
-    assert after.digests == new.digests
-    assert set(after.allowed) == set(causes)
-    assert [one["what"] for one in after.changes] == list(causes)
-    assert changes(after, new) == ()  # and goes on from there without a word
+    for allowed in EVERY:
+        error = refused(found, allowed, run.name, "facts.yml")
+        wrong = [cause for cause in causes if cause not in allowed]
+        assert (error is None) == (not wrong)
+        if error is not None:
+            refuses(error, wrong)
+            assert "`aiops train facts.yml`" in error.hints[0]
+            # What is typed lets all pass that has to, also what was allowed already.
+            options = " ".join(f"--allow-changed {cause}" for cause in causes)
+            assert f"`aiops train --resume facts.yml {options}`" in error.hints[1]
+            continue
+        after = going_on(old, new, found, allowed, "2026-01-01T00:00:00Z")
+        assert after.digests == new.digests
+        assert set(after.allowed) == set(causes)
+        assert [one["what"] for one in after.changes] == list(causes)
+        assert changes(after, new) == ()  # and goes on from there without a word
+
+
+def refuses(error: ConflictError, wrong: list[Cause]) -> None:
+    """Whether each cause is told, with what of it."""
+    assert isinstance(error, ConflictError)
+    assert error.code == "run.changed"
+    told = [one.message for one in error.problems]
+    assert {one.partition(":")[0] for one in told} == set(wrong)
+    assert ("base: file extra.bin is new" in told) == ("base" in wrong)
+    assert ("base: file model.safetensors is another (aaaaaaaaaaaa, now cccccccccccc)" in told) == ("base" in wrong)
+    assert (f"data: rows is another ({'a' * 12}, now {'e' * 12})" in told) == ("data" in wrong)
+    assert ("recipe: train.rate was 0.0002, is 1e-05" in told) == ("recipe" in wrong)
+    assert ("recipe: train.seed was 1, is 9" in told) == ("recipe" in wrong)
+    assert ("code: file deep/er.py is gone" in told) == ("code" in wrong)
+    assert ("environment: torch was 2.13.0, is 2.14.0" in told) == ("environment" in wrong)
 
 
 def test_what_only_says_where_it_runs_may_differ() -> None:
@@ -125,15 +147,41 @@ def test_what_only_says_where_it_runs_may_differ() -> None:
 
 def test_run_json_says_what_was_said() -> None:
     run = replace(plain_run(), allowed=("data",))
-    making = replace(made(run), origins={"train.rate": "recipe.yml:3"}, changes=({"what": "data"},), questions="c" * 64)
+    digests: dict[Cause, str] = {**made(run).digests, "environment": "e" * 64}
+    making = replace(
+        made(run),
+        digests=digests,
+        origins={"train.rate": "recipe.yml:3"},
+        changes=({"what": "data"},),
+        packages={"torch": "2.13.0"},
+        questions="c" * 64,
+    )
     written = json.loads(json.dumps(document(run, making)))
     assert read_document(written, "run.json") == making
     for key in written:
-        if key in {"run", "steps", "total_tokens", "world", "folder", "environment", "questions"}:
-            continue  # of the trainer's, not of what a resume is compared with; older runs say nothing of questions
+        if key in {"run", "steps", "total_tokens", "world", "folder", "environment"}:
+            continue  # of the trainer's, not of what a resume is compared with
+        if key in {"environment_digest", "packages", "questions"}:
+            continue  # which runs of before do not say
         broken = {name: one for name, one in written.items() if name != key}
         with pytest.raises(FailedError, match="cannot be read as what a run was made of"):
             read_document(broken, "run.json")
+
+
+def test_a_run_of_before_says_nothing_of_its_environment_and_goes_on() -> None:
+    run = plain_run()
+    written = json.loads(json.dumps(document(run, made(run))))
+    del written["environment_digest"], written["packages"]
+    old = read_document(written, "run.json")
+    assert old == made(run)
+    digests: dict[Cause, str] = {**old.digests, "environment": "e" * 64}
+    new = replace(old, digests=digests, packages={"torch": "2.13.0"})
+    assert changes(old, new) == changes(new, old) == ()
+    assert "the run does not say" in str(not_compared(old, new))
+    assert "no node has said" in str(not_compared(new, old))
+    assert not_compared(new, new) is None
+    assert going_on(old, new, (), (), "") == new
+    assert going_on(new, old, (), (), "") == new
 
 
 # Its folder
@@ -165,9 +213,9 @@ def test_runs_are_numbered_and_found_again(tmp_path: Path) -> None:
     assert not run_folder.has_checkpoints(place, "checkpoints")
     (place / "checkpoints" / "step-5").mkdir()
     assert run_folder.has_checkpoints(place, "checkpoints")
-    run_folder.add_job(place, "llama-facts-7")
-    run_folder.add_job(place, "llama-facts-9")
-    assert run_folder.jobs(place) == ["llama-facts-7", "llama-facts-9"]
+    run_jobs.record(place, "llama-facts-7")
+    run_jobs.record(place, "llama-facts-9")
+    assert run_jobs.jobs(place) == ["llama-facts-7", "llama-facts-9"]
 
 
 def test_a_run_that_fails_to_be_made_is_not_there(tmp_path: Path) -> None:
@@ -186,7 +234,7 @@ import sys, time
 from pathlib import Path
 from dataclasses import replace
 from tests.l3_tuning.test_run import contents, plain_run
-from aiops.layers.l3_tuning import run_folder
+from aiops.layers.l3_tuning import run_folder, run_jobs, run_making
 place = Path(sys.argv[1])
 def wait(folder):
     (folder / "large").write_bytes(b"x" * 100000)
@@ -220,10 +268,57 @@ def test_a_run_that_goes_on_is_told_by_its_new_files(tmp_path: Path) -> None:
     place = tmp_path / "llama-facts-1"
     moved = plain_run(placement=replace(run.recipe.placement, queue="night"))
     making = going_on(made(run), made(moved), (), (), "")
+    for name in ("report.json", "report.html"):
+        (place / name).write_text("of what it was")
     run_folder.remake(place, replace(contents(moved, making), data="/elsewhere"))
+    assert not {"report.json", "report.html"} & set(names(place))
     assert run_folder.read(place)[1].recipe.placement.queue == "night"
     assert "queue: night" in (place / "job.yml").read_text()
     assert str((place / "data").readlink()) == "/elsewhere"
+
+
+def test_rows_of_other_data_are_whole_or_those_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever stops a resume while rows are written: no half file, and the next resume writes what is missing."""
+    run = plain_run()
+    monkeypatch.setattr(run_making, "rows", lambda _folder: iter([{"row": {"form": "text", "text": "x"}}] * 3))
+
+    def files(word: str, stop: int | None = None) -> Contents:
+        """Two files of three rows; it stops behind `stop` rows."""
+        left = iter(range(6))
+
+        def row(_row: Row) -> dict[str, str]:
+            if next(left) == stop:
+                raise OSError(28, "No space left on device")
+            return {"word": word}
+
+        exports = tuple(Export(f"rows/{name}.jsonl", "train", row) for name in ("a", "b"))
+        upon = replace(run, data=replace(run.data, path=str(tmp_path / word)))
+        return run_making.contents_of(upon, made(run), replace(Plain().render(run), exports=exports), {})
+
+    with run_folder.making(tmp_path, "llama-facts") as name:
+        run_folder.make(tmp_path / name, files("old"))
+    place = tmp_path / "llama-facts-1"
+    before = (place / "run.json").read_bytes()
+
+    def said() -> list[list[str]]:
+        return [
+            [json.loads(line)["word"] for line in (place / "rows" / f"{name}.jsonl").read_text().splitlines()]
+            for name in ("a", "b")
+        ]
+
+    assert said() == [["old"] * 3] * 2
+    for stop, left in ((2, ["old", "old"]), (4, ["new", "old"])):
+        with pytest.raises(OSError, match="No space"):
+            run_folder.remake(place, files("new", stop))
+        assert said() == [[word] * 3 for word in left]
+        assert names(place / "rows") == ["a.jsonl", "b.jsonl"]
+        assert (place / "run.json").read_bytes() == before
+    run_folder.remake(place, files("old"))  # the data was put back: the rows are, too
+    assert said() == [["old"] * 3] * 2
+    assert str((place / "data").readlink()) == str(tmp_path / "old")
+    run_folder.remake(place, files("new"))
+    assert said() == [["new"] * 3] * 2
+    assert str((place / "data").readlink()) == str(tmp_path / "new")
 
 
 # Its base

@@ -214,6 +214,14 @@ class Desk:
             "decisions": [_told(one, whole=mine) for one in told],
         }
 
+    def saving(self, caller: Caller, below: str) -> Rows:
+        """The jobs that save below a folder, newest first; of another's not what was handed in."""
+        records = [self._ledger.record(job) for job in self._ledger.saving(below)]
+        return [
+            {"job": one.job.id, "state": one.state, "text": one.job.source if _may(caller, one) else None}
+            for one in records
+        ]
+
     def explain(self, caller: Caller, job: str, attempt: int | None = None) -> dict[str, Any]:
         """What was decided for a job, with the evidence."""
         record = self._own(caller, job)
@@ -342,6 +350,7 @@ VERBS: Collection[str] = frozenset(
         "list",
         "show",
         "standing",
+        "saving",
         "explain",
         "attempts",
         "logs",

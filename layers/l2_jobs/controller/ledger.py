@@ -29,6 +29,7 @@ from .rows import (
     folder_of,
     record_columns,
     record_of,
+    spelled,
     taken,
     unknown,
 )
@@ -282,6 +283,13 @@ class Ledger:
         with self._store.read() as connection:
             rows = tables.select_list(connection, last=last, over=over, uid=uid, state=state)
             return tuple(JobRow(**row._mapping) for row in rows)  # noqa: SLF001 - SQLAlchemy's documented view of a row
+
+    def saving(self, below: str) -> tuple[str, ...]:
+        """Ids of the jobs that save below a folder, over or not, newest first; those that were only asked for too."""
+        from aiops.layers.l2_jobs.tables import jobs as tables
+
+        with self._store.read() as connection:
+            return tuple(tables.select_saving(connection, spelled(below)))
 
     def counts(self) -> dict[str, int]:
         """How many jobs that are not over are in each state."""

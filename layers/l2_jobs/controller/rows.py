@@ -148,7 +148,12 @@ def fixed_columns(job: Job) -> dict[str, Any]:
 
 def folder_of(job: Job) -> str | None:
     """Where its checkpoints are, by one spelling."""
-    return None if job.checkpoint is None else posixpath.normpath("/" + job.checkpoint.path.lstrip("/"))
+    return None if job.checkpoint is None else spelled(job.checkpoint.path)
+
+
+def spelled(folder: str) -> str:
+    """A folder by the one spelling that it is compared in."""
+    return posixpath.normpath("/" + folder.lstrip("/"))
 
 
 def record_columns(record: JobRecord) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from aiops.layers.core.errors import (
     AiopsError,
     ConflictError,
+    CriticalError,
     FailedError,
     InputError,
     NotFoundError,
@@ -33,7 +34,16 @@ FILE = "controller.sock"
 """Of a controller of one's own, in AIOPS_HOME, which only its owner may enter."""
 
 _FAMILIES: dict[str, type[AiopsError]] = {
-    one.__name__: one for one in (InputError, NotFoundError, UnreachableError, ConflictError, FailedError, PendingError)
+    one.__name__: one
+    for one in (
+        InputError,
+        NotFoundError,
+        UnreachableError,
+        ConflictError,
+        CriticalError,
+        FailedError,
+        PendingError,
+    )
 }
 
 

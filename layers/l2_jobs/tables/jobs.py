@@ -253,6 +253,20 @@ def select_writer(connection: Connection, folder: str, other_than: str) -> str |
     return connection.scalar(job.limit(1)) or connection.scalar(asked.limit(1))
 
 
+def select_saving(connection: Connection, below: str) -> list[str]:
+    """Ids of the jobs that save below a folder, newest first, those that were only asked for before all others."""
+    asked = select(REQUEST.c.job, REQUEST.c.checkpoint).where(
+        REQUEST.c.kind == "submit", REQUEST.c.heard.is_(None), REQUEST.c.checkpoint.is_not(None)
+    )
+    prefix = below.rstrip("/") + "/"
+    job = select(JOB.c.id, JOB.c.checkpoint).where(JOB.c.checkpoint.startswith(prefix, autoescape=True))
+    rows = [
+        *connection.execute(asked.order_by(REQUEST.c.id.desc())),
+        *connection.execute(job.order_by(JOB.c.number.desc())),
+    ]
+    return list(dict.fromkeys(row[0] for row in rows if row[1].startswith(prefix)))  # SQLite's LIKE knows no case
+
+
 def select_list(
     connection: Connection, *, last: int, over: bool | None, uid: int | None, state: str | None = None
 ) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiops.layers.l0_nodes.answer_reading import GARBLED, UnreadableError, said
@@ -18,12 +18,18 @@ from .machine import Machine
 
 T = TypeVar("T")
 
+ENVIRONMENT = "manifest.json"
+"""What an environment that was deployed says of itself."""
+
 _KIB = 1024
 _MIB = 1024 * 1024
 _SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors.index.json")
 """Files of a base whose content counts in its outline; of others name and size do, for weights take minutes to read."""
 
-_PACKAGE = re.compile(r"/(?P<name>torch|transformers|peft|trl|accelerate)-(?P<version>[^/]+)\.dist-info$")
+_PACKAGE = re.compile(r"/(?P<name>[^/]+)-(?P<version>[^/-]+)\.dist-info$")
+_TOLD = frozenset({"torch", "transformers", "peft", "trl", "accelerate"})
+"""Packages whose versions a plan tells."""
+
 _PYTHON = re.compile(r"/lib/python(?P<version>3\.\d+)/")
 _LISTENS = re.compile(r"^\s*\d+:\s+[0-9A-F]+:(?P<port>[0-9A-F]{4})\s+\S+\s+0A\s", re.MULTILINE)
 """A line of /proc/net/tcp: state 0A listens (the kernel's Documentation/networking/proc_net_tcp.rst)."""
@@ -51,6 +57,7 @@ def plan_asks(recipe: Recipe, environment: str = "trainer") -> tuple[Ask, ...]:
             timeout=10.0,
         ),
     ]
+    asks.append(Ask("plan.manifest", paths=(f"{there}/{ENVIRONMENT}",), max_bytes=_MIB))
     if len(recipe.data.train) == 1:
         asks.append(Ask("plan.data", paths=(f"{recipe.data.train[0].rstrip('/')}/{MANIFEST}",), max_bytes=4 * _MIB))
     return tuple(asks)
@@ -69,7 +76,8 @@ def machine_of(record: Record, facts: Facts) -> Machine:
         sizes = [one.memory_total_mib for one in facts.accelerators]
         devices = None if None in sizes else tuple(size * _MIB for size in sizes if size is not None)
     first = next(iter(facts.accelerators or ()), None)
-    versions = _known(lambda: _versions(record)) or {}
+    packages = _known(lambda: _packages(record)) or {}
+    versions = {name: one for name, one in packages.items() if name in _TOLD | {"python"}}
     if first is not None and first.driver:
         versions = versions | {"driver": first.driver}
     return Machine(
@@ -83,6 +91,8 @@ def machine_of(record: Record, facts: Facts) -> Machine:
         ports=_known(lambda: _ports(record)),
         base=_known(lambda: _outline(record)),
         data=_known(lambda: _data(record)),
+        environment=_known(lambda: _manifest(record)) or _packed(packages),
+        packages=packages,
         versions=versions,
         simulated=facts.simulated,
     )
@@ -150,8 +160,28 @@ def _data(record: Record) -> str:
     return digest
 
 
-def _versions(record: Record) -> dict[str, str]:
-    lines: Sequence[str] = said(record.answer("plan.environment")).splitlines()
+def _manifest(record: Record) -> str:
+    (text,) = record.answer("plan.manifest").files.values()
+    document: Any = json.loads(text)
+    digest = document["digest"]
+    if not isinstance(digest, str):
+        raise UnreadableError("no digest")
+    return digest
+
+
+def _packed(packages: Mapping[str, str]) -> str | None:
+    """A digest of packages; None where none were seen."""
+    if not packages:
+        return None
+    return hashlib.sha256("".join(f"{name} {packages[name]}\n" for name in sorted(packages)).encode()).hexdigest()
+
+
+def _packages(record: Record) -> dict[str, str]:
+    """The packages of an environment by name, and its Python."""
+    answer = record.answer("plan.environment")
+    if answer.truncated:
+        raise UnreadableError("not all of it")
+    lines: Sequence[str] = said(answer).splitlines()
     found = {one["name"]: one["version"] for line in lines if (one := _PACKAGE.search(line))}
     pythons = {one["version"] for line in lines if (one := _PYTHON.search(line))}
     if len(pythons) == 1:

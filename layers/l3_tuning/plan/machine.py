@@ -19,6 +19,9 @@ class Machine:
         ports: TCP ports that somebody listens on.
         base: The base's outline: digest over the names and sizes of its files, and over the content of the small ones.
         data: The digest of prepared data, as its manifest says.
+        environment: Which the trainer would run in: the digest of its manifest, which is that of its lock; of one that
+            somebody has made without, of the names and versions of its packages.
+        packages: The versions of all its packages, by name.
         versions: Of what trains there, by name (`python`, `torch`, `driver` ...).
         simulated: Whether it is a host of the lab.
         silent: Why it has not answered; empty where it has.
@@ -35,6 +38,8 @@ class Machine:
     ports: tuple[int, ...] | None = None
     base: str | None = None
     data: str | None = None
+    environment: str | None = None
+    packages: Mapping[str, str] = field(default_factory=dict, hash=False)
     versions: Mapping[str, str] = field(default_factory=dict, hash=False)
     simulated: bool = False
     silent: str = ""
@@ -71,6 +76,17 @@ def able(recipe: Recipe, machines: Sequence[Machine]) -> tuple[Machine, ...]:
         and (not place.devices or (one.devices is not None and len(one.devices) >= place.devices))
         and (place.vendor is None or one.imagined or one.vendor == place.vendor)
     )
+
+
+def environment_upon(recipe: Recipe, machines: Sequence[Machine]) -> Machine | None:
+    """A node whose environment is that of all which may be chosen and have said theirs; None where it is not known.
+
+    Args:
+        recipe: Which nodes may be chosen.
+        machines: What nodes have said.
+    """
+    known = {one.environment: one for one in able(recipe, machines) if one.environment is not None}
+    return next(iter(known.values())) if len(known) == 1 else None
 
 
 def limit_of(recipe: Recipe, machine: Machine) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aiops.layers.core.errors import InputError
+from aiops.layers.core.errors import CriticalError, InputError
 from aiops.layers.l0_nodes.nodeset import fold
 from aiops.layers.l3_tuning.data.dataset import Manifest
 from aiops.layers.l3_tuning.recipe import Recipe
@@ -123,28 +123,38 @@ def plan_of(recipe: Recipe, model: Model, machines: Sequence[Machine], manifest:
     )
 
 
-def refuse(plan: Plan) -> None:
-    """Refuse what would fail: memory that is not there, disk, /dev/shm, nodes that differ. What is not known is let by.
+def refusal(plan: Plan, named: str) -> CriticalError | None:
+    """Why a recipe may not start: memory that is not there, disk, /dev/shm, nodes that differ. None where it may.
 
-    Raises:
-        InputError: All reasons together, and what to change (`plan.refused`).
+    What is not known is let by. Whoever plans, tries or starts a recipe asks this and nothing else.
+
+    Args:
+        plan: Of the recipe.
+        named: The recipe as a command line names it, for words about what to type.
+
+    Returns:
+        All reasons together, and what to change (`plan.refused`).
     """
     reasons, hints = [], []
     if plan.verdict == "does not fit" and plan.room.limit is not None:
         total = plan.estimate.total
         reasons.append(
-            f"one process takes about {gib(total.likely)} ({gib(total.low)} to {gib(total.high)}), and "
-            f"{plan.room.least} has {gib(plan.room.limit)}"
+            f"it does not fit: one process takes about {gib(total.likely)} ({gib(total.low)} to {gib(total.high)}), "
+            f"and {plan.room.least} has {gib(plan.room.limit)} for it"
         )
         enough = None if plan.remedy is None else plan.remedy.together
         if enough is not None:
             hints.append("make it fit: " + " ".join(f"--set {words}" for words in enough.sets))
-        hints.append("all of it: `aiops recipe plan`")
     for one in plan.bad:
         reasons.append(f"{one.subject}: {one.words}")
         hints += [one.hint] if one.hint else []
-    if reasons:
-        raise InputError(f"{plan.recipe.name} would fail: {'; '.join(reasons)}", code="plan.refused", hints=hints)
+    if not reasons:
+        return None
+    return CriticalError(
+        f"{plan.recipe.name} would fail: {'; '.join(reasons)}",
+        code="plan.refused",
+        hints=[*hints, f"all of it: `aiops recipe plan {named}`"],
+    )
 
 
 def _looked_at(recipe: Recipe, machines: Sequence[Machine]) -> tuple[Machine, ...]:

@@ -90,6 +90,28 @@ def test_one_that_is_not_taken_up_yet_is_there(office: Office) -> None:
     assert office.ask(ANN, "standing", job=asked["job"], request=asked["request"])["heard"]
 
 
+def test_which_jobs_save_below_a_folder(office: Office) -> None:
+    def save(folder: str, who: Account = ANN) -> str:
+        return str(office.ask(who, "submit", text="sleep", file="job.yml", folder=folder)["job"])
+
+    first, _, other = (
+        save("/Shared/runs/a-1/checkpoints/"),
+        save("/shared/runs/a-1/checkpoints"),
+        save("/shared/runs/a-10"),
+    )
+    office.rig.ticks(office.controller)
+    late = save("/shared/runs/a-1/more")  # not taken up yet
+    found = office.ask(ANN, "saving", below="/shared//runs/a-1/")
+    assert [(one["job"], one["state"], one["text"]) for one in found] == [
+        (late, "queued", ""),
+        ("sleep-2", "running", ""),
+    ]
+    assert [one["job"] for one in office.ask(ANN, "saving", below="/Shared/runs")] == [first]
+    assert [one["text"] for one in office.ask(BEN, "saving", below="/shared/runs/a-1")] == [None, None]
+    assert office.ask(ANN, "saving", below="/shared/runs/a-10") == []  # which is its folder, and nothing is below
+    assert [one["job"] for one in office.ask(ANN, "saving", below="/shared/runs")] == [late, other, "sleep-2"]
+
+
 @pytest.mark.parametrize("verb", ["cancel", "hold", "explain", "logs"])
 def test_another_user_may_not(office: Office, verb: str) -> None:
     name = office.submit()

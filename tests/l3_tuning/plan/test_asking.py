@@ -1,6 +1,7 @@
 """What a plan asks of nodes, and what it makes of their answers."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,8 @@ from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.ask import Answer, Record
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l3_tuning.plan.asking import config_text, machine_of, plan_asks
+from aiops.layers.l3_tuning.plan.machine import Machine, environment_upon
+from aiops.layers.l3_tuning.recipe import Placement
 
 from .models import recipe
 
@@ -83,6 +86,29 @@ def test_what_was_not_answered_is_unknown(name: str) -> None:
     ]
     assert len(differing) == 1
     assert not getattr(found, differing[0])
+
+
+def test_an_environment_is_known_by_its_manifest_else_by_its_packages() -> None:
+    own = machine_of(record(), facts())
+    assert own.packages == {"python": "3.11", "torch": "2.13.0+cpu", "torchgen": "1", "peft": "0.21.2"}
+    assert own.environment is not None
+    listed = f"{LIB}/torch-2.13.1.dist-info\n{LIB}/torchgen-1.dist-info\n{LIB}/peft-0.21.2.dist-info\n"
+    other = machine_of(record(plan_environment=Answer("plan.environment", 0, listed)), facts())
+    assert other.environment not in {own.environment, None}
+    said = {"/opt/aiops/env/trainer/manifest.json": json.dumps({"digest": "e" * 64})}
+    deployed = machine_of(record(plan_manifest=Answer("plan.manifest", files=said)), facts())
+    assert (deployed.environment, deployed.packages) == ("e" * 64, own.packages)
+    assert machine_of(record(plan_environment=Answer("plan.environment", 1, "")), facts()).environment is None
+    asks = {one.name: one for one in plan_asks(recipe(), "axolotl")}
+    assert asks["plan.manifest"].paths == ("/opt/aiops/env/axolotl/manifest.json",)
+
+    def upon(*machines: Machine) -> str | None:
+        found = environment_upon(recipe(placement=Placement(devices=0)), machines)
+        return None if found is None else found.environment
+
+    assert upon(own, replace(own, name="gpu02"), replace(own, name="gpu03", environment=None)) == own.environment
+    assert upon(own, other) is None  # a job is not taken then; nothing is said of which it would be
+    assert upon() is None
 
 
 def test_a_device_that_does_not_say_its_memory_is_unknown() -> None:
