@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,16 @@ from .prepared_folder import asked, prepare, write_rows
 from .tiny_model import TEMPLATE
 
 GOLDEN = {
-    1: "479aee6f7bf1ed9dfd43f15b9a9f16d22803bcd00b7652a3c11f987abf774adc",
+    1: "ae898029a5e2ac5a019a9abe886adb746854ea87e10792415e25fca730223ac7",
 }
 """By version the digest of all that is prepared below. Who changes what comes out raises the version, and adds it."""
 
+MARKED = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{% if message.role == 'assistant' %}{% generation %}"
+    "{{ message.content }}<|im_end|>{% endgeneration %}{% else %}{{ message.content }}<|im_end|>{% endif %}\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 _WORDS = "the cluster has sixteen nodes and every node has eight devices that share one fabric of many cables"
 
 
@@ -57,6 +64,9 @@ def prompts() -> list[dict[str, Any]]:
         }
     ]
     rows += [{"prompt": "Call +49 30 12345678 for 4000056655665556", "completion": "AKIAIOSFODNN7ABCDEFG is mine"}]
+    shown = asked(9)["prompt"].split()
+    rows += [{"prompt": " ".join(shown[2:12]) + " and no more", "completion": "Ten words of the exam are not enough."}]
+    rows += [{"instruction": "Add them.", "input": "1 and 2", "output": "3"}]
     rows += [{"prompt": far, "completion": far}, {"prompt": "a", "completion": "b"}]
     rows += [{"prompt": "集群有多少个节点", "completion": "十六个。 émile"}]
     rows += [
@@ -105,6 +115,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], tuple[tuple[str, fl
         (("shortest", 6.0), ("repeated-words", 0.5)),
     ),
     "chat": (chats(), {"length": 200, "loss": "all", "held_out": 0.3}, ()),
+    "marked": (chats() * 2, {"length": 700, "template": MARKED, "packing": True, "duplicates": "keep"}, ()),
     "preference": (preferences(), {"length": 300, "long": "drop"}, ()),
     "text": (texts(), {"length": 300, "long": "truncate", "packing": True, "loss": "all"}, (("repeated-lines", 0.3),)),
 }
@@ -117,7 +128,10 @@ def test_other_bytes_need_another_version(tmp_path: Path, monkeypatch: pytest.Mo
     whole = {}
     for name, (rows, said, filters) in CASES.items():
         file = write_rows(tmp_path / f"{name}.jsonl", rows)
-        plan = DataPlan((str(file),), form=name, decontaminate=(str(exam),), **said)
+        plan = DataPlan((str(file),), decontaminate=(str(exam),), **said)
+        if plan.template is not None:
+            (tmp_path / "marked.jinja").write_text(plan.template, "utf-8")
+            plan = replace(plan, template=str(tmp_path / "marked.jinja"))
         made = prepare(plan, base, tmp_path / "data", filters, check=False)
         removed = {step: sum(reasons.values()) for step, reasons in made.lineage["removed"].items()}
         sums = {file: one.get("content", one["sha256"]) for file, one in made.files.items()}
