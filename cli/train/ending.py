@@ -15,15 +15,13 @@ if TYPE_CHECKING:
 def done_before(place: Path) -> dict[str, Any]:
     """The end of a job that somebody else has followed, or nobody, as a document."""
     from aiops.layers.l3_tuning import run_jobs
-    from aiops.layers.l3_tuning.report import read_curve
 
-    curve, jobs = read_curve(place / "metrics.jsonl"), run_jobs.jobs(place)
+    jobs = run_jobs.jobs(place)
     return {
         "job": jobs[-1] if jobs else None,
         "state": "succeeded",
         "reason": None,
         "attempts": None,
-        "step": curve[-1].step if curve else None,
         "resumed": True,
     }
 
@@ -49,8 +47,9 @@ def finish(aiops: App, screen: "Screen", place: Path, asked: Asked, *, succeeded
     artefact = read_artefact(place) if succeeded else None
     report = write_report(place, curve, artefact)
     screen.note(f"  report: {aiops.nickname(str(report))}")
+    came: dict[str, Any] = {"step": curve[-1].step if curve else None, "report": str(report)}
     if not succeeded:
-        return {"report": str(report), "artefact": None, "handed_on": []}
+        return {**came, "artefact": None, "handed_on": []}
     if artefact is None:
         raise FailedError(
             f"{place.name} has ended without a tuned model: there is no {place}/artefact/lineage.json",
@@ -62,4 +61,4 @@ def finish(aiops: App, screen: "Screen", place: Path, asked: Asked, *, succeeded
     for words in told:
         screen.note(f"  {words}")
     found = {"folder": str(artefact.folder), "passed": artefact.passed}
-    return {"report": str(report), "artefact": found, "handed_on": list(told)}
+    return {**came, "artefact": found, "handed_on": list(told)}

@@ -96,6 +96,7 @@ def _goes_on(place: Path, one: dict[str, Any], asked: Asked) -> ConflictError:
         code="run.alive",
         hints=[
             f"follow it: `aiops job logs -f {one['job']}`; once it has ended: `{asked.again}`",
+            f"where no controller runs, somebody has to decide about it: `aiops job wait {one['job']}`",
             f"or end it first: `aiops job cancel {one['job']}`",
         ],
     )

@@ -9,6 +9,7 @@ import getpass
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from aiops.layers.core.errors import ConflictError, FailedError
 
 LOCK = ".lock"
 _LARGEST = 4096
+_TRIES = 10
+_TRY_SECONDS = 0.02
 
 
 @contextmanager
@@ -53,7 +56,10 @@ def held(place: Path) -> Iterator[None]:
         }
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(said).encode(), 0)
-        yield
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)  # so that nobody is named who holds it no more
     finally:
         os.close(descriptor)
 
@@ -66,8 +72,10 @@ def _user() -> str:
 
 
 def _holder(descriptor: int) -> str:
-    try:
-        said = json.loads(os.pread(descriptor, _LARGEST, 0))
-        return f"process {said['pid']} of {said['user']} on {said['host']}, since {said['since']}"
-    except (ValueError, KeyError, TypeError):  # it has just been taken
-        return "another process"
+    for _ in range(_TRIES):
+        try:
+            said = json.loads(os.pread(descriptor, _LARGEST, 0))
+            return f"process {said['pid']} of {said['user']} on {said['host']}, since {said['since']}"
+        except (ValueError, KeyError, TypeError):  # it has been taken in this moment
+            time.sleep(_TRY_SECONDS)
+    return "another process"

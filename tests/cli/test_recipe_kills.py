@@ -244,8 +244,9 @@ def test_one_at_a_time(shown: Shown, house: House, place: Path) -> None:  # noqa
     before = contents(place)
     with run_lock.held(place):
         screen = shown("train", "--resume", "recipe.yml", "--detach")
+        said = json.loads((place / run_lock.LOCK).read_text())
+    assert (place / run_lock.LOCK).read_text() == ""
     assert screen.startswith("exit: 5\n"), screen
-    said = json.loads((place / run_lock.LOCK).read_text())
     assert f"facts-1 is being started by process {said['pid']} of {said['user']} on {said['host']}, since " in screen
     assert {name for name, one in contents(place).items() if before[name] != one} <= {".lock"}
     assert shown("train", "--resume", "recipe.yml", "--detach").startswith("exit: 0\n--- stdout\nsleep-2\n")

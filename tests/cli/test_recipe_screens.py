@@ -183,7 +183,7 @@ def test_every_ending_is_one_document(shown: Shown, house: House, written: Path)
     assert (found["job"], found["state"], found["step"], found["resumed"]) == ("sleep-3", "succeeded", 4, True)
     assert found["artefact"] == {"folder": "[TMP]/runs/facts-1/artefact", "passed": True}
     fresh = document(follow(shown, house, written / "runs" / "facts-2", "--json", number=4))
-    assert fresh["run"] == "facts-2"
+    assert (fresh["run"], fresh["step"]) == ("facts-2", 4)
     assert (fresh["job"], fresh["attempts"], fresh["resumed"], fresh["handed_on"]) == ("sleep-4", 1, False, [])
     assert document(shown("train", "recipe.yml", "--json", "--dry-run"))["plan"]["verdict"] == "fits"
     assert document(shown("train", "recipe.yml", "--json", "--set", "train.batch=200000"))["error"]
