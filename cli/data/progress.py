@@ -20,6 +20,7 @@ class Progress:
         self._stack = ExitStack()
         self._step: Step | None = None
         self._count = 0
+        self._whole: int | None = None
         self.found = False
         """Whether nothing had to be done."""
 
@@ -46,10 +47,16 @@ class Progress:
                 self.found = True
             case "data_step_started":
                 self._begin(_TITLES[data["step"]])
-            case "data_rows_done":
+            case "data_rows_done" if data["rows"]:  # of what was done before anybody looked nothing is known
                 self._count += data["rows"]
-                if self._step is not None:
-                    self._step.summary = f"{self._count:,} rows"
+                self._rows(self._count)
+            case "data_step_ended" if "rows" in data:  # exact; who works apart is only known by chunks until then
+                self._whole = data["rows"]
+                self._rows(self._whole)
+
+    def _rows(self, count: int) -> None:
+        if self._step is not None:
+            self._step.summary = f"{count if self._whole is None else min(count, self._whole):,} rows"
 
     def _begin(self, title: str) -> None:
         self._stack.close()

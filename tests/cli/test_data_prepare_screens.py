@@ -50,6 +50,12 @@ def test_prepare_says_what_came_of_it(folder: Path, shown: Shown) -> None:
     assert "tokens  " not in again
 
 
+def test_rows_are_not_counted_by_chunks_of_whoever_works_apart(folder: Path, shown: Shown) -> None:
+    said = shown(*PREPARE, "--jobs", "2")
+    assert "4,096" not in said
+    assert "✓ read          21 rows" in said
+
+
 def test_prepare_is_one_document(folder: Path, shown: Shown) -> None:
     said = shown(*PREPARE, "--json", "--packing")
     document = json.loads(said.partition("--- stdout\n")[2].partition("--- stderr")[0])

@@ -80,7 +80,7 @@ def produce(
             (engine or LocalEngine()).carry_out(
                 work, step, shares if shared else 1, _counting(tell, "data_rows_done", "rows", step=step)
             )
-            tell("data_step_ended", "", step=step)
+            tell("data_step_ended", "", step=step, **({"rows": Work(work).rows()} if step == "examine" else {}))
         return _published(work, into, digest)
 
 

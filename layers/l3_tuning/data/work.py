@@ -133,6 +133,12 @@ class Work:
             raise FailedError(f"a share of the step {step} did not end", code="data.work") from error
         return rows, chunks
 
+    def rows(self) -> int:
+        """How many rows all files have, once they were read to their ends."""
+        files = (("t", self.preparation.train), ("v", self.preparation.evaluation))
+        names = [file_name(which, number) for which, some in files for number in range(len(some))]
+        return sum(self.file_end("examine", name)[0] for name in names)
+
     def _path(self, step: Step, chunk: str) -> Path:
         return self.folder / step / f"{chunk}.npz"
 
