@@ -158,27 +158,32 @@ class Reader:
         """The tokens of each lesson, of a preference the longer's; and by its number what is wrong with some."""
         counts = [0] * len(lessons)
         flaws: dict[int, tuple[Flaw, ...]] = {}
-        for special in (False, True):
-            wanted = [number for number, one in enumerate(lessons) if one.plain is special for _ in one.texts]
-            if not wanted:
-                continue
+        for special in {one.plain for one in lessons}:
             texts = [text for one in lessons if one.plain is special for text in one.texts]
-            if self.tokenizer.unknown is None:
-                lengths = self.tokenizer.lengths(texts, special=special)
-            else:
-                ids = self.tokenizer.ids(texts, special=special)
-                lengths = [len(one) for one in ids]
-                for number, one in zip(wanted, ids, strict=True):
-                    if self.tokenizer.unknown in one:
-                        words = f"{one.count(self.tokenizer.unknown)} of {len(one)} tokens are unknown"
-                        flaws[number] = (Flaw("tokens.unknown", words),)
-            for number, length in zip(wanted, lengths, strict=True):
+            if len(texts) == len(lessons) and self.tokenizer.unknown is None:  # one of each, as of most sets
+                counts = self.tokenizer.lengths(texts, special=special)
+                break
+            wanted = [number for number, one in enumerate(lessons) if one.plain is special for _ in one.texts]
+            for number, length in zip(wanted, self._lengths(texts, wanted, flaws, special=special), strict=True):
                 counts[number] = max(counts[number], length)
         if self.length is not None and max(counts, default=0) > self.length:
             for number, count in enumerate(counts):
                 if count > self.length:
                     flaws[number] = (*flaws.get(number, ()), self._long(lessons[number], count, self.length))
         return counts, flaws
+
+    def _lengths(
+        self, texts: Sequence[str], numbers: Sequence[int], flaws: dict[int, tuple[Flaw, ...]], *, special: bool
+    ) -> list[int]:
+        """The tokens of texts; the lessons that have unknown ones go into `flaws` by their numbers."""
+        unknown = self.tokenizer.unknown
+        if unknown is None:
+            return self.tokenizer.lengths(texts, special=special)
+        ids = self.tokenizer.ids(texts, special=special)
+        for number, one in zip(numbers, ids, strict=True):
+            if unknown in one:
+                flaws[number] = (Flaw("tokens.unknown", f"{one.count(unknown)} of {len(one)} tokens are unknown"),)
+        return [len(one) for one in ids]
 
     def _long(self, lesson: Lesson, count: int, length: int) -> Flaw:
         """Over the length; and whether of the answer nothing is left when it is cut there."""

@@ -2,7 +2,7 @@
 
 import gc
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
@@ -157,14 +157,13 @@ class LessonCheck:
         return _Entry(line, row, contents, flaws, sound)
 
     def _suspects(self, entries: Sequence[_Entry]) -> _Suspects:
-        texts = [text for entry in entries for text in entry.contents]
-        ends = list(accumulate(len(entry.contents) for entry in entries))
-
-        def of(numbers: Iterable[int]) -> set[int]:
-            return {bisect_right(ends, number) for number in numbers}
-
-        leaked = self._evaluation.suspects(texts) if self._evaluation is not None else ()
-        return _Suspects(of(suspects(texts)), of(leaked), of(self._reader.typed(texts)))
+        rows = ["\n\n".join(entry.contents) for entry in entries]
+        leaked: set[int] = set()
+        if self._evaluation is not None:
+            texts = self._evaluation.suspects([text for entry in entries for text in entry.contents])
+            ends = list(accumulate(len(entry.contents) for entry in entries)) if texts else []
+            leaked = {bisect_right(ends, number) for number in texts}
+        return _Suspects(suspects(rows), leaked, self._reader.typed(rows))
 
     def _batch(self, entries: Sequence[_Entry]) -> _Batch:
         """What is wrong with rows, but for their tokens: those are counted of what comes of it."""
@@ -179,12 +178,10 @@ class LessonCheck:
                 if leaked is not None:
                     flaws.append(Flaw("leak.evaluation", f"asks what {leaked} asks"))
             if sound:
-                typed = number in suspected.typed
-                lesson = (
-                    self._reader.known(row, typed=typed)
-                    if isinstance(row, Known)
-                    else self._reader.lesson(row, contents)
-                )
+                if isinstance(row, Known):
+                    lesson = self._reader.known(row, typed=number in suspected.typed)
+                else:
+                    lesson = self._reader.lesson(row, contents)
                 flaws += lesson.flaws
                 if lesson.texts:
                     batch.lessons.append(lesson)
@@ -198,7 +195,8 @@ class LessonCheck:
         if row.form not in ("chat", "prompt"):
             return ()
         if isinstance(row, Known):
-            asked, said = hash((row.roles[:-1], row.contents[:-1])), hash(row.contents[-1])
+            _, _, roles, contents = row
+            asked, said = hash((roles[:-1], contents[:-1])), hash(contents[-1])
         else:
             turns = (*row.turns, *row.answer)
             asked = hash((tuple(turn.role for turn in turns[:-1]), tuple(turn.content for turn in turns[:-1])))

@@ -120,8 +120,8 @@ _KEY_MARKS: Final = (
     " PRIVATE KEY", "AKIA", "ASIA", "LTAI", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox",
     "sk_live_", "sk-", "AIza", "hf_", "pypi-AgE", "npm_", "eyJ",
 )  # fmt: skip
-_KEY_SEEN: Final = b"k" * 16
-"""What each of `_KEY` has so many of in a row, where `_KEY_SEEN_AS` writes `k` for what keys are made of."""
+_KEY_SEEN: Final = b"k" * 20
+"""What each of `_KEY` but private keys has so many of in a row, where `_KEY_SEEN_AS` writes `k` for what they have."""
 
 _DISTINCT = 10
 """Different characters that a real key has at least; `sk-xxxxxxxx` stands for one."""
@@ -136,7 +136,7 @@ def _seen_as(**characters: str) -> bytes:
     return bytes(table)
 
 
-_KEY_SEEN_AS: Final = _seen_as(k=ascii_letters + digits + "_-+/=")
+_KEY_SEEN_AS: Final = _seen_as(k=ascii_letters + digits + "_-")
 _SEEN_AS: Final = _seen_as(d=digits, s=" .()/:-")
 _DIGITS_SEEN: Final = re.compile(rb"d(?:s{0,3}d){6}")
 """`_DIGITS`, where `_SEEN_AS` writes `d` and `s`: begins with one letter, which is found at once."""
@@ -144,7 +144,7 @@ _DIGITS_SEEN: Final = re.compile(rb"d(?:s{0,3}d){6}")
 _COLONS_SEEN: Final = re.compile(rb":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:")
 """What every address of `_IPV6` has."""
 
-_AT_SEEN: Final = re.compile(rb"@")
+_SIGNS_SEEN: Final = (re.compile(rb"@"), re.compile(rb" PRIVATE KEY"))
 
 
 def suspects(texts: Sequence[str]) -> set[int]:
@@ -153,8 +153,7 @@ def suspects(texts: Sequence[str]) -> set[int]:
     whole = b"\n".join(encoded)
     ends = list(accumulate(len(text) + 1 for text in encoded))
     places = [match.start() for match in _DIGITS_SEEN.finditer(whole.translate(_SEEN_AS))]
-    places += (match.start() for match in _COLONS_SEEN.finditer(whole))
-    places += (match.start() for match in _AT_SEEN.finditer(whole))
+    places += (match.start() for pattern in (_COLONS_SEEN, *_SIGNS_SEEN) for match in pattern.finditer(whole))
     found = {bisect_right(ends, place) for place in places}
     long, place = whole.translate(_KEY_SEEN_AS), -1
     while (place := long.find(_KEY_SEEN, place + 1)) >= 0:

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, compress
 from typing import Any, Final
 
 Array = Any
@@ -22,7 +22,7 @@ _UNSPACED: Final = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 WORD: Final = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 """A word; of scripts that put no space between words a character."""
 
-_TOGETHER: Final = 1 << 18
+_TOGETHER: Final = 1 << 19
 """Characters that are looked through at once: the arrays take about 60 bytes of each, and fit in a cache."""
 
 _LONGEST: Final = 1 << 22
@@ -62,19 +62,24 @@ class WordRuns:
 
     def within(self, texts: Sequence[str]) -> set[int]:
         """Numbers of texts that may hold one; of all others it is sure that they do not."""
-        found = {number for number, text in enumerate(texts) if len(text) > _LONGEST}
-        if found:
-            texts = ["" if number in found else text for number, text in enumerate(texts)]
-        number = 0
-        for part in _parts(texts):
-            found.update(number + one for one in self._within(part))
-            number += len(part)
+        found = set()
+        ascii_ = [text.isascii() for text in texts]
+        for narrow in (True, False):  # apart: what is not of ASCII costs twice as much
+            chosen = ascii_ if narrow else [not one for one in ascii_]
+            numbers = list(compress(range(len(texts)), chosen))
+            taken = 0
+            for part in _parts(list(compress(texts, chosen))):
+                if len(part[0]) > _LONGEST:
+                    found.add(numbers[taken])
+                else:
+                    found.update(numbers[taken + one] for one in self._within(part, narrow=narrow))
+                taken += len(part)
         return found
 
-    def _within(self, texts: Sequence[str]) -> Iterator[int]:
+    def _within(self, texts: Sequence[str], *, narrow: bool) -> Iterator[int]:
         import numpy as np
 
-        if not "".join(texts).isascii():
+        if not narrow:
             texts = [text.casefold() for text in texts]
         numbers, starts = _words(texts)
         begins = np.fromiter(accumulate(map(len, texts), initial=0), np.int64, len(texts) + 1)
@@ -113,6 +118,9 @@ class _Few:
 
 def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     """Texts that are looked through together."""
+    if texts and sum(map(len, texts)) + len(texts) <= _TOGETHER:
+        yield texts
+        return
     begin = size = 0
     for number, text in enumerate(texts):
         size += len(text) + 1
