@@ -1,6 +1,7 @@
 """The level `full` of a check: each row as the model reads it. While one batch is tokenised, the next is rendered."""
 
 import gc
+import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,13 @@ _BATCH: Final = 512
 
 _COLLECTED: Final = 100_000
 """New objects between two searches for circles of dead ones."""
+
+_SWITCHED: Final = 0.0002
+"""Seconds after which what renders makes way for what tokenises. That waits so long before and behind each batch of
+some ten milliseconds, and Python's own 5 ms would let processors idle meanwhile."""
+
+_HASH_BITS: Final = 64
+_HASH: Final = (1 << _HASH_BITS) - 1
 
 _SOUND: Final = "encoding."
 """Flaws after which a row can still be rendered; after others it would be refused once more for the same."""
@@ -97,17 +105,19 @@ class LessonCheck:
         self._form = form
         self._reader = reader
         self._evaluation = evaluation
-        self._prompts: dict[int, tuple[int, int]] = {}
+        self._prompts: dict[int, int] = {}  # by what is asked, where that was first, above what was answered
 
     def file(self, file: SourceFile) -> None:
         """Check one file."""
-        collected = gc.get_threshold()
+        collected, switched = gc.get_threshold(), sys.getswitchinterval()
         gc.set_threshold(
             _COLLECTED
         )  # what is kept of a row is in no circle: looking for some costs a tenth of the time
+        sys.setswitchinterval(_SWITCHED)
         try:
             self._pipelined(file)
         finally:
+            sys.setswitchinterval(switched)
             gc.set_threshold(*collected)
 
     def _pipelined(self, file: SourceFile) -> None:
@@ -201,11 +211,12 @@ class LessonCheck:
             turns = (*row.turns, *row.answer)
             asked = hash((tuple(turn.role for turn in turns[:-1]), tuple(turn.content for turn in turns[:-1])))
             said = hash(turns[-1].content)
-        here = self._findings.base | line
-        first, before = self._prompts.setdefault(asked, (here, said))
-        if first == here or before == said:
+        here = (self._findings.base | line) << _HASH_BITS | (said & _HASH)
+        first = self._prompts.setdefault(asked, here)
+        if first is here or not (first ^ here) & _HASH:
             return ()
-        return (Flaw("duplicate.conflicting", f"has the prompt of {self._findings.place(first)} and another answer"),)
+        place = self._findings.place(first >> _HASH_BITS)
+        return (Flaw("duplicate.conflicting", f"has the prompt of {place} and another answer"),)
 
 
 def _whole(row: Row | Known) -> Row:
