@@ -54,11 +54,10 @@ class WordRuns:
         for words in (*runs, *short):
             by_length.setdefault(len(words), []).append(" ".join(words))
         self._sought = {
-            length: np.unique(np.concatenate([_joined(_words(part)[0], length)[::length] for part in _parts(texts)]))
+            length: _Few(np.concatenate([_joined(_words(part)[0], length)[::length] for part in _parts(texts)]))
             for length, texts in by_length.items()
         }
-        long = self._sought.pop(RUN, None)
-        self._runs = None if long is None else _Few(long)
+        self._runs = self._sought.pop(RUN, None)
 
     def within(self, texts: Sequence[str]) -> set[int]:
         """Numbers of texts that may hold one; of all others it is sure that they do not."""
@@ -94,7 +93,7 @@ class WordRuns:
             for length, sought in self._sought.items():
                 some = np.flatnonzero(counts == length)
                 if len(some):
-                    yield from some[np.isin(_joined(numbers, length)[first[some]], sought)].tolist()
+                    yield from some[sought.among(_joined(numbers, length)[first[some]])].tolist()
 
 
 class _Few:
@@ -103,7 +102,7 @@ class _Few:
     def __init__(self, numbers: Array) -> None:
         import numpy as np
 
-        self._numbers = numbers
+        self._numbers: Array = np.unique(numbers)
         self._shift = np.uint64(64 - max(16, (16 * len(numbers)).bit_length()))
         self._marks: Array = np.zeros(1 << (64 - int(self._shift)), np.bool_)
         self._marks[numbers >> self._shift] = True
@@ -113,7 +112,8 @@ class _Few:
         import numpy as np
 
         hits = np.flatnonzero(self._marks[many >> self._shift])
-        return hits[np.isin(many[hits], self._numbers)] if len(hits) else hits
+        places = np.searchsorted(self._numbers, many[hits])
+        return hits[self._numbers[np.minimum(places, len(self._numbers) - 1)] == many[hits]]
 
 
 def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
