@@ -32,6 +32,9 @@ from .measurement import Figure, report
 
 ROWS = 100_000
 TOKENISED = 20_000
+QUESTIONS = 1000
+"""Of the evaluation that is looked for while the speed is measured."""
+
 TIMES = 5
 SEEDS = 20
 BATCH = 512
@@ -68,6 +71,16 @@ def conversations(count: int, seed: int) -> Iterator[bytes]:
             {"role": "assistant", "content": answer[begin : begin + 220].strip() or "Nothing."},
         ]
         yield line({"messages": turns}) + b"\n"
+
+
+def questions(count: int, seed: int) -> Iterator[bytes]:
+    """What an evaluation may ask: the same words in another order, so that none of it stands in a row."""
+    texts = paragraphs()
+    rng = random.Random(seed)  # noqa: S311 - drawn by a seed
+    for _ in range(count):
+        words = rng.choice(texts).split()[:40]
+        rng.shuffle(words)
+        yield line({"prompt": " ".join(words), "completion": "gpu07"}) + b"\n"
 
 
 def model_folder(work: Path) -> tuple[Path, str]:
@@ -160,13 +173,15 @@ def main() -> int:
             small.write_bytes(b"".join(next(stream) for _ in range(TOKENISED)))
         exam = work / "exam.jsonl"
         exam.write_bytes(line({"prompt": QUESTION, "completion": "gpu07"}))
+        asked = work / "asked.jsonl"
+        asked.write_bytes(b"".join(questions(QUESTIONS, 2)))
         folder, what = model_folder(work)
         tokenizer = read_tokenizer(folder)
         template = read_template(tokenizer)
         assert template is not None
         speeds = tuple(structure_speed(path) for _ in range(TIMES))
         texts = rendered(small, template)
-        pairs = [full_ratio(small, exam, tokenizer, template, texts) for _ in range(TIMES)]
+        pairs = [full_ratio(small, asked, tokenizer, template, texts) for _ in range(TIMES)]
         own = read_tokenizer(lay_checked_model(work / "own"))
         strict = Reader(own, read_template(own), LENGTH)
         share, extra, count = planted_share(work, exam, strict)
@@ -176,6 +191,7 @@ def main() -> int:
                 "rows": ROWS,
                 "bytes": path.stat().st_size,
                 "tokenizer": what,
+                "questions": QUESTIONS,
                 "kinds planted": len(CHAT),
                 "planted": count,
             },

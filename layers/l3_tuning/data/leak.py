@@ -6,22 +6,16 @@ dirty from 80 % of contaminated tokens, here of runs), and the run is GPT-2's 8,
 leaked where a whole text of a row is the same.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from .row import Place, Row
-
-RUN: Final = 8
-"""Words."""
+from .word_runs import RUN, WORD, WordRuns
 
 SHARE: Final = 0.8
 """Of the runs of a question, that stand in one text."""
-
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
-"""A word; of scripts that put no space between words a character."""
 
 _SPACES = "".join(chr(code) if chr(code).isalnum() else " " for code in range(128))
 """For text of ASCII alone the same, at a third of the price."""
@@ -31,7 +25,7 @@ def words_of(text: str) -> list[str]:
     """The words of a text without case and punctuation."""
     if text.isascii():
         return text.lower().translate(_SPACES).split()
-    return _WORD.findall(text.casefold())
+    return WORD.findall(text.casefold())
 
 
 def questions_of(row: Row) -> tuple[str, ...]:
@@ -51,9 +45,9 @@ class Evaluation:
 
     questions: int = 0
     _short: dict[tuple[str, ...], Place] = field(default_factory=dict)
-    _anchors: set[str] = field(default_factory=set)
     _runs: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
     _long: list[tuple[Place, int]] = field(default_factory=list)
+    _sought: WordRuns | None = None
 
     def add(self, place: Place, row: Row) -> None:
         """Look for this row too."""
@@ -62,15 +56,20 @@ class Evaluation:
             if not words:
                 continue
             self.questions += 1
+            self._sought = None
             if len(words) < RUN:
                 self._short.setdefault(tuple(words), place)
                 continue
             runs = set(_runs(words))
-            # The longest of each four words: every run of eight holds one, so a text without any holds no run.
-            self._anchors.update(max(words[at : at + RUN // 2], key=len) for at in range(0, len(words), RUN // 2))
             for run in runs:
                 self._runs.setdefault(run, []).append(len(self._long))
             self._long.append((place, len(runs)))
+
+    def suspects(self, texts: Sequence[str]) -> set[int]:
+        """Numbers of the texts in which something may have leaked: in all others nothing has. Quick for many texts."""
+        if self._sought is None:
+            self._sought = WordRuns(self._runs, self._short)
+        return self._sought.within(texts)
 
     def leaked(self, texts: Iterable[str]) -> Place | None:
         """The row of the evaluation that stands in one of `texts`; None where none does."""
@@ -80,10 +79,10 @@ class Evaluation:
                 place = self._short.get(tuple(words))
                 if place is not None:
                     return place
-            elif not self._anchors.isdisjoint(words) and not self._runs.keys().isdisjoint(_runs(words)):
-                place = self._counted(words)
-                if place is not None:
-                    return place
+                continue
+            place = self._counted(words)
+            if place is not None:
+                return place
         return None
 
     def _counted(self, words: Sequence[str]) -> Place | None:

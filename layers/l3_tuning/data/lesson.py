@@ -1,11 +1,14 @@
 """Lessons: rows as the model reads them, and what is wrong with that: template, tokens, length. Pure but for caches."""
 
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
 
 from .fault import Flaw
+from .pattern import Pattern, pattern
 from .recognition import Known, row_of
 from .row import Row, Turn
 from .template import RefusedError, Template
@@ -15,8 +18,7 @@ _SURE: Final = 16
 """Characters of a text that hardly stands in another by chance; shorter ones are judged by what becomes of marks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
+class Lesson(NamedTuple):
     """A row as the model reads it.
 
     Attributes:
@@ -47,27 +49,45 @@ class Reader:
     length: int | None = None
     _special: re.Pattern[str] | None = field(init=False)
     _dropped: dict[Any, frozenset[int]] = field(init=False, default_factory=dict)
+    _patterns: dict[tuple[str, ...], Pattern | None] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         tokens = sorted(self.tokenizer.special, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, tokens))) if tokens else None
 
-    def known(self, known: Known) -> Lesson:
-        """A row rendered of which all is known; as `lesson`, at a smaller price."""
-        if known.form in ("text", "preference") or self.template is None:
+    def known(self, known: Known, *, typed: bool) -> Lesson:
+        """A row rendered of which all is known; as `lesson`, at a smaller price.
+
+        Args:
+            known: The row.
+            typed: Whether its texts may have special tokens.
+        """
+        if typed or known.form in ("text", "preference") or self.template is None:
             return self.lesson(row_of(known), known.contents)
+        try:
+            found = self._patterns[known.roles]
+        except KeyError:
+            found = self._patterns[known.roles] = pattern(self.template, known.roles)
+        if found is not None and found.whole:  # so nothing that it says is lost
+            return Lesson(known, (found.written(known.contents),))
         messages = [{"role": role, "content": said} for role, said in zip(known.roles, known.contents, strict=True)]
         try:
             text = self.template.written(messages)
         except RefusedError as error:
-            return Lesson(known, (), (*self._typed(known.contents), Flaw("template.error", str(error))))
+            return Lesson(known, (), (Flaw("template.error", str(error)),))
         dropped = self._dropped.get(known.roles)
         if dropped is None:
             dropped = self._dropped[known.roles] = self._marked(row_of(known))
-        lost = dropped or [said for said in known.contents if said not in text and said.strip() not in text]
-        if lost or (self._special is not None and self._special.search("\0".join(known.contents))):
+        if dropped or any(said not in text and said.strip() not in text for said in known.contents):
             return self.lesson(row_of(known), known.contents)
         return Lesson(known, (text,))
+
+    def typed(self, texts: Sequence[str]) -> set[int]:
+        """Numbers of the texts in which a special token stands."""
+        if self._special is None:
+            return set()
+        ends = list(accumulate(len(text) + 1 for text in texts))
+        return {bisect_right(ends, match.start()) for match in self._special.finditer("\0".join(texts))}
 
     def lesson(self, row: Row, contents: Sequence[str]) -> Lesson:
         """A row rendered.
@@ -134,32 +154,36 @@ class Reader:
             return frozenset()
         return frozenset(number for number, mark in enumerate(marks) if mark not in text)
 
-    def measured(self, lessons: Sequence[Lesson]) -> list[tuple[int, tuple[Flaw, ...]]]:
-        """The tokens of each lesson, of a preference the longer's, and what is wrong with them."""
+    def measured(self, lessons: Sequence[Lesson]) -> tuple[list[int], Mapping[int, tuple[Flaw, ...]]]:
+        """The tokens of each lesson, of a preference the longer's; and by its number what is wrong with some."""
         counts = [0] * len(lessons)
-        flaws: list[tuple[Flaw, ...]] = [()] * len(lessons)
-        for special in (False, True):
-            wanted = [
-                (number, text) for number, one in enumerate(lessons) if one.plain is special for text in one.texts
-            ]
-            if not wanted:
-                continue
-            texts = [text for _, text in wanted]
-            if self.tokenizer.unknown is None:
-                lengths = self.tokenizer.lengths(texts, special=special)
-            else:
-                ids = self.tokenizer.ids(texts, special=special)
-                lengths = [len(one) for one in ids]
-                for (number, _), one in zip(wanted, ids, strict=True):
-                    if self.tokenizer.unknown in one:
-                        words = f"{one.count(self.tokenizer.unknown)} of {len(one)} tokens are unknown"
-                        flaws[number] = (Flaw("tokens.unknown", words),)
-            for (number, _), length in zip(wanted, lengths, strict=True):
+        flaws: dict[int, tuple[Flaw, ...]] = {}
+        for special in {one.plain for one in lessons}:
+            texts = [text for one in lessons if one.plain is special for text in one.texts]
+            if len(texts) == len(lessons) and self.tokenizer.unknown is None:  # one of each, as of most sets
+                counts = self.tokenizer.lengths(texts, special=special)
+                break
+            wanted = [number for number, one in enumerate(lessons) if one.plain is special for _ in one.texts]
+            for number, length in zip(wanted, self._lengths(texts, wanted, flaws, special=special), strict=True):
                 counts[number] = max(counts[number], length)
-        for number, count in enumerate(counts):
-            if self.length is not None and count > self.length:
-                flaws[number] = (*flaws[number], self._long(lessons[number], count, self.length))
-        return list(zip(counts, flaws, strict=True))
+        if self.length is not None and max(counts, default=0) > self.length:
+            for number, count in enumerate(counts):
+                if count > self.length:
+                    flaws[number] = (*flaws.get(number, ()), self._long(lessons[number], count, self.length))
+        return counts, flaws
+
+    def _lengths(
+        self, texts: Sequence[str], numbers: Sequence[int], flaws: dict[int, tuple[Flaw, ...]], *, special: bool
+    ) -> list[int]:
+        """The tokens of texts; the lessons that have unknown ones go into `flaws` by their numbers."""
+        unknown = self.tokenizer.unknown
+        if unknown is None:
+            return self.tokenizer.lengths(texts, special=special)
+        ids = self.tokenizer.ids(texts, special=special)
+        for number, one in zip(numbers, ids, strict=True):
+            if unknown in one:
+                flaws[number] = (Flaw("tokens.unknown", f"{one.count(unknown)} of {len(one)} tokens are unknown"),)
+        return [len(one) for one in ids]
 
     def _long(self, lesson: Lesson, count: int, length: int) -> Flaw:
         """Over the length; and whether of the answer nothing is left when it is cut there."""

@@ -1,18 +1,20 @@
 """The level `full` of a check: each row as the model reads it. While one batch is tokenised, the next is rendered."""
 
 import gc
-from collections.abc import Iterator, Sequence
+import sys
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Final
+from itertools import accumulate, islice
+from typing import Any, Final, NamedTuple
 
 from .fault import Flaw
 from .findings import Findings
 from .form import read_row
 from .leak import Evaluation
 from .lesson import Lesson, Reader
-from .personal import personal
+from .personal import personal, suspects
 from .recognition import Known, Recognise, row_of
 from .row import Form, Row
 from .source import SourceFile
@@ -24,10 +26,52 @@ _BATCH: Final = 512
 _COLLECTED: Final = 100_000
 """New objects between two searches for circles of dead ones."""
 
+_SWITCHED: Final = 0.0002
+"""Seconds after which what renders makes way for what tokenises. That waits so long before and behind each batch of
+some ten milliseconds, and Python's own 5 ms would let processors idle meanwhile."""
+
+_HASH_BITS: Final = 64
+_HASH: Final = (1 << _HASH_BITS) - 1
+
 _SOUND: Final = "encoding."
 """Flaws after which a row can still be rendered; after others it would be refused once more for the same."""
 
-_Measured = list[tuple[int, tuple[Flaw, ...]]]
+_NOTHING: Final = Row("text")
+"""Of what is no row."""
+
+_Measured = tuple[list[int], Mapping[int, tuple[Flaw, ...]]]
+
+
+class _Entry(NamedTuple):
+    """A row that is read.
+
+    Attributes:
+        line: Where it stands.
+        row: What it is.
+        contents: Its texts.
+        flaws: What is wrong so far.
+        sound: Whether it can be rendered.
+    """
+
+    line: int
+    row: Row | Known
+    contents: Sequence[str]
+    flaws: Sequence[Flaw]
+    sound: bool
+
+
+class _Suspects(NamedTuple):
+    """Numbers of the entries of a batch that are looked at one by one.
+
+    Attributes:
+        personal: May have personal data.
+        leaked: May have leaked.
+        typed: Have a special token.
+    """
+
+    personal: set[int]
+    leaked: set[int]
+    typed: set[int]
 
 
 @dataclass(slots=True)
@@ -35,11 +79,13 @@ class _Batch:
     """Rows that are tokenised together.
 
     Attributes:
-        lessons: Each with its line.
+        lessons: What the model reads.
+        lines: Of each lesson.
         faulty: Lines that failed before.
     """
 
-    lessons: list[tuple[int, Lesson]] = field(default_factory=list)
+    lessons: list[Lesson] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
     faulty: set[int] = field(default_factory=set)
 
 
@@ -59,24 +105,26 @@ class LessonCheck:
         self._form = form
         self._reader = reader
         self._evaluation = evaluation
-        self._prompts: dict[int, tuple[int, int]] = {}
+        self._prompts: dict[int, int] = {}  # by what is asked, where that was first, above what was answered
 
     def file(self, file: SourceFile) -> None:
         """Check one file."""
-        collected = gc.get_threshold()
+        collected, switched = gc.get_threshold(), sys.getswitchinterval()
         gc.set_threshold(
             _COLLECTED
         )  # what is kept of a row is in no circle: looking for some costs a tenth of the time
+        sys.setswitchinterval(_SWITCHED)
         try:
             self._pipelined(file)
         finally:
+            sys.setswitchinterval(switched)
             gc.set_threshold(*collected)
 
     def _pipelined(self, file: SourceFile) -> None:
         with ThreadPoolExecutor(1, "tokenise") as pool:
             waiting: tuple[_Batch, Future[_Measured]] | None = None
             for batch in self._batches(file):
-                future = pool.submit(self._reader.measured, [lesson for _, lesson in batch.lessons])
+                future = pool.submit(self._reader.measured, batch.lessons)
                 if waiting is not None:
                     self._told(*waiting)
                 waiting = (batch, future)
@@ -84,66 +132,91 @@ class LessonCheck:
                 self._told(*waiting)
 
     def _told(self, batch: _Batch, future: "Future[_Measured]") -> None:
-        report = self._findings.report
-        for (line, _), (tokens, flaws) in zip(batch.lessons, future.result(), strict=True):
-            report.lengths[tokens] += 1
-            if flaws:
-                self._findings.add(line, flaws, counted=line in batch.faulty)
+        counts, flaws = future.result()
+        self._findings.report.lengths.update(counts)
+        for number in sorted(flaws):
+            line = batch.lines[number]
+            self._findings.add(line, flaws[number], counted=line in batch.faulty)
 
     def _batches(self, file: SourceFile) -> Iterator[_Batch]:
         rows = self._findings.rows(file)
         while taken := list(islice(rows, _BATCH)):
-            batch = _Batch()
-            for line, value, careful in taken:
-                flaws = self._row(line, value, batch, careful=careful)
-                if flaws and self._findings.add(line, flaws):
-                    batch.faulty.add(line)
-            yield batch
+            yield self._batch([self._entry(*one) for one in taken])
 
-    def _row(self, line: int, value: Any, batch: _Batch, *, careful: bool) -> list[Flaw]:
-        """What is wrong with a row, but for its tokens: those the batch tells."""
-        row: Row | Known | None = self._recognise(value, careful)
-        flaws: list[Flaw] = []
+    def _entry(self, line: int, value: Any, careful: bool) -> _Entry:
+        """What a row is, and what is wrong with it by itself or for another before it."""
+        flaws: tuple[Flaw, ...] = ()
         sound = True
-        if isinstance(row, Known):
-            contents: Sequence[str] = row.contents
-            said = row.identity
+        row: Row | Known
+        contents: Sequence[str]
+        known = self._recognise(value, careful)
+        if known is not None:
+            row, contents, said = known, known.contents, known.identity
         else:
             read = read_row(value, self._form)
             if not isinstance(read, Row):
-                return list(read)
-            row, contents, said = read, _contents(read), identity(read)
-            flaws += flaws_of(read)
+                return _Entry(line, _NOTHING, (), read, sound=False)
+            flaws = flaws_of(read)
             sound = all(flaw.kind.startswith(_SOUND) for flaw in flaws)
+            row, contents, said = read, _contents(read), identity(read)
         again = self._findings.duplicate(line, said)
-        flaws += again or (self._conflict(row, line) if sound else ())
-        if personal("\n\n".join(contents)):
-            flaws += _personal(_whole(row))
-        leaked = self._evaluation.leaked(contents) if self._evaluation is not None else None
-        if leaked is not None:
-            flaws.append(Flaw("leak.evaluation", f"asks what {leaked} asks"))
-        if sound:
-            lesson = self._reader.known(row) if isinstance(row, Known) else self._reader.lesson(row, contents)
-            flaws += lesson.flaws
-            if lesson.texts:
-                batch.lessons.append((line, lesson))
-        return flaws
+        if again:
+            flaws = (*flaws, *again)
+        elif sound:
+            flaws = (*flaws, *self._conflict(row, line))
+        return _Entry(line, row, contents, flaws, sound)
 
-    def _conflict(self, row: Row | Known, line: int) -> Iterator[Flaw]:
+    def _suspects(self, entries: Sequence[_Entry]) -> _Suspects:
+        rows = ["\n\n".join(entry.contents) for entry in entries]
+        leaked: set[int] = set()
+        if self._evaluation is not None:
+            texts = self._evaluation.suspects([text for entry in entries for text in entry.contents])
+            ends = list(accumulate(len(entry.contents) for entry in entries)) if texts else []
+            leaked = {bisect_right(ends, number) for number in texts}
+        return _Suspects(suspects(rows), leaked, self._reader.typed(rows))
+
+    def _batch(self, entries: Sequence[_Entry]) -> _Batch:
+        """What is wrong with rows, but for their tokens: those are counted of what comes of it."""
+        batch = _Batch()
+        suspected = self._suspects(entries)
+        for number, (line, row, contents, before, sound) in enumerate(entries):
+            flaws = [*before]
+            if number in suspected.personal:
+                flaws += _personal(_whole(row))
+            if number in suspected.leaked and self._evaluation is not None:
+                leaked = self._evaluation.leaked(contents)
+                if leaked is not None:
+                    flaws.append(Flaw("leak.evaluation", f"asks what {leaked} asks"))
+            if sound:
+                if isinstance(row, Known):
+                    lesson = self._reader.known(row, typed=number in suspected.typed)
+                else:
+                    lesson = self._reader.lesson(row, contents)
+                flaws += lesson.flaws
+                if lesson.texts:
+                    batch.lessons.append(lesson)
+                    batch.lines.append(line)
+            if flaws and self._findings.add(line, flaws):
+                batch.faulty.add(line)
+        return batch
+
+    def _conflict(self, row: Row | Known, line: int) -> tuple[Flaw, ...]:
         """Another answer to a prompt that came before; preferences are several pairs of one prompt by their nature."""
         if row.form not in ("chat", "prompt"):
-            return
+            return ()
         if isinstance(row, Known):
-            asked, said = hash((row.roles[:-1], row.contents[:-1])), hash(row.contents[-1])
+            _, _, roles, contents = row
+            asked, said = hash((roles[:-1], contents[:-1])), hash(contents[-1])
         else:
             turns = (*row.turns, *row.answer)
             asked = hash((tuple(turn.role for turn in turns[:-1]), tuple(turn.content for turn in turns[:-1])))
             said = hash(turns[-1].content)
-        here = self._findings.base | line
-        first, before = self._prompts.setdefault(asked, (here, said))
-        if first != here and before != said:
-            place = self._findings.place(first)
-            yield Flaw("duplicate.conflicting", f"has the prompt of {place} and another answer")
+        here = (self._findings.base | line) << _HASH_BITS | (said & _HASH)
+        first = self._prompts.setdefault(asked, here)
+        if first is here or not (first ^ here) & _HASH:
+            return ()
+        place = self._findings.place(first >> _HASH_BITS)
+        return (Flaw("duplicate.conflicting", f"has the prompt of {place} and another answer"),)
 
 
 def _whole(row: Row | Known) -> Row:

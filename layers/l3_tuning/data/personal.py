@@ -7,7 +7,10 @@ addresses by what the registries call global. What documentation uses for exampl
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from string import ascii_letters, digits
 from typing import Final, NamedTuple
 
 KINDS: Final = ("email", "phone", "card", "iban", "ip", "key")
@@ -117,8 +120,48 @@ _KEY_MARKS: Final = (
     " PRIVATE KEY", "AKIA", "ASIA", "LTAI", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox",
     "sk_live_", "sk-", "AIza", "hf_", "pypi-AgE", "npm_", "eyJ",
 )  # fmt: skip
+_KEY_SEEN: Final = b"k" * 20
+"""What each of `_KEY` but private keys has so many of in a row, where `_KEY_SEEN_AS` writes `k` for what they have."""
+
 _DISTINCT = 10
 """Different characters that a real key has at least; `sk-xxxxxxxx` stands for one."""
+
+
+def _seen_as(**characters: str) -> bytes:
+    """A table for `bytes.translate`: the one letter for each of its characters, and a line's end for all others."""
+    table = bytearray(b"\n" * 256)
+    for letter, ones in characters.items():
+        for one in ones.encode():
+            table[one] = ord(letter)
+    return bytes(table)
+
+
+_KEY_SEEN_AS: Final = _seen_as(k=ascii_letters + digits + "_-")
+_SEEN_AS: Final = _seen_as(d=digits, s=" .()/:-")
+_DIGITS_SEEN: Final = re.compile(rb"d(?:s{0,3}d){6}")
+"""`_DIGITS`, where `_SEEN_AS` writes `d` and `s`: begins with one letter, which is found at once."""
+
+_COLONS_SEEN: Final = re.compile(rb":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:")
+"""What every address of `_IPV6` has."""
+
+_SIGNS_SEEN: Final = (re.compile(rb"@"), re.compile(rb" PRIVATE KEY"))
+
+
+def suspects(texts: Sequence[str]) -> set[int]:
+    """Numbers of the texts in which `personal` may find something: in all others it finds nothing. Quick for many."""
+    encoded = [text.encode() for text in texts]
+    whole = b"\n".join(encoded)
+    ends = list(accumulate(len(text) + 1 for text in encoded))
+    places = [match.start() for match in _DIGITS_SEEN.finditer(whole.translate(_SEEN_AS))]
+    places += (match.start() for pattern in (_COLONS_SEEN, *_SIGNS_SEEN) for match in pattern.finditer(whole))
+    found = {bisect_right(ends, place) for place in places}
+    long, place = whole.translate(_KEY_SEEN_AS), -1
+    while (place := long.find(_KEY_SEEN, place + 1)) >= 0:
+        number = bisect_right(ends, place)
+        place = ends[number] - 1
+        if any(mark in texts[number] for mark in _KEY_MARKS):
+            found.add(number)
+    return found
 
 
 def personal(text: str) -> list[Personal]:

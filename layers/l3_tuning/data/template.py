@@ -4,14 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from aiops.layers.core.errors import InputError
 
 from .row import Row, Turn
+from .sandbox import BEGUN, ENDED, FAILURES, compiled
 from .tokenizer import Tokenizer, read_config
 
 FILE: Final = "chat_template.jinja"
@@ -19,15 +18,6 @@ _LEGACY: Final = "chat_template.json"
 _MORE: Final = "additional_chat_templates"
 _DEFAULT: Final = "default"
 _TOOLS: Final = "tool_use"
-_BEGUN: Final = "\ufdd0"
-_ENDED: Final = "\ufdd1"
-"""Around what `{% generation %}` makes; noncharacters, which no text has (Unicode 23.7)."""
-
-
-_OF_DICTS: Final = frozenset(dir(dict))
-_OF_LOOPS: Final = frozenset(
-    {"first", "last", "index", "index0", "revindex", "revindex0", "length", "previtem", "nextitem"}
-)
 
 
 class RefusedError(Exception):
@@ -81,7 +71,30 @@ class Template:
     ) -> str:
         """As `render`, of messages as templates know them."""
         text = self._rendered(messages, tools, answer=answer)
-        return text.replace(_BEGUN, "").replace(_ENDED, "") if _BEGUN in text else text
+        return text.replace(BEGUN, "").replace(ENDED, "") if BEGUN in text else text
+
+    def variables(
+        self,
+        always: Mapping[str, Any],
+        messages: list[dict[str, Any]],
+        tools: Sequence[Mapping[str, Any]] = (),
+        *,
+        answer: bool = False,
+    ) -> dict[str, Any]:
+        """What a template finds, beside what it `always` does."""
+        return {
+            **always,
+            "messages": messages,
+            "tools": list(tools) or None,
+            "documents": None,
+            "add_generation_prompt": answer,
+            **self.named,
+        }
+
+    @property
+    def default(self) -> str:
+        """What is used for rows without tools."""
+        return self.sources[_DEFAULT]
 
     def rendered(self, row: Row) -> tuple[Rendered, ...]:
         """A row with what is to be learnt of it; of `preference` two, chosen and rejected.
@@ -103,7 +116,7 @@ class Template:
 
     def _chat(self, row: Row) -> Rendered:
         marked = self._rendered([_message(turn) for turn in row.turns], row.tools, answer=False)
-        if _BEGUN in marked:
+        if BEGUN in marked:
             return _unmarked(marked)
         spans = []
         for number, turn in enumerate(row.turns):
@@ -133,20 +146,13 @@ class Template:
 
         source = self.sources.get(_TOOLS, self.sources[_DEFAULT]) if tools else self.sources[_DEFAULT]
         try:
-            compiled, always = _compiled(source)
-            variables = {
-                **always,
-                "messages": messages,
-                "tools": list(tools) or None,
-                "documents": None,
-                "add_generation_prompt": answer,
-                **self.named,
-            }
-            # As `compiled.render(...)`, without its second copy of all variables.
-            text = "".join(compiled.root_render_func(compiled.new_context(variables, shared=True)))
+            made = compiled(source)
+            variables = self.variables(made.globals, messages, tools, answer=answer)
+            # As `made.render(...)`, without its second copy of all variables.
+            text = "".join(made.root_render_func(made.new_context(variables, shared=True)))
         except jinja2.TemplateError as error:
             raise RefusedError(str(error).partition("\n")[0] or type(error).__name__) from error
-        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
+        except FAILURES as error:
             raise RefusedError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
         return text
 
@@ -165,11 +171,11 @@ def _message(turn: Turn) -> dict[str, Any]:
 def _unmarked(marked: str) -> Rendered:
     """The text without the marks around what `{% generation %}` made, and where that stood."""
     text, spans, length = [], [], 0
-    for number, part in enumerate(marked.split(_BEGUN)):
-        learnt, ended, rest = part.partition(_ENDED)
+    for number, part in enumerate(marked.split(BEGUN)):
+        learnt, ended, rest = part.partition(ENDED)
         if number and ended:
             spans.append((length, length + len(learnt)))
-        plain = learnt + rest.replace(_ENDED, "")
+        plain = learnt + rest.replace(ENDED, "")
         text.append(plain)
         length += len(plain)
     return Rendered("".join(text), tuple(spans))
@@ -244,70 +250,8 @@ def _checked(source: str, origin: str) -> None:
     import jinja2
 
     try:
-        _compiled(source)
+        compiled(source)
     except jinja2.TemplateSyntaxError as error:
         raise InputError(
             f"{origin}:{error.lineno}: is no chat template: {error.message}", code="template.broken"
         ) from error
-
-
-@cache
-def _compiled(source: str) -> tuple[Any, dict[str, Any]]:
-    """A template, and the variables that it always has."""
-    compiled = _environment().from_string(source)
-    return compiled, dict(compiled.globals)
-
-
-@cache
-def _environment() -> Any:
-    """Jinja as transformers sets it up: sandboxed, and with what templates of models expect beside."""
-    import jinja2
-    import jinja2.ext
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(jinja2.ext.Extension):
-        """`{% generation %} ... {% endgeneration %}`: what the model is to say."""
-
-        tags = {"generation"}  # noqa: RUF012 - Jinja's own name for it
-
-        def parse(self, parser: Any) -> Any:
-            line = next(parser.stream).lineno
-            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-            begun, ended = (jinja2.nodes.Output([jinja2.nodes.TemplateData(mark)]) for mark in (_BEGUN, _ENDED))
-            return [begun.set_lineno(line), *body, ended.set_lineno(line)]
-
-    class Environment(ImmutableSandboxedEnvironment):
-        """The sandbox; what templates ask most and what is always safe, `message.content` and `loop.first`, at once."""
-
-        def getattr(self, obj: Any, attribute: str) -> Any:
-            if obj.__class__ is dict and attribute in obj and attribute not in _OF_DICTS:
-                return obj[attribute]
-            if obj.__class__ is jinja2.runtime.LoopContext and attribute in _OF_LOOPS:
-                return getattr(obj, attribute)
-            return super().getattr(obj, attribute)
-
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = _now
-    return environment
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
-def _raise(message: str) -> None:
-    import jinja2
-
-    raise jinja2.TemplateError(message)
-
-
-def _now(layout: str) -> str:
-    return datetime.now().strftime(layout)  # noqa: DTZ005 - the local day, as transformers has it

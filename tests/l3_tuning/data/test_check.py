@@ -1,10 +1,12 @@
 """A check finds every planted fault by file and line, and nothing in clean sets."""
 
 import bz2
+import gc
 import gzip
 import json
 import lzma
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +286,19 @@ def test_nothing_selected_and_conversations_without_a_template(tmp_path: Path, m
 def test_words_of_ascii_are_those_of_any_text() -> None:
     text = "Don't SHOUT: snake_case, a-b; x=1.5e3 (it's) 2nd\tline\n\"quoted\" ~^`|"
     assert words_of(text) == words_of(f"{text} é")[:-1]
+
+
+def test_a_check_leaves_the_process_as_it_was(tmp_path: Path, model: Path) -> None:
+    before = (gc.get_threshold(), sys.getswitchinterval())
+    path = write(tmp_path / "a.jsonl", [line({"messages": pair(number)}) for number in range(9)])
+    during = []
+
+    def told(_rows: int, size: int) -> None:
+        during.append((gc.get_threshold(), sys.getswitchinterval()) if size else before)
+        if len(during) > 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(sources([path] * 2), Wish(reader=reader(model)), told)
+    assert before not in during[:1]
+    assert (gc.get_threshold(), sys.getswitchinterval()) == before
