@@ -120,12 +120,12 @@ def make(place: Path, contents: Contents) -> None:
         _write(hidden / RECIPE, contents.recipe.encode())
         _write(hidden / JOB, contents.job.encode())
         _write(hidden / RUN, _json(contents.document))
-        _sync(hidden)
+        sync(hidden)
         hidden.rename(place)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
         raise
-    _sync_folder(place.parent)
+    sync_folder(place.parent)
 
 
 def remake(place: Path, contents: Contents) -> None:
@@ -148,7 +148,7 @@ def remake(place: Path, contents: Contents) -> None:
         contents.write(place)
     write_atomic(place / RECIPE, contents.recipe.encode(), 0o644)
     write_atomic(place / JOB, contents.job.encode(), 0o644)
-    write_atomic(place / RUN, _json(contents.document), 0o644)
+    write_json(place / RUN, contents.document)
 
 
 def unmake(place: Path) -> None:
@@ -190,7 +190,7 @@ def kept_code(place: Path, digest: str) -> dict[str, bytes]:
 
 def add_job(place: Path, job: str) -> None:
     """Write down that a job runs it."""
-    write_atomic(place / JOBS, _json([*jobs(place), job]), 0o644)
+    write_json(place / JOBS, [*jobs(place), job])
 
 
 def jobs(place: Path) -> list[str]:
@@ -208,6 +208,11 @@ def has_checkpoints(place: Path, below: str) -> bool:
     return folder.is_dir() and any(not one.name.startswith(".") for one in folder.iterdir())
 
 
+def write_json(path: Path, document: Any) -> None:
+    """Write a document of a run, whole or not at all."""
+    write_atomic(path, _json(document), 0o644)
+
+
 def _json(found: Any) -> bytes:
     return (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()
 
@@ -218,7 +223,8 @@ def _write(path: Path, content: bytes) -> None:
     path.chmod(0o644)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Have all of a folder on the disk."""
     for above, _, names in os.walk(folder, topdown=False):
         for name in names:
             path = Path(above, name)
@@ -228,10 +234,11 @@ def _sync(folder: Path) -> None:
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
-        _sync_folder(Path(above))
+        sync_folder(Path(above))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -13,7 +13,7 @@ from .recipe_text import document_of, yaml_of
 from .run import Base, Cause, Prepared, Run, environment_of
 from .run_document import Making, document
 from .run_folder import Contents
-from .trainer import Rendered, Trainer, sound
+from .trainer import Rendered, Trainer, inside_run
 
 
 def prepared_of(folder: Path) -> Prepared:
@@ -69,7 +69,7 @@ def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, by
         code: The trainer's own code, by name.
     """
     for path in (*rendered.files, *(one.file for one in rendered.exports)):
-        if not sound(path):
+        if not inside_run(path):
             raise ValueError(f"the trainer {run.recipe.trainer} writes {path}, which is not its own to write")
 
     def write(folder: Path) -> None:
@@ -83,8 +83,9 @@ def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, by
                     stream.write(json.dumps(dict(export.write(row_of(one["row"]))), ensure_ascii=False) + "\n")
 
     worker = run.worker.removeprefix(f"{run.folder}/")
+    output = None if rendered.output is None else {"path": rendered.output, "bare": rendered.bare}
     return Contents(
-        document(run, making),
+        {**document(run, making), "output": output},
         yaml_of(document_of(run.recipe), f"{run.name}: all that it says, with what it extends and its defaults."),
         compile_run(run, rendered),
         rendered.files,

@@ -120,8 +120,9 @@ class Rendered:
         checkpoint_format: As in `checkpoint.format` of a job file: `files` for what `aiops.checkpoint` writes.
         progress: How its steps are seen in its output; None where it uses `aiops.checkpoint`.
         metrics: A file of metrics as docs/decisions/tuning.md lays them out, below the run's folder; None for none.
-        output: Where it leaves the tuned model below the run's folder, `adapter_model` or a whole model; None where it
-            writes `artefact/` itself.
+        output: Where it leaves the tuned model below the run's folder, an adapter or a whole model, there or in the
+            folder of its last step; `sealing` makes the artefact of it. None where it writes `artefact/` itself.
+        bare: Whether what it leaves are weights alone, so that config, tokenizer and template are the base's.
     """
 
     command: tuple[str, ...]
@@ -135,6 +136,7 @@ class Rendered:
     progress: str | None = None
     metrics: str | None = "metrics.jsonl"
     output: str | None = None
+    bare: bool = False
 
 
 class Trainer(Protocol):
@@ -265,7 +267,7 @@ def _options(recipe: Recipe, trainer: Trainer) -> Iterable[Refusal]:
             yield Refusal(("options", name), f"is no option of {trainer.name}", hint)
 
 
-def sound(path: str) -> bool:
+def inside_run(path: str) -> bool:
     """Whether a file of a trainer's may be written there: below the run's folder, and not one of the run's own."""
     parts = PurePosixPath(path).parts
     own = {"run.json", "recipe.yml", "job.yml", "worker", "data"}

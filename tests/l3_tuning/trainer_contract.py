@@ -23,7 +23,7 @@ from aiops.layers.l3_tuning.recipe import (
     TrainPlan,
 )
 from aiops.layers.l3_tuning.run import Base, Prepared, Run, environment_of, world_of
-from aiops.layers.l3_tuning.trainer import Rendered, Trainer, refusals, sound
+from aiops.layers.l3_tuning.trainer import Rendered, Trainer, refusals, inside_run
 
 LLAMA: Mapping[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -181,7 +181,7 @@ class TrainerContract:
     def test_its_files_are_below_the_folder_of_the_run_and_not_the_runs_own(self, trainer: Trainer) -> None:
         for _, found in self.rendered(trainer):
             for path in (*found.files, *(one.file for one in found.exports)):
-                assert sound(path), path
+                assert inside_run(path), path
             for place in (found.checkpoints, found.metrics, found.output):
                 assert place is None or (not place.startswith("/") and ".." not in place.split("/"))
         for name in trainer.code():
