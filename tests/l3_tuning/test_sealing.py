@@ -91,7 +91,7 @@ def test_an_adapter_becomes_an_artefact_with_all_that_it_was_made_of(tmp_path: P
     lineage = found.lineage
     written, making = run_folder.read(site.run)
     for cause in ("base", "data", "recipe", "code"):
-        assert lineage[cause]["digest"] == making.digests[cause]  # type: ignore[index]
+        assert lineage[cause]["digest"] == making.digests[cause]
     assert (lineage["job"], lineage["run"], lineage["made"]) == (
         "llama-facts-7",
         "llama-facts-1",
