@@ -62,6 +62,14 @@ def read_base(path: str, cache: Path, told: Told = lambda _done, _all: None) -> 
     return Base(path, digest_of(found, {name: (folder / name).stat().st_size for name in files}), config), found
 
 
+def known_config(path: str) -> dict[str, Any] | None:
+    """What the config.json of a base says; None where there is none to read, which `read_base` tells."""
+    try:
+        return _config(Path(path))
+    except InputError:
+        return None
+
+
 def digest_of(found: Mapping[str, str], sizes: Mapping[str, int]) -> str:
     """sha256 over the names, sizes and sha256 of a base's files. Pure."""
     lines = [[name, sizes[name], found[name]] for name in sorted(found)]

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from aiops.layers.core.errors import InputError
+
 from .compile import compile_run
 from .data.dataset import EVALUATION, MANIFEST
 from .data.identity import row_of
@@ -60,7 +62,7 @@ def run_of(
 
 
 def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, bytes]) -> Contents:
-    """What is put into a run's folder.
+    """What is put into a run's folder; its `write` raises InputError for a row that the trainer cannot be handed.
 
     Args:
         run: The run.
@@ -80,7 +82,11 @@ def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, by
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("w", encoding="utf-8") as stream:
                 for one in rows(source):
-                    stream.write(json.dumps(dict(export.write(row_of(one["row"]))), ensure_ascii=False) + "\n")
+                    row = row_of(one["row"])
+                    words = None if export.refuse is None else export.refuse(row)
+                    if words is not None:
+                        raise _refused(f"{one['file']}:{one['line']} {words}")
+                    stream.write(json.dumps(dict(export.write(row)), ensure_ascii=False) + "\n")
 
     worker = run.worker.removeprefix(f"{run.folder}/")
     output = None if rendered.output is None else {"path": rendered.output, "bare": rendered.bare}
@@ -93,3 +99,7 @@ def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, by
         run.data.path,
         write,
     )
+
+
+def _refused(words: str) -> InputError:
+    return InputError(words, code="recipe.rows", hints=["leave such rows out, or train with another: `trainer: aiops`"])

@@ -66,6 +66,8 @@ class Abilities:
         exact: Whether a resumed run reads the very samples that the unbroken one would have.
         options: What may stand below `options:`, each with a few words.
         passes: Whether any other option is handed to the tool under its own name.
+        unfit: Why a base cannot be trained, by its config.json: words that follow `base`, and what would fit, or None.
+            Pure; None where it takes whatever transformers reads.
     """
 
     methods: frozenset[Method]
@@ -86,6 +88,7 @@ class Abilities:
     exact: bool = False
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     passes: bool = False
+    unfit: Callable[[Mapping[str, Any]], tuple[str, str] | None] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,13 @@ class Export:
         file: Below the run's folder, `rows/train.jsonl`.
         part: Which rows: those that are learnt from, or those that are held out.
         write: What stands in the file for a row. Pure.
+        refuse: Why a row cannot be handed over, in words that follow its place, or None. Pure; None where all can be.
     """
 
     file: str
     part: Literal["train", "evaluation"]
     write: Callable[[Row], Mapping[str, Any]]
+    refuse: Callable[[Row], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +222,14 @@ def trainer_named(trainers: Mapping[str, Trainer], name: str) -> Trainer:
     raise InputError(f"there is no trainer `{name}`; installed are {known}", code="recipe.trainer", hints=[hint])
 
 
-def refusals(recipe: Recipe, trainer: Trainer) -> tuple[Refusal, ...]:
-    """All that a trainer cannot do of a recipe: what its abilities lack, and what it refuses itself. Pure."""
+def refusals(recipe: Recipe, trainer: Trainer, base: Mapping[str, Any] | None = None) -> tuple[Refusal, ...]:
+    """All that a trainer cannot do of a recipe: what its abilities lack, and what it refuses itself. Pure.
+
+    Args:
+        recipe: What is asked.
+        trainer: Who is.
+        base: What the config.json of the base says; None where it is not at hand.
+    """
     able = trainer.abilities
     found: list[Refusal] = []
 
@@ -253,6 +264,9 @@ def refusals(recipe: Recipe, trainer: Trainer) -> tuple[Refusal, ...]:
     without(("register", "gguf"), recipe.handing.gguf, able.gguf, "asks for GGUF files")
     found.extend(_options(recipe, trainer))
     found.extend(trainer.refuse(recipe))
+    unfit = None if base is None or able.unfit is None else able.unfit(base)
+    if unfit is not None:
+        found.append(Refusal(("base",), *unfit))
     return tuple(found)
 
 

@@ -26,22 +26,28 @@ def words_of(argv: list[str], resume: str) -> tuple[str, str, list[str]]:
     return module, metrics, [*words, *(word.replace("{}", resume) for name, word in pairs if name == wanted)]
 
 
-def report(state: Any, logs: dict[str, Any], metrics: str, began: float) -> None:
-    """Say and write down one step of the first rank; a report of something else, as of an evaluation, has no loss."""
+def tell(line: dict[str, Any], steps: int, metrics: str) -> None:
+    """Say a step as jobs do, and write it into the run's metrics."""
+    print(f"\naiops: step {line['step']}/{steps} loss {line['loss']}", flush=True)  # noqa: T201
+    with open(metrics, "a", encoding="utf-8") as stream:  # noqa: PTH123
+        stream.write(json.dumps(line) + "\n")
+
+
+def report(state: Any, logs: dict[str, Any], metrics: str, since: float) -> bool:
+    """Tell one step of the first rank; a report of something else, as of an evaluation, has no loss. Whether it was."""
     if not state.is_world_process_zero or "loss" not in logs:
-        return
+        return False
     line = {
         "step": int(state.global_step),
         "loss": _number(logs["loss"]),
         "rate": _number(logs.get("learning_rate")),
         "tokens": None,
-        "seconds": round(time.monotonic() - began, 3),
+        "seconds": round(time.monotonic() - since, 3),
         "epoch": _number(state.epoch),
         "grad_norm": _number(logs.get("grad_norm")),
     }
-    print(f"\naiops: step {line['step']}/{int(state.max_steps)} loss {line['loss']}", flush=True)  # noqa: T201
-    with open(metrics, "a", encoding="utf-8") as stream:  # noqa: PTH123
-        stream.write(json.dumps(line) + "\n")
+    tell(line, int(state.max_steps), metrics)
+    return True
 
 
 def _number(value: Any) -> "float | None":
@@ -57,11 +63,12 @@ def listen(metrics: str) -> None:
         from transformers.trainer_callback import CallbackHandler
     except ImportError:
         return
-    began, usual = time.monotonic(), CallbackHandler.on_log
+    last, usual = [time.monotonic()], CallbackHandler.on_log
 
     def on_log(self: Any, args: Any, state: Any, control: Any, logs: Any) -> Any:
         try:
-            report(state, dict(logs), metrics, began)
+            if report(state, dict(logs), metrics, last[0]):
+                last[0] = time.monotonic()
         except (OSError, ValueError, TypeError, AttributeError) as error:  # training is worth more than its report
             print(f"aiops: a step could not be reported: {error}", file=sys.stderr)  # noqa: T201
         return usual(self, args, state, control, logs)

@@ -16,16 +16,18 @@ from tests.l3_tuning.data.tiny_model import TEMPLATE, lay_model
 from tests.l3_tuning.test_trainer import Plain
 from tests.l3_tuning.trainer_contract import a_recipe
 
-from aiops.layers.core.errors import FailedError
+from aiops.layers.core.errors import FailedError, InputError
 from aiops.layers.l3_tuning import run_folder
 from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
 from aiops.layers.l3_tuning.base_digest import read_base
 from aiops.layers.l3_tuning.data.production import prepare
+from aiops.layers.l3_tuning.data.row import Row
 from aiops.layers.l3_tuning.recipe import AdapterKind
 from aiops.layers.l3_tuning.recipe_text import digest_of
 from aiops.layers.l3_tuning.run_document import code_digest, making_of
 from aiops.layers.l3_tuning.run_making import contents_of, prepared_of, run_of
 from aiops.layers.l3_tuning.sealing import sealed
+from aiops.layers.l3_tuning.trainer import Export
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
@@ -61,6 +63,7 @@ class Site:
             trainer=Plain(),
         )
         rendered = replace(Plain().render(run), output="checkpoints", bare=bare)
+        self.made, self.rendered = run, rendered
         self.base, self.steps, self.run = base, run.steps, place / "runs" / "llama-facts-1"
         self.output = self.run / "checkpoints"
         self.run.parent.mkdir()
@@ -264,3 +267,17 @@ def test_it_is_handed_on_as_any_artefact(tmp_path: Path) -> None:
     assert hand_on(found, Relay()) == (  # type: ignore[arg-type]
         f"{site.run}/artefact {{'passed': None, 'measured': False}}",
     )
+
+
+def test_a_row_that_a_tool_cannot_be_handed_is_told_and_no_run_is_made(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+
+    def refuse(row: Row) -> str | None:
+        return "is the fourth" if row.turns[0].content.startswith("Question 3:") else None
+
+    rendered = replace(site.rendered, exports=(Export("rows/train.jsonl", "train", lambda _row: {}, refuse),))
+    place = site.run.with_name("llama-facts-2")
+    with pytest.raises(InputError, match=r"^facts\.jsonl:4 is the fourth$") as caught:
+        run_folder.make(place, contents_of(site.made, making_of(site.made, {}, {}), rendered, {}))
+    assert caught.value.code == "recipe.rows"
+    assert [one.name for one in site.run.parent.iterdir()] == [site.run.name]

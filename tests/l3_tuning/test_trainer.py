@@ -9,7 +9,7 @@ from tests.l3_tuning.trainer_contract import TrainerContract, a_recipe
 from aiops.layers.core.errors import InputError
 from aiops.layers.l3_tuning.recipe import Adapter, Evaluation, Handing, Recipe, TrainPlan
 from aiops.layers.l3_tuning.run import Run
-from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered, refusals, inside_run, trainer_named
+from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered, inside_run, refusals, trainer_named
 
 
 class Plain:

@@ -41,6 +41,24 @@ def test_a_report_is_a_line_that_jobs_understand_and_one_of_the_metrics(
     assert (line["grad_norm"], line["rate"], line["tokens"]) == (1.5, 2e-4, None)
 
 
+def test_each_step_tells_its_own_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report adds them up: seconds since the beginning would be counted again with each step."""
+
+    class CallbackHandler:
+        def on_log(self, args: object, state: object, control: object, logs: object) -> None: ...
+
+    module = SimpleNamespace(CallbackHandler=CallbackHandler)
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(trainer_callback=module))
+    monkeypatch.setitem(sys.modules, "transformers.trainer_callback", module)
+    times = iter([100.0, 103.0, 103.0, 107.0, 107.0])
+    monkeypatch.setattr(handover.time, "monotonic", lambda: next(times))
+    handover.listen(str(tmp_path / "m"))
+    for step in (1, 2):
+        state = SimpleNamespace(is_world_process_zero=True, global_step=step, max_steps=2, epoch=0.5)
+        CallbackHandler().on_log(None, state, None, {"loss": 1.0})
+    assert [json.loads(line)["seconds"] for line in (tmp_path / "m").read_text().splitlines()] == [3.0, 4.0]
+
+
 def test_other_ranks_and_other_reports_say_nothing(tmp_path: Path) -> None:
     state = SimpleNamespace(is_world_process_zero=True, global_step=7, max_steps=100, epoch=0.5)
     handover.report(state, {"eval_loss": 1.0}, str(tmp_path / "m"), 0.0)
