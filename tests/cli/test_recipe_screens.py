@@ -2,17 +2,22 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.test_job_screens import House
 from tests.l3_tuning.data.tiny_model import lay_model
+from tests.l3_tuning.test_sealing import weights
 from tests.l3_tuning.test_trainer import Plain
 
 from aiops.cli.app import App
 from aiops.layers.l3_tuning import run_folder, trainer
+from aiops.layers.l3_tuning.run import Run
+from aiops.layers.l3_tuning.trainer import Rendered
 
 Shown = Callable[..., str]
 
@@ -68,7 +73,10 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def trained(place: Path, house: House, number: int, *, passed: bool = True, artefact: bool = True) -> None:
-    """What a trainer leaves; then its job ends."""
+    """What a trainer leaves, once its job was handed in; then its job ends."""
+    until = time.monotonic() + 120
+    while f"sleep-{number}" not in run_folder.jobs(place) and time.monotonic() < until:
+        time.sleep(0.02)
     lines = [{"step": step, "loss": 4.0 / step, "tokens": 100, "seconds": 0.5} for step in range(1, 5)]
     (place / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
     if artefact:
@@ -80,7 +88,7 @@ def trained(place: Path, house: House, number: int, *, passed: bool = True, arte
 
 
 def follow(shown: Shown, house: House, place: Path, *words: str, **said: Any) -> str:
-    ends = threading.Timer(0.6, trained, [place, house, said.pop("number", 1)], said)
+    ends = threading.Thread(target=trained, args=[place, house, said.pop("number", 1)], kwargs=said)
     ends.start()
     screen = shown("train", *words, "recipe.yml")
     ends.join()
@@ -127,6 +135,52 @@ def test_a_run_that_leaves_nothing_is_told(shown: Shown, house: House, written: 
     screen = follow(shown, house, written / "runs" / "facts-1", artefact=False)
     assert screen.startswith("exit: 1\n")
     assert "facts-1 has ended without a tuned model" in screen
+
+
+class Leaving(Plain):
+    """A trainer whose tool leaves a model, and no artefact."""
+
+    def render(self, run: Run) -> Rendered:
+        return replace(super().render(run), output="checkpoints")
+
+
+def test_what_another_tool_leaves_is_handed_on_as_not_measured(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Leaving()})
+    place = written / "runs" / "facts-1"
+    end = house.end
+
+    def leave(number: int, how: str = "done") -> None:
+        (place / "checkpoints" / "adapter_config.json").write_text("{}")
+        (place / "checkpoints" / "adapter_model.safetensors").write_bytes(weights("a"))
+        end(number, how)
+
+    monkeypatch.setattr(house, "end", leave)
+    screen = follow(shown, house, place, artefact=False)
+    assert screen.startswith("exit: 0\n"), screen
+    assert "tuned model: [TMP]/runs/facts-1/artefact" in screen
+    assert "not measured" in shown("recipe", "show", "runs/facts-1")
+    told = json.loads(shown("recipe", "show", "runs/facts-1", "--json").split("--- stdout\n")[1].split("--- stderr")[0])
+    assert (told["artefact"]["passed"], told["artefact"]["lineage"]["job"]) == (None, "sleep-1")
+
+
+class Choosy(Plain):
+    """A trainer that has models of its own."""
+
+    abilities = replace(Plain.abilities, unfit=lambda config: (f"is a {config['model_type']}", "another"))
+
+
+@pytest.mark.usefixtures("house")
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_a_base_that_its_trainer_cannot_train_is_told_with_its_line(
+    shown: Shown, written: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Choosy()})
+    screen = shown("train", "recipe.yml", *words)
+    assert screen.startswith("exit: 2\n"), screen
+    assert "recipe.yml:4: `base` is a llama" in screen
+    assert not (written / "runs").exists()
 
 
 @pytest.mark.parametrize("cause", ["base", "data", "recipe", "code"])

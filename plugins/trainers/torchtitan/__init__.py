@@ -13,7 +13,7 @@ from typing import Any
 from aiops.layers.core.errors import InputError
 from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l3_tuning.data.row import Row
-from aiops.layers.l3_tuning.recipe import Recipe
+from aiops.layers.l3_tuning.recipe import Attention, Recipe
 from aiops.layers.l3_tuning.run import Run
 from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered
 from aiops.plugins.trainers.hugging_face import DTYPES, METRICS, handover, own_template, rendered
@@ -23,7 +23,7 @@ from .models import flavor_of, unfit
 
 SETTINGS = "torchtitan.json"
 MODULE = "torchtitan_recipe"
-_ATTENTIONS = {"sdpa": "flex", "flash": "varlen"}
+_ATTENTIONS: Mapping[Attention, str] = {"sdpa": "flex", "flash": "varlen"}
 """Of its own for language models these two keep rows of a sample apart; the first is PyTorch's, without a package."""
 
 _KEPT = 2

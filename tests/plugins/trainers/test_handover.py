@@ -51,7 +51,7 @@ def test_each_step_tells_its_own_seconds(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(trainer_callback=module))
     monkeypatch.setitem(sys.modules, "transformers.trainer_callback", module)
     times = iter([100.0, 103.0, 103.0, 107.0, 107.0])
-    monkeypatch.setattr(handover.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(handover, "time", SimpleNamespace(monotonic=lambda: next(times)))
     handover.listen(str(tmp_path / "m"))
     for step in (1, 2):
         state = SimpleNamespace(is_world_process_zero=True, global_step=step, max_steps=2, epoch=0.5)

@@ -118,16 +118,20 @@ def test_what_it_cannot_do_is_refused_by_name() -> None:
     assert {"adapter.type"} <= set(told(a_recipe("sft", "lora")))
     assert "its export leaves the adapter out" in told(a_recipe("sft", "lora"))["adapter.type"]
     assert {"method"} <= set(told(a_recipe("dpo", "none")))
-    for change in ({"long": "truncate"}, {"template": "/x.jinja"}, {"loss": "all"}):
-        recipe = packed()
-        assert list(told(replace(recipe, data=replace(recipe.data, **change)))) == [f"data.{next(iter(change))}"]
-    for plan, key in (
+    data = packed().data
+    for change, key in (
+        (replace(data, long="truncate"), "data.long"),
+        (replace(data, template="/x.jinja"), "data.template"),
+        (replace(data, loss="all"), "data.loss"),
+    ):
+        assert list(told(replace(packed(), data=change))) == [key]
+    for plan, where in (
         ({"precision": "fp16"}, "train.precision"),
         ({"precision": "fp32", "attention": "flash"}, "train.precision"),
         ({"attention": "eager"}, "train.attention"),
         ({"optimizer": "adafactor"}, "train.optimizer"),
     ):
-        assert list(told(packed(train=TrainPlan(steps=1, **plan)))) == [key]  # type: ignore[arg-type]
+        assert list(told(packed(train=TrainPlan(steps=1, **plan)))) == [where]  # type: ignore[arg-type]
     assert list(told(packed(options={"compile": "yes", "float8": True}))) == ["options.float8", "options.compile"]
 
 
