@@ -23,7 +23,9 @@ from typing import Any
 from tests.l3_tuning.trainer_contract import LLAMA, a_recipe, a_row, a_run, every_recipe
 
 from aiops.cli.app import App
+from aiops.layers.core.errors import FailedError
 from aiops.layers.core.plugin import Plugins
+from aiops.layers.l3_tuning.left_model import left_model
 from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import Run
 from aiops.layers.l3_tuning.trainer import Rendered, Trainer, refusals, trainer_named, trainers_of
@@ -37,6 +39,16 @@ _HUGGING_FACE = ("sentencepiece", "protobuf", "scipy", "pyyaml", "packaging", "e
 _PYTHON = "/usr/bin/python3"
 _ROWS = 256
 """In each file: where a tool fills samples with them, it should not begin anew with each."""
+
+_VARIED: Sequence[Mapping[str, Any]] = (
+    {},
+    {"attention": "flash"},
+    {"schedule": "constant", "warmup": 3},
+    {"schedule": "linear", "clip": 0.0},
+    {"precision": "fp32"},
+    {"recompute": False, "weight_decay": 0.1},
+)
+"""What the contract's recipes do not say in ways that torchtitan takes."""
 
 
 def environment(home: Path, tool: Tool) -> Path:
@@ -110,11 +122,14 @@ def flavored(trainer: Trainer, place: Path) -> list[dict[str, Any]]:
         config = config_of(flavor)
         base = base_of(place / f"base-{number:02}", config)
         recipe = a_recipe("sft", "none", trainer=trainer.name, base=str(base))
-        recipe = replace(recipe, data=replace(recipe.data, packing=True))
+        train = replace(recipe.train, **_VARIED[number % len(_VARIED)])
+        recipe = replace(
+            recipe, data=replace(recipe.data, packing=True), train=train, options={"compile": number % 2 > 0}
+        )
         if refusals(recipe, trainer, config):
             raise BrokenError(f"{flavor.title} is refused by its own renderer: {refusals(recipe, trainer, config)}")
         found = _case(trainer, recipe, place / f"model-{number:02}", config)
-        cases.append({**found, "case": f"{flavor.title}: {found['case']}"})
+        cases.append({**found, "case": f"{flavor.title}: {found['case']} {_VARIED[number % len(_VARIED)]}"})
     return cases
 
 
@@ -196,6 +211,26 @@ def judged(python: Path, tool: Tool, cases: Sequence[Mapping[str, Any]]) -> tupl
     return told["verdicts"], told["version"]
 
 
+def gone_wrong(python: Path, place: Path) -> list[str]:
+    """What torchtitan's own code did otherwise than it was told to by ours in it: going on, beginning, leaving a model.
+
+    Raises:
+        BrokenError: Its code cannot be used.
+    """
+    program, folder = Path(__file__).parent / "torchtitan_checkpoints.py", place / "checkpoints"
+    words = [str(python), str(program), str(place / "code"), str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode:
+        raise BrokenError(f"its checkpoints could not be tried: {done.stderr[-1500:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    try:
+        left = left_model(folder / "checkpoints", 8, place / "base")
+        found["left a model"] = left.kind == "model" and "config.json" in left.files
+    except FailedError as error:
+        found[f"left a model: {error.message}"] = False
+    return [what for what, well in found.items() if not well]
+
+
 def _run(*words: str) -> None:
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False, timeout=3600)
     if done.returncode:
@@ -219,14 +254,19 @@ def main(names: Sequence[str]) -> int:
         began = time.monotonic()
         verdicts, version = judged(python, tool, [*cases, *spoiled(tool, plain)])
         seconds = time.monotonic() - began
-        right, wrong = verdicts[: len(cases)], verdicts[len(cases) :]
+        right, spoilt = verdicts[: len(cases)], verdicts[len(cases) :]
         refused = [one for one in right if not one["accepted"]]
-        taken = [one for one in wrong if one["accepted"]]
+        taken = [one for one in spoilt if one["accepted"]]
         title = f"{tool.name} {version}"
         figures.append(Figure(f"recipes refused by {title}, of {len(cases)} rendered", "", (float(len(refused)),), 0))
-        figures.append(Figure(f"mistakes taken by {title}, of {len(wrong)}", "", (float(len(taken)),), 0))
+        figures.append(Figure(f"mistakes taken by {title}, of {len(spoilt)}", "", (float(len(taken)),), 0))
         strange = sorted({key for one in right for key in one["unknown"]})
         figures.append(Figure(f"keys that {title} does not know", "", (float(len(strange)),), 0))
+        if tool.name == "torchtitan":
+            wrong = gone_wrong(python, place)
+            figures.append(
+                Figure(f"ways with checkpoints that went wrong in {title}, of 3", "", (float(len(wrong)),), 0)
+            )
         details.append(
             {
                 "tool": tool.name,
@@ -235,7 +275,7 @@ def main(names: Sequence[str]) -> int:
                 "accepted": [one["case"] for one in right if one["accepted"]],
                 "refused": refused,
                 "unknown": strange,
-                "mistakes": wrong,
+                "mistakes": spoilt,
             }
         )
     simulated = "nothing is trained; the tools are told of accelerators that are not there"

@@ -59,7 +59,7 @@ class Command:
             "command": "the line, with places in braces: " + ", ".join(f"{{{name}}}" for name in PLACES),
             "progress": "a regular expression with a group `step`, perhaps `loss`, that finds steps in its output",
             "checkpoint_format": "what writes its checkpoints, as in a job file; `auto` finds out",
-            "output": "where it leaves the tuned model, below the folder of the run",
+            "output": "where it leaves the tuned model, below the run's folder; else it writes `artefact/` itself",
         },
     )
 
