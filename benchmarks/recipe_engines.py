@@ -15,107 +15,40 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tests.l3_tuning.trainer_contract import LLAMA, ROWS, a_run, every_recipe
+from tests.l3_tuning.trainer_contract import LLAMA, a_recipe, a_row, a_run, every_recipe
 
 from aiops.cli.app import App
+from aiops.layers.core.errors import FailedError
 from aiops.layers.core.plugin import Plugins
+from aiops.layers.l3_tuning.left_model import left_model
 from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import Run
 from aiops.layers.l3_tuning.trainer import Rendered, Trainer, refusals, trainer_named, trainers_of
+from aiops.plugins.trainers.torchtitan.models import FLAVORS, Flavor
 
+from .engine_tools import TOOLS, Tool
 from .measurement import BrokenError, Figure, report
 from .torch_environment import torch_environment
 
 _HUGGING_FACE = ("sentencepiece", "protobuf", "scipy", "pyyaml", "packaging", "einops", "pydantic", "typing-extensions")
 _PYTHON = "/usr/bin/python3"
+_ROWS = 256
+"""In each file: where a tool fills samples with them, it should not begin anew with each."""
 
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A tool, and what its validation imports.
-
-    Attributes:
-        package: With its version; it comes without its dependencies, which want servers, clouds and other devices.
-        needs: What of these its validation imports.
-        wrong: Settings with a mistake, each of which it must refuse: the key and the value.
-    """
-
-    name: str
-    package: str
-    needs: tuple[str, ...]
-    wrong: Mapping[str, Mapping[str, Any]]
-
-
-TOOLS = (
-    Tool(
-        "llamafactory",
-        "llamafactory==0.9.5",
-        ("transformers==5.6.0", "accelerate==1.11.0", "peft==0.18.1", "trl==0.24.0", "datasets==4.0.0", "omegaconf"),
-        {
-            "an unknown key": {"lora_rnk": 8},
-            "two precisions": {"bf16": True, "fp16": True},
-            "packing without sft": {"stage": "pt", "neat_packing": True},
-            "4 bits with all weights": {"finetuning_type": "full", "quantization_bit": 4},
-            "two held-out parts": {"eval_dataset": "evaluation", "val_size": 0.5},
-        },
-    ),
-    Tool(
-        "axolotl",
-        "axolotl==0.19.0",
-        (
-            *("transformers==5.16.1", "accelerate==1.13.0", "peft==0.20.0", "trl==1.9.0", "datasets==4.8.4"),
-            *("huggingface_hub==1.17.0", "fire", "addict", "colorama", "art", "python-dotenv", "posthog==6.7.11"),
-            *(
-                "axolotl-contribs-lgpl==0.0.7",
-                "axolotl-contribs-mit==0.0.6",
-                "requests",
-                "bitsandbytes==0.50.2",
-                "pillow",
-                "kernels<0.17",
-            ),
-        ),
-        {
-            "an adapter that is none": {"adapter": "loraa"},
-            "a rank that is no number": {"adapter": "lora", "lora_r": "many"},
-            "packing of preferences": {"rl": "dpo", "sample_packing": True},
-            "a precision that is none": {"bf16": "maybe"},
-            "no data": {"datasets": []},
-        },
-    ),
-    Tool(
-        "ms-swift",
-        "ms-swift==4.6.0",
-        (
-            *("transformers==5.6.0", "accelerate==1.13.0", "peft==0.20.0", "trl==0.29.1", "datasets==4.8.4"),
-            *(
-                "modelscope",
-                "addict",
-                "attrdict",
-                "binpacking",
-                "dacite",
-                "json-repair",
-                "nltk",
-                "openai",
-                "oss2",
-                "rouge",
-            ),
-            *("simplejson", "sortedcontainers", "tiktoken", "pillow", "matplotlib", "aiohttp", "importlib-metadata"),
-            *("charset-normalizer", "zstandard", "fastapi", "uvicorn", "tensorboard", "requests"),
-        ),
-        {
-            "an unknown word": {"lora_rnk": 8},
-            "a precision that is none": {"torch_dtype": "bfloat17"},
-            "a truncation that is none": {"truncation_strategy": "middle"},
-            "packing without flash attention": {"packing": True, "attn_impl": "sdpa"},
-            "a model that is not there": {"model": "/nowhere/model"},
-        },
-    ),
+_VARIED: Sequence[Mapping[str, Any]] = (
+    {},
+    {"attention": "flash"},
+    {"schedule": "constant", "warmup": 3},
+    {"schedule": "linear", "clip": 0.0},
+    {"precision": "fp32"},
+    {"recompute": False, "weight_decay": 0.1},
 )
+"""What the contract's recipes do not say in ways that torchtitan takes."""
 
 
 def environment(home: Path, tool: Tool) -> Path:
@@ -140,22 +73,23 @@ def environment(home: Path, tool: Tool) -> Path:
 
 
 def lay(folder: Path, run: Run, found: Rendered) -> None:
-    """Write what a run's folder would hold: the files, and a row of its form in each file of rows."""
+    """Write what a run's folder would hold: the files, and rows of its form in each file of rows."""
     for path, content in found.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     for export in found.exports:
         (folder / export.file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / export.file).write_text(json.dumps(dict(export.write(ROWS[run.data.manifest.form]))) + "\n")
+        row = json.dumps(dict(export.write(a_row(run.data.manifest.form, export)))) + "\n"
+        (folder / export.file).write_text(row * _ROWS)
 
 
-def base_of(folder: Path) -> Path:
+def base_of(folder: Path, config: Mapping[str, Any] = LLAMA) -> Path:
     """A model's folder as far as settings are read: what it is, a tokenizer and its template."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(dict(LLAMA)))
+    (folder / "config.json").write_text(json.dumps(dict(config)))
     Tokenizer(WordLevel({"<s>": 0, "</s>": 1, "<unk>": 2}, unk_token="<unk>")).save(str(folder / "tokenizer.json"))  # noqa: S106
     template = "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}</s>{% endfor %}"
     says = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "chat_template": template}
@@ -171,19 +105,57 @@ def words_of(found: Rendered, *, resume: str = "") -> list[str]:
     return [module, *words]
 
 
-def cases_of(trainer: Trainer, place: Path, base: Path) -> list[dict[str, Any]]:
+def cases_of(tool: Tool, trainer: Trainer, place: Path, base: Path) -> list[dict[str, Any]]:
     """Every recipe of the contract that the trainer takes, rendered into a folder of its own."""
     cases = []
-    asked = [replace(one, trainer=trainer.name, base=str(base)) for one in every_recipe()]
+    asked = [replace(one, trainer=trainer.name, base=str(base)) for one in every_recipe(packed=tool.packed)]
     for number, recipe in enumerate(one for one in asked if not refusals(one, trainer)):
-        folder = place / f"{number:03}"
-        run = replace(a_run(recipe, trainer), folder=str(folder))
-        found = trainer.render(run)
-        lay(folder, run, found)
-        words = words_of(found, resume=str(folder / "checkpoints/checkpoint-5") if not (number + 4) % 7 else "")
-        (folder / "checkpoints/checkpoint-5").mkdir(parents=True, exist_ok=True)
-        cases.append({"case": _said(recipe), "words": words})
+        resumed = not (number + 4) % 7
+        cases.append(_case(trainer, recipe, place / f"{number:03}", LLAMA, resumed=resumed))
     return cases
+
+
+def flavored(trainer: Trainer, place: Path) -> list[dict[str, Any]]:
+    """For torchtitan each of its models that are rendered for: its sizes stand in our table, and in its code."""
+    cases = []
+    for number, flavor in enumerate(FLAVORS):
+        config = config_of(flavor)
+        base = base_of(place / f"base-{number:02}", config)
+        recipe = a_recipe("sft", "none", trainer=trainer.name, base=str(base))
+        train = replace(recipe.train, **_VARIED[number % len(_VARIED)])
+        recipe = replace(
+            recipe, data=replace(recipe.data, packing=True), train=train, options={"compile": number % 2 > 0}
+        )
+        if refusals(recipe, trainer, config):
+            raise BrokenError(f"{flavor.title} is refused by its own renderer: {refusals(recipe, trainer, config)}")
+        found = _case(trainer, recipe, place / f"model-{number:02}", config)
+        cases.append({**found, "case": f"{flavor.title}: {found['case']} {_VARIED[number % len(_VARIED)]}"})
+    return cases
+
+
+def config_of(flavor: Flavor) -> dict[str, Any]:
+    """The config.json of one of torchtitan's models, as its makers write it."""
+    shape = {key: one for key, one in flavor.shape.items() if key != "positions"}
+    if flavor.shape["positions"] is None:
+        return shape
+    keys = ("rope_type", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+    return {**shape, "rope_scaling": dict(zip(keys, flavor.shape["positions"], strict=True))}
+
+
+def _case(
+    trainer: Trainer, recipe: Recipe, folder: Path, config: Mapping[str, Any], *, resumed: bool = False
+) -> dict[str, Any]:
+    run = replace(a_run(recipe, trainer, config=config), folder=str(folder))
+    found = trainer.render(run)
+    lay(folder, run, found)
+    code = folder.parent / "code"
+    code.mkdir(parents=True, exist_ok=True)
+    for name, content in trainer.code().items():
+        (code / name).write_bytes(content)
+    words = words_of(found, resume=str(folder / "checkpoints/checkpoint-5") if resumed else "")
+    (folder / "checkpoints/checkpoint-5").mkdir(parents=True, exist_ok=True)
+    variables = dict(found.variables)
+    return {"case": _said(recipe), "words": words, "variables": variables, "code": str(code), "world": run.world}
 
 
 def _said(recipe: Recipe) -> str:
@@ -199,7 +171,7 @@ def spoiled(tool: Tool, case: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One case with a mistake each."""
     found = []
     for what, values in tool.wrong.items():
-        found.append({"case": what, "words": case["words"], "more": dict(values)})
+        found.append({**case, "case": what, "more": dict(values)})
     return found
 
 
@@ -239,6 +211,26 @@ def judged(python: Path, tool: Tool, cases: Sequence[Mapping[str, Any]]) -> tupl
     return told["verdicts"], told["version"]
 
 
+def gone_wrong(python: Path, place: Path) -> list[str]:
+    """What torchtitan's own code did otherwise than it was told to by ours in it: going on, beginning, leaving a model.
+
+    Raises:
+        BrokenError: Its code cannot be used.
+    """
+    program, folder = Path(__file__).parent / "torchtitan_checkpoints.py", place / "checkpoints"
+    words = [str(python), str(program), str(place / "code"), str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode:
+        raise BrokenError(f"its checkpoints could not be tried: {done.stderr[-1500:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    try:
+        left = left_model(folder / "checkpoints", 8, place / "base")
+        found["left a model"] = left.kind == "model" and "config.json" in left.files
+    except FailedError as error:
+        found[f"left a model: {error.message}"] = False
+    return [what for what, well in found.items() if not well]
+
+
 def _run(*words: str) -> None:
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False, timeout=3600)
     if done.returncode:
@@ -255,19 +247,26 @@ def main(names: Sequence[str]) -> int:
             continue
         python = environment(home, tool)
         place = home / "cache" / "engines" / "runs" / tool.name
-        cases = cases_of(trainer_named(trainers, tool.name), place, base_of(place / "base"))
-        plain = next(one for one in cases if one["case"].startswith("sft lora"))
+        trainer = trainer_named(trainers, tool.name)
+        cases = cases_of(tool, trainer, place, base_of(place / "base"))
+        cases += flavored(trainer, place) if tool.name == "torchtitan" else []
+        plain = next(one for one in cases if one["case"].startswith(("sft lora", "sft none")))
         began = time.monotonic()
         verdicts, version = judged(python, tool, [*cases, *spoiled(tool, plain)])
         seconds = time.monotonic() - began
-        right, wrong = verdicts[: len(cases)], verdicts[len(cases) :]
+        right, spoilt = verdicts[: len(cases)], verdicts[len(cases) :]
         refused = [one for one in right if not one["accepted"]]
-        taken = [one for one in wrong if one["accepted"]]
+        taken = [one for one in spoilt if one["accepted"]]
         title = f"{tool.name} {version}"
         figures.append(Figure(f"recipes refused by {title}, of {len(cases)} rendered", "", (float(len(refused)),), 0))
-        figures.append(Figure(f"mistakes taken by {title}, of {len(wrong)}", "", (float(len(taken)),), 0))
+        figures.append(Figure(f"mistakes taken by {title}, of {len(spoilt)}", "", (float(len(taken)),), 0))
         strange = sorted({key for one in right for key in one["unknown"]})
         figures.append(Figure(f"keys that {title} does not know", "", (float(len(strange)),), 0))
+        if tool.name == "torchtitan":
+            wrong = gone_wrong(python, place)
+            figures.append(
+                Figure(f"ways with checkpoints that went wrong in {title}, of 3", "", (float(len(wrong)),), 0)
+            )
         details.append(
             {
                 "tool": tool.name,
@@ -276,7 +275,7 @@ def main(names: Sequence[str]) -> int:
                 "accepted": [one["case"] for one in right if one["accepted"]],
                 "refused": refused,
                 "unknown": strange,
-                "mistakes": wrong,
+                "mistakes": spoilt,
             }
         )
     simulated = "nothing is trained; the tools are told of accelerators that are not there"

@@ -128,8 +128,7 @@ def _run(screen: "Screen", place: Path) -> int:
         ("tuned model", "none yet" if artefact is None else str(artefact.folder)),
     ]
     if artefact is not None:
-        passed = {None: "nothing was asked", True: "passed", False: "failed: " + "; ".join(artefact.why)}
-        rows.append(("evaluation", passed[artefact.passed]))
+        rows.append(("evaluation", artefact.verdict))
     screen.table(("", ""), [row for row in rows if row[1] is not None])
     for line in plot(curve) if screen.terminal else ():
         screen.line(line)

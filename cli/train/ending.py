@@ -32,9 +32,10 @@ def finish(aiops: App, screen: "Screen", place: Path, asked: Asked, *, succeeded
     Raises:
         FailedError: The tuned model did not pass its evaluation, or is not whole.
     """
-    from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
+    from aiops.layers.l3_tuning.artefact import hand_on
     from aiops.layers.l3_tuning.report import plot, read_curve, speed
     from aiops.layers.l3_tuning.reporting import write_report
+    from aiops.layers.l3_tuning.sealing import sealed
 
     curve = read_curve(place / "metrics.jsonl")
     if not screen.json:
@@ -44,7 +45,7 @@ def finish(aiops: App, screen: "Screen", place: Path, asked: Asked, *, succeeded
             pace = speed(curve)
             fast = "" if pace is None else f", {pace:,.0f} tokens/s"
             screen.note(f"  loss {curve[0].loss:.4g} to {curve[-1].loss:.4g} in {curve[-1].step:,} steps{fast}")
-    artefact = read_artefact(place) if succeeded else None
+    artefact = sealed(place, aiops.clock.now()) if succeeded else None
     report = write_report(place, curve, artefact)
     screen.note(f"  report: {aiops.nickname(str(report))}")
     came: dict[str, Any] = {"step": curve[-1].step if curve else None, "report": str(report)}

@@ -63,14 +63,15 @@ def ready(
         FailedError: The run cannot be made.
     """
     from aiops.layers.l3_tuning import run_folder
+    from aiops.layers.l3_tuning.artefact import is_of, written_lineage
     from aiops.layers.l3_tuning.recipe_file import origins_of
     from aiops.layers.l3_tuning.run_document import Making, code_digest
     from aiops.layers.l3_tuning.run_lock import held
-    from aiops.layers.l3_tuning.run_making import contents_of, prepared_of, run_of, sealed
+    from aiops.layers.l3_tuning.run_making import contents_of, prepared_of, run_of, with_questions
 
     file, recipe = read(aiops, asked)
     trainer = trainer_for(aiops, file, recipe)
-    recipe, questions = sealed(recipe)
+    recipe, questions = with_questions(recipe)
     folder = Path(recipe.folder)
     old = run_folder.newest(folder, recipe.name, asked.named) if asked.resume else None
     if old is not None:
@@ -128,12 +129,27 @@ def ready(
             run_folder.make(folder / name, contents, lambda made: locks.enter_context(held(made)))
         return Ready(folder / name, contents.job)
     rendered, contents = rendered_as(old.name)
-    done = (old / "artefact" / "lineage.json").exists() and not asked.allowed
+    done = is_of(written_lineage(old), making.digests) or (not asked.allowed and _left_whole(desk, old, asked))
     if not done:
         require_free(desk, old, asked)  # once more: data may have been prepared for an hour
         run_folder.remake(old, contents)
     resume = run_folder.has_checkpoints(old, rendered.checkpoints)
     return Ready(old, contents.job, again=True, resume=resume, done=done)
+
+
+def _left_whole(desk: "Counter", place: Path, asked: Asked) -> bool:
+    """Whether a tool that writes no artefact has ended well, and nobody was there to make one of what it left."""
+    from aiops.layers.core.errors import NotFoundError
+    from aiops.layers.l3_tuning import run_folder, run_jobs
+
+    written, _ = run_folder.read(place, asked.named)
+    jobs = run_jobs.jobs(place)
+    if not written.get("output") or not jobs:
+        return False
+    try:
+        return bool(desk.ask("standing", job=jobs[-1])["state"] == "succeeded")
+    except NotFoundError:
+        return False  # of another store, or forgotten
 
 
 def _require_world(place: Path, asked: Asked, recipe: "Recipe") -> None:

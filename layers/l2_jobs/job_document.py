@@ -123,7 +123,12 @@ def _named(value: Any) -> Any:
     return value
 
 
-def _regex(value: Any) -> Any:
+def regex_of_steps(value: Any) -> Any:
+    """`value`, which finds steps in output.
+
+    Raises:
+        WrongError: It does not.
+    """
     if not isinstance(value, str):
         raise WrongError("must be text")
     try:
@@ -153,7 +158,7 @@ Argv = Annotated[tuple[str, ...], BeforeValidator(_argv), WithJsonSchema(_LINE)]
 ReadyProbe = Annotated[tuple[str, ...] | str, BeforeValidator(_ready), WithJsonSchema(_LINE)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names), WithJsonSchema(_LINE)]
 Share = Annotated[float, BeforeValidator(_share)]
-Regex = Annotated[str, BeforeValidator(_regex)]
+Regex = Annotated[str, BeforeValidator(regex_of_steps)]
 
 
 class Strict(BaseModel):

@@ -9,6 +9,11 @@ from typing import Any
 from aiops.layers.core.errors import FailedError
 from aiops.layers.core.plugin import Plugins, hookspec
 
+from .run import Cause
+
+ARTEFACT = "artefact"
+"""Below the folder of a run."""
+
 LINEAGE = "lineage.json"
 """Written last: an artefact without one is not whole."""
 
@@ -28,6 +33,14 @@ class Artefact:
     lineage: Mapping[str, Any] = field(hash=False)
     passed: bool | None
     why: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """What its evaluation said, in words. Not measured is not passed."""
+        if self.passed is None:
+            measured = (self.lineage.get("evaluation") or {}).get("measured")
+            return "not measured" if measured is False else "nothing was asked"
+        return "passed" if self.passed else "failed: " + "; ".join(self.why)
 
 
 class ArtefactHooks:
@@ -52,7 +65,7 @@ def read_artefact(run: Path) -> Artefact | None:
     Raises:
         FailedError: Its lineage cannot be read, or a file of it is missing or has another size (`artefact.broken`).
     """
-    folder = run / "artefact"
+    folder = run / ARTEFACT
     path = folder / LINEAGE
     if not path.exists():
         return None
@@ -70,6 +83,28 @@ def read_artefact(run: Path) -> Artefact | None:
         if there.stat().st_size != size:
             raise _broken(there, f"has {there.stat().st_size} bytes, and {LINEAGE} says {size}")
     return Artefact(folder, lineage, passed if isinstance(passed, bool) else None, why_of(judged))
+
+
+def written_lineage(run: Path) -> dict[str, Any] | None:
+    """What the lineage of a run's artefact says, be its files whole or not; None where there is none to read."""
+    try:
+        found = json.loads((run / ARTEFACT / LINEAGE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def is_of(lineage: Mapping[str, Any] | None, digests: Mapping[Cause, str]) -> bool:
+    """Whether an artefact was made of what a run is made of now; one of before a change that was allowed is not. Pure.
+
+    Args:
+        lineage: What the artefact says of itself; None without one.
+        digests: Of the run's causes.
+    """
+    if lineage is None:
+        return False
+    named = {cause: lineage[cause].get("digest") for cause in digests if isinstance(lineage.get(cause), Mapping)}
+    return bool(named) and all(digests[cause] == found for cause, found in named.items())
 
 
 def why_of(judged: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from aiops.layers.core.errors import InputError
 
@@ -39,6 +40,14 @@ def read_base(path: str, cache: Path, told: Told = lambda _done, _all: None) -> 
             f"{error.filename or folder} cannot be read: {error.strerror or error}", code="recipe.base"
         ) from error
     return Base(path, digest_of(found, sizes), config), found
+
+
+def known_config(path: str) -> dict[str, Any] | None:
+    """What the config.json of a base says; None where there is none to read, which `read_base` tells."""
+    try:
+        return read_config(Path(path))
+    except InputError:
+        return None
 
 
 def digest_of(found: Mapping[str, str], sizes: Mapping[str, int]) -> str:

@@ -131,13 +131,13 @@ def make(place: Path, contents: Contents, take: Callable[[Path], None] = lambda 
         _write(hidden / RECIPE, contents.recipe.encode())
         _write(hidden / JOB, contents.job.encode())
         _write(hidden / RUN, _json(contents.document))
-        _sync(hidden)
+        sync(hidden)
         take(hidden)
         hidden.rename(place)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
         raise
-    _sync_folder(place.parent)
+    sync_folder(place.parent)
 
 
 def remake(place: Path, contents: Contents) -> None:
@@ -164,7 +164,7 @@ def remake(place: Path, contents: Contents) -> None:
         _link(place, contents.data)
     write_atomic(place / RECIPE, contents.recipe.encode(), 0o644)
     write_atomic(place / JOB, contents.job.encode(), 0o644)
-    write_atomic(place / RUN, _json(contents.document), 0o644)
+    write_json(place / RUN, contents.document)
 
 
 def _link(place: Path, data: str) -> None:
@@ -173,7 +173,7 @@ def _link(place: Path, data: str) -> None:
     new.unlink(missing_ok=True)
     new.symlink_to(data)
     new.replace(place / "data")
-    _sync_folder(place)
+    sync_folder(place)
 
 
 def unmake(place: Path) -> None:
@@ -223,6 +223,11 @@ def has_checkpoints(place: Path, below: str) -> bool:
     return folder.is_dir() and any(not one.name.startswith(".") for one in folder.iterdir())
 
 
+def write_json(path: Path, document: Any) -> None:
+    """Write a document of a run, whole or not at all."""
+    write_atomic(path, _json(document), 0o644)
+
+
 def _json(found: Any) -> bytes:
     return (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode()
 
@@ -233,7 +238,8 @@ def _write(path: Path, content: bytes) -> None:
     path.chmod(0o644)
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Have all of a folder on the disk."""
     for above, _, names in os.walk(folder, topdown=False):
         for name in names:
             path = Path(above, name)
@@ -243,10 +249,11 @@ def _sync(folder: Path) -> None:
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
-        _sync_folder(Path(above))
+        sync_folder(Path(above))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -18,7 +18,7 @@ from .recipe_text import digest_of, document_of, yaml_of
 from .run import Base, Cause, Prepared, Run, environment_of
 from .run_document import Making, document
 from .run_folder import Contents
-from .trainer import Rendered, Trainer, sound
+from .trainer import Rendered, Trainer, inside_run
 
 
 def prepared_of(folder: Path) -> Prepared:
@@ -33,7 +33,7 @@ def prepared_of(folder: Path) -> Prepared:
     return Prepared(str(folder), manifest, load(folder / EVALUATION) if held_out else None)
 
 
-def sealed(recipe: Recipe) -> tuple[Recipe, str | None]:
+def with_questions(recipe: Recipe) -> tuple[Recipe, str | None]:
     """A recipe with the digest of all that decides what is learnt, and the sha256 of its evaluation's questions.
 
     They are hashed by what stands in them: another path or time is the same, another answer is not.
@@ -94,7 +94,7 @@ def run_of(
 
 
 def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, bytes]) -> Contents:
-    """What is put into a run's folder.
+    """What is put into a run's folder; its `write` raises InputError for a row that the trainer cannot be handed.
 
     Args:
         run: The run.
@@ -103,7 +103,7 @@ def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, by
         code: The trainer's own code, by name.
     """
     for path in (*rendered.files, *(one.file for one in rendered.exports)):
-        if not sound(path):
+        if not inside_run(path):
             raise ValueError(f"the trainer {run.recipe.trainer} writes {path}, which is not its own to write")
 
     def write(folder: Path) -> None:
@@ -114,12 +114,16 @@ def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, by
             target.parent.mkdir(parents=True, exist_ok=True)
             with replacing(target, 0o644) as stream:
                 for one in rows(source):
-                    line = json.dumps(dict(export.write(row_of(one["row"]))), ensure_ascii=False) + "\n"
-                    stream.write(line.encode())
+                    row = row_of(one["row"])
+                    words = None if export.refuse is None else export.refuse(row)
+                    if words is not None:
+                        raise _refused(f"{one['file']}:{one['line']} {words}")
+                    stream.write((json.dumps(dict(export.write(row)), ensure_ascii=False) + "\n").encode())
 
     worker = run.worker.removeprefix(f"{run.folder}/")
+    output = None if rendered.output is None else {"path": rendered.output, "bare": rendered.bare}
     return Contents(
-        document(run, making),
+        {**document(run, making), "output": output},
         yaml_of(document_of(run.recipe), f"{run.name}: all that it says, with what it extends and its defaults."),
         compile_run(run, rendered),
         rendered.files,
@@ -127,3 +131,7 @@ def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, by
         run.data.path,
         write,
     )
+
+
+def _refused(words: str) -> InputError:
+    return InputError(words, code="recipe.rows", hints=["leave such rows out, or train with another: `trainer: aiops`"])

@@ -67,6 +67,8 @@ class Abilities:
         worlds: Whether a run can go on with another number of processes than it was begun with.
         options: What may stand below `options:`, each with a few words.
         passes: Whether any other option is handed to the tool under its own name.
+        unfit: Why a base cannot be trained, by its config.json: words that follow `base`, and what would fit, or None.
+            Pure; None where it takes whatever transformers reads.
     """
 
     methods: frozenset[Method]
@@ -88,6 +90,7 @@ class Abilities:
     worlds: bool = False
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     passes: bool = False
+    unfit: Callable[[Mapping[str, Any]], tuple[str, str] | None] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +101,13 @@ class Export:
         file: Below the run's folder, `rows/train.jsonl`.
         part: Which rows: those that are learnt from, or those that are held out.
         write: What stands in the file for a row. Pure.
+        refuse: Why a row cannot be handed over, in words that follow its place, or None. Pure; None where all can be.
     """
 
     file: str
     part: Literal["train", "evaluation"]
     write: Callable[[Row], Mapping[str, Any]]
+    refuse: Callable[[Row], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +127,9 @@ class Rendered:
         checkpoint_format: As in `checkpoint.format` of a job file: `files` for what `aiops.checkpoint` writes.
         progress: How its steps are seen in its output; None where it uses `aiops.checkpoint`.
         metrics: A file of metrics as docs/decisions/tuning.md lays them out, below the run's folder; None for none.
-        output: Where it leaves the tuned model below the run's folder, `adapter_model` or a whole model; None where it
-            writes `artefact/` itself.
+        output: Where it leaves the tuned model below the run's folder, an adapter or a whole model, there or in the
+            folder of its last step; `sealing` makes the artefact of it. None where it writes `artefact/` itself.
+        bare: Whether what it leaves are weights alone, so that config, tokenizer and template are the base's.
     """
 
     command: tuple[str, ...]
@@ -137,6 +143,7 @@ class Rendered:
     progress: str | None = None
     metrics: str | None = "metrics.jsonl"
     output: str | None = None
+    bare: bool = False
 
 
 class Trainer(Protocol):
@@ -217,8 +224,14 @@ def trainer_named(trainers: Mapping[str, Trainer], name: str) -> Trainer:
     raise InputError(f"there is no trainer `{name}`; installed are {known}", code="recipe.trainer", hints=[hint])
 
 
-def refusals(recipe: Recipe, trainer: Trainer) -> tuple[Refusal, ...]:
-    """All that a trainer cannot do of a recipe: what its abilities lack, and what it refuses itself. Pure."""
+def refusals(recipe: Recipe, trainer: Trainer, base: Mapping[str, Any] | None = None) -> tuple[Refusal, ...]:
+    """All that a trainer cannot do of a recipe: what its abilities lack, and what it refuses itself. Pure.
+
+    Args:
+        recipe: What is asked.
+        trainer: Who is.
+        base: What the config.json of the base says; None where it is not at hand.
+    """
     able = trainer.abilities
     found: list[Refusal] = []
 
@@ -253,6 +266,9 @@ def refusals(recipe: Recipe, trainer: Trainer) -> tuple[Refusal, ...]:
     without(("register", "gguf"), recipe.handing.gguf, able.gguf, "asks for GGUF files")
     found.extend(_options(recipe, trainer))
     found.extend(trainer.refuse(recipe))
+    unfit = None if base is None or able.unfit is None else able.unfit(base)
+    if unfit is not None:
+        found.append(Refusal(("base",), *unfit))
     return tuple(found)
 
 
@@ -267,7 +283,7 @@ def _options(recipe: Recipe, trainer: Trainer) -> Iterable[Refusal]:
             yield Refusal(("options", name), f"is no option of {trainer.name}", hint)
 
 
-def sound(path: str) -> bool:
+def inside_run(path: str) -> bool:
     """Whether a file of a trainer's may be written there: below the run's folder, and not one of the run's own."""
     parts = PurePosixPath(path).parts
     own = {"run.json", "recipe.yml", "job.yml", "worker", "data"}

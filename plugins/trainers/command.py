@@ -6,14 +6,17 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from string import Formatter
 from typing import Any
 
+from aiops.layers.core.places import nearest
 from aiops.layers.core.plugin import hookimpl
+from aiops.layers.l2_jobs.job_document import regex_of_steps
+from aiops.layers.l2_jobs.mistake import WrongError
 from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import Run, processes_of
-from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered
+from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered, inside_run
 
 from .rows import EVALUATION, TRAIN, conversation, exports, messages, text
 
@@ -56,30 +59,22 @@ class Command:
             "command": "the line, with places in braces: " + ", ".join(f"{{{name}}}" for name in PLACES),
             "progress": "a regular expression with a group `step`, perhaps `loss`, that finds steps in its output",
             "checkpoint_format": "what writes its checkpoints, as in a job file; `auto` finds out",
-            "output": "where it leaves the tuned model, below the folder of the run",
+            "output": "where it leaves the tuned model, below the run's folder; else it writes `artefact/` itself",
         },
     )
 
     def refuse(self, recipe: Recipe) -> Iterable[Refusal]:
         """What is wrong with the line, and what the recipe's own compiler would not see."""
-        line = recipe.options.get("command")
-        if not isinstance(line, str) or not line.strip():
-            yield Refusal(("options", "command"), "is missing, and `trainer: command` runs it", _EXAMPLE)
-            return
+        options = recipe.options
+        yield from (Refusal(("options", "command"), words, hint) for words, hint in _mistakes(options.get("command")))
+        output = options.get("output")
+        if output is not None and not inside_run(str(output)):
+            words = f"is `{output}`, which is not below the folder of the run, or is a part of it that aiops writes"
+            yield Refusal(("options", "output"), words, "for example `output: checkpoints/last`")
         try:
-            words = shlex.split(line)
-            named = {name for word in words for _, name, _, _ in Formatter().parse(word) if name is not None}
-        except ValueError as error:
-            yield Refusal(("options", "command"), f"cannot be split into words: {str(error).lower()}", _EXAMPLE)
-            return
-        for name in sorted(named - set(PLACES)):
-            hint = f"write `{{{{` for a brace; known are {', '.join(PLACES)}"
-            yield Refusal(("options", "command"), f"has `{{{name}}}`, which stands for nothing", hint)
-        output = recipe.options.get("output")
-        if output is not None and (str(output).startswith("/") or ".." in str(output).split("/")):
-            yield Refusal(
-                ("options", "output"), f"is `{output}`, which is not below the folder of the run", "checkpoints"
-            )
+            regex_of_steps(options.get("progress", r"(?P<step>\d+)"))
+        except WrongError as error:
+            yield Refusal(("options", "progress"), error.words, error.hint or None)
 
     def code(self) -> Mapping[str, bytes]:
         """It brings none: the user's own is where their words say."""
@@ -124,6 +119,40 @@ class Command:
             "every": recipe.checkpoint.every,
             "processes": processes_of(recipe),
         }
+
+
+def _mistakes(line: object) -> Iterator[tuple[str, str]]:
+    """What is wrong with a line: each in words that follow its key, and what would fit. Pure.
+
+    Nothing but a name stands in braces: what Python's own formats can do besides (`{steps:>9}`, `{run!r}`, `{run[0]}`)
+    is of no use in a command, and some of it fails only where it is carried out.
+    """
+    if not isinstance(line, str) or not line.strip():
+        yield "is missing, and `trainer: command` runs it", _EXAMPLE
+        return
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        yield f"cannot be split into words: {str(error).lower()}", "a quote that is opened must be closed"
+        return
+    if not words[0]:
+        yield "begins with an empty word, which is no program", _EXAMPLE
+    for word in dict.fromkeys(words):
+        try:
+            found = list(Formatter().parse(word))
+        except ValueError:
+            yield f"has `{word}`, whose braces do not fit together", "`{{` and `}}` write a brace"
+            continue
+        for _, name, form, conversion in found:
+            if name is None or (name in PLACES and not form and not conversion):
+                continue
+            whole = "".join((name, f"!{conversion}" if conversion else "", f":{form}" if form else ""))
+            if name in PLACES:
+                yield f"has `{{{whole}}}`, and nothing but a name stands in braces", f"write `{{{name}}}`"
+            else:
+                near = nearest(name, tuple(PLACES))
+                hint = f"did you mean `{{{near}}}`?" if near else f"known are {', '.join(PLACES)}"
+                yield f"has `{{{whole}}}`, which stands for nothing", f"{hint} `{{{{` writes a brace"
 
 
 _EXAMPLE = "for example `command: torchrun /shared/ann/train.py --settings {settings} --rows {rows}`"

@@ -38,6 +38,13 @@ class Pace:
         return round((now - since) / (step - before), 4) if 0 < before < step else None
 
 
+def tell(line: dict[str, Any], steps: int, metrics: str) -> None:
+    """Say a step as jobs do, and write it into the run's metrics."""
+    print(f"\naiops: step {line['step']}/{steps} loss {line['loss']}", flush=True)  # noqa: T201
+    with open(metrics, "a", encoding="utf-8") as stream:  # noqa: PTH123
+        stream.write(json.dumps(line) + "\n")
+
+
 def report(state: Any, logs: dict[str, Any], metrics: str, pace: Pace) -> None:
     """Say and write down one step of the first rank; a report of something else, as of an evaluation, has no loss."""
     if not state.is_world_process_zero or "loss" not in logs:
@@ -51,9 +58,7 @@ def report(state: Any, logs: dict[str, Any], metrics: str, pace: Pace) -> None:
         "epoch": _number(state.epoch),
         "grad_norm": _number(logs.get("grad_norm")),
     }
-    print(f"\naiops: step {line['step']}/{int(state.max_steps)} loss {line['loss']}", flush=True)  # noqa: T201
-    with open(metrics, "a", encoding="utf-8") as stream:  # noqa: PTH123
-        stream.write(json.dumps(line) + "\n")
+    tell(line, int(state.max_steps), metrics)
 
 
 def _number(value: Any) -> "float | None":

@@ -1,4 +1,4 @@
-"""What tools that stand on transformers' Trainer have in common: names, and how their programs are run."""
+"""What tools have in common: names of transformers, on whose Trainer most stand, and how their programs are run."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,8 +35,9 @@ def rendered(
     module: str,
     words: Sequence[str],
     *,
-    resume: Sequence[str],
+    resume: Sequence[str] = (),
     fresh: Sequence[str] = (),
+    checkpoint_format: str = "hf-trainer",
     **more: Any,
 ) -> Rendered:
     """A run whose ranks are a tool's own module.
@@ -47,6 +48,7 @@ def rendered(
         words: That it is given in any case.
         resume: More, where it goes on; `{}` is the checkpoint.
         fresh: More, where it begins.
+        checkpoint_format: What its checkpoints are.
         more: Other attributes of `Rendered`.
     """
     given = [
@@ -66,7 +68,7 @@ def rendered(
         command=command,
         launch="torchrun",
         processes=processes_of(run.recipe),
-        checkpoint_format="hf-trainer",
+        checkpoint_format=checkpoint_format,
         progress=PROGRESS,
         metrics=METRICS,
         output="checkpoints",

@@ -11,10 +11,14 @@ TRAIN = "rows/train.jsonl"
 EVALUATION = "rows/evaluation.jsonl"
 
 
-def exports(run: Run, writer: Callable[[Row], Mapping[str, Any]]) -> tuple[Export, ...]:
+def exports(
+    run: Run,
+    writer: Callable[[Row], Mapping[str, Any]],
+    refuse: Callable[[Row], str | None] | None = None,
+) -> tuple[Export, ...]:
     """The rows that are learnt, and those that are held out where there are any, each as `writer` writes it."""
-    learnt = Export(TRAIN, "train", writer)
-    return (learnt,) if run.data.held_out is None else (learnt, Export(EVALUATION, "evaluation", writer))
+    learnt = Export(TRAIN, "train", writer, refuse)
+    return (learnt,) if run.data.held_out is None else (learnt, Export(EVALUATION, "evaluation", writer, refuse))
 
 
 def message(turn: Turn) -> dict[str, Any]:

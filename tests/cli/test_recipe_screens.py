@@ -13,6 +13,7 @@ import pytest
 from tests.cli.test_job_screens import House
 from tests.l2_jobs.controller.rig import ANN
 from tests.l3_tuning.data.tiny_model import lay_model
+from tests.l3_tuning.test_sealing import weights
 from tests.l3_tuning.test_trainer import Plain
 
 from aiops.cli.recipe import planning
@@ -21,6 +22,8 @@ from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.request import Cancel
 from aiops.layers.l3_tuning import run_folder, run_jobs, trainer
 from aiops.layers.l3_tuning.plan.machine import imagined
+from aiops.layers.l3_tuning.run import Run
+from aiops.layers.l3_tuning.trainer import Rendered
 
 Shown = Callable[..., str]
 
@@ -83,7 +86,8 @@ def trained(
     if artefact:
         (place / "artefact").mkdir(exist_ok=True)
         judged = {"passed": passed, "asked": 4, "right": 4 if passed else 1, "wanted_right": 1.0}
-        lineage = {"v": 1, "files": [], "evaluation": judged}
+        made = {str(cause): {"digest": one} for cause, one in run_folder.read(place)[1].digests.items()}
+        lineage: dict[str, Any] = {"v": 1, "files": [], "evaluation": judged, **made}
         (place / "artefact" / "lineage.json").write_text(json.dumps(lineage))
     if how == "cancelled":
         house.rig.ledger.append(Cancel(f"sleep-{number}", ANN), ANN, 0.0)
@@ -208,6 +212,81 @@ def test_what_is_hinted_at_names_the_recipe(shown: Shown, house: House, written:
     assert "hint: have it go on: `aiops train --resume recipe.yml`" in missing
     (place / "run.json").write_text("{")
     assert "hint: begin a new run: `aiops train recipe.yml`" in shown("train", "--resume", "recipe.yml")
+
+
+class Leaving(Plain):
+    """A trainer whose tool leaves a model, and no artefact."""
+
+    def render(self, run: Run) -> Rendered:
+        return replace(super().render(run), output="checkpoints")
+
+
+def test_what_another_tool_leaves_is_handed_on_as_not_measured(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Leaving()})
+    place = written / "runs" / "facts-1"
+    end = house.end
+
+    def leave(number: int, how: str = "done") -> None:
+        (place / "checkpoints" / "adapter_config.json").write_text("{}")
+        (place / "checkpoints" / "adapter_model.safetensors").write_bytes(weights("a"))
+        end(number, how)
+
+    monkeypatch.setattr(house, "end", leave)
+    screen = follow(shown, house, place, artefact=False)
+    assert screen.startswith("exit: 0\n"), screen
+    assert "tuned model: [TMP]/runs/facts-1/artefact" in screen
+    assert "not measured" in shown("recipe", "show", "runs/facts-1")
+    told = json.loads(shown("recipe", "show", "runs/facts-1", "--json").split("--- stdout\n")[1].split("--- stderr")[0])
+    assert (told["artefact"]["passed"], told["artefact"]["lineage"]["job"]) == (None, "sleep-1")
+
+
+def test_an_artefact_of_before_a_change_is_not_what_a_run_that_goes_on_hands_on(
+    shown: Shown, house: House, written: Path
+) -> None:
+    place = written / "runs" / "facts-1"
+    assert follow(shown, house, place).startswith("exit: 0\n")
+    assert "sleep-2" not in shown("train", "--resume", "recipe.yml"), "all is done"
+    words = ("--resume", "--set", "train.rate=1e-5", "--allow-changed", "recipe")
+    failed = follow(shown, house, place, *words, number=2, how="cancelled", artefact=False)
+    assert failed.startswith("exit: 1\n"), failed
+    again = follow(shown, house, place, "--resume", "--set", "train.rate=1e-5", number=3)
+    assert again.startswith("exit: 0\n"), again
+    assert "sleep-3" in again, "the model there was tuned at another rate"
+
+
+def test_what_another_tool_has_left_while_nobody_followed_needs_no_other_job(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Leaving()})
+    place = written / "runs" / "facts-1"
+    assert shown("train", "recipe.yml", "--detach").startswith("exit: 0\n")
+    (place / "checkpoints" / "adapter_config.json").write_text("{}")
+    (place / "checkpoints" / "adapter_model.safetensors").write_bytes(weights("a"))
+    house.end(1)
+    screen = shown("train", "--resume", "recipe.yml")
+    assert screen.startswith("exit: 0\n"), screen
+    assert "tuned model: [TMP]/runs/facts-1/artefact" in screen
+    assert run_jobs.jobs(place) == ["sleep-1"]
+
+
+class Choosy(Plain):
+    """A trainer that has models of its own."""
+
+    abilities = replace(Plain.abilities, unfit=lambda config: (f"is a {config['model_type']}", "another"))
+
+
+@pytest.mark.usefixtures("house")
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_a_base_that_its_trainer_cannot_train_is_told_with_its_line(
+    shown: Shown, written: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Choosy()})
+    screen = shown("train", "recipe.yml", *words)
+    assert screen.startswith("exit: 2\n"), screen
+    assert "recipe.yml:4: `base` is a llama" in screen
+    assert not (written / "runs").exists()
 
 
 @pytest.mark.parametrize("cause", ["base", "data", "recipe", "code"])

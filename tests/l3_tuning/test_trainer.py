@@ -9,7 +9,7 @@ from tests.l3_tuning.trainer_contract import TrainerContract, a_recipe
 from aiops.layers.core.errors import InputError
 from aiops.layers.l3_tuning.recipe import Adapter, Evaluation, Handing, Recipe, TrainPlan
 from aiops.layers.l3_tuning.run import Run
-from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered, refusals, sound, trainer_named
+from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered, inside_run, refusals, trainer_named
 
 
 class Plain:
@@ -99,4 +99,4 @@ def test_a_trainer_that_is_not_there_is_told_with_the_nearest() -> None:
     ],
 )
 def test_where_files_may_be_written(path: str, good: bool) -> None:
-    assert sound(path) is good
+    assert inside_run(path) is good

@@ -23,7 +23,7 @@ from aiops.layers.l3_tuning.recipe import (
     TrainPlan,
 )
 from aiops.layers.l3_tuning.run import Base, Prepared, Run, environment_of, world_of
-from aiops.layers.l3_tuning.trainer import Rendered, Trainer, refusals, sound
+from aiops.layers.l3_tuning.trainer import Export, Rendered, Trainer, inside_run, refusals
 
 LLAMA: Mapping[str, Any] = {
     "architectures": ["LlamaForCausalLM"],
@@ -92,8 +92,25 @@ def a_run(recipe: Recipe, trainer: Trainer, *, config: Mapping[str, Any] = LLAMA
     )
 
 
-def every_recipe() -> Iterator[Recipe]:
-    """What a recipe can ask, in each method and adapter."""
+PAIR = Row("chat", turns=(Turn("user", 'Where is the "key"?'), Turn("assistant", "There.")))
+"""A conversation that also those learn who learn but one question and its answer."""
+
+
+def a_row(form: Form, export: Export) -> Row:
+    """A row of a form that an export takes."""
+    refuse = export.refuse
+    return next(one for one in (ROWS[form], PAIR) if one.form == form and (refuse is None or refuse(one) is None))
+
+
+def every_recipe(*, packed: bool = False) -> Iterator[Recipe]:
+    """What a recipe can ask, in each method and adapter.
+
+    Args:
+        packed: Whether all of them let rows share samples, for trainers that do nothing else.
+    """
+    if packed:
+        yield from (replace(one, data=replace(one.data, packing=True)) for one in every_recipe())
+        return
     for method, adapter in product(get_args(Method), get_args(AdapterKind)):
         plain = a_recipe(method, adapter)
         yield plain
@@ -131,13 +148,17 @@ ROWS: Mapping[Form, Row] = {
 
 
 class TrainerContract:
-    """Inherit it, with a fixture `trainer`. `options` are those without which it can render nothing."""
+    """Inherit it, with a fixture `trainer`. `options` are those without which it can render nothing; `packed` is for
+    trainers that always let rows share samples."""
 
     options: Mapping[str, str | int | float | bool] = {}
+    packed = False
 
     def accepted(self, trainer: Trainer) -> list[Recipe]:
         """Of all that a recipe can ask, what it does not refuse."""
-        whole = [replace(one, trainer=trainer.name, options=dict(self.options)) for one in every_recipe()]
+        whole = [
+            replace(one, trainer=trainer.name, options=dict(self.options)) for one in every_recipe(packed=self.packed)
+        ]
         return [one for one in whole if not refusals(one, trainer)]
 
     def rendered(self, trainer: Trainer) -> list[tuple[Run, Rendered]]:
@@ -181,7 +202,7 @@ class TrainerContract:
     def test_its_files_are_below_the_folder_of_the_run_and_not_the_runs_own(self, trainer: Trainer) -> None:
         for _, found in self.rendered(trainer):
             for path in (*found.files, *(one.file for one in found.exports)):
-                assert sound(path), path
+                assert inside_run(path), path
             for place in (found.checkpoints, found.metrics, found.output):
                 assert place is None or (not place.startswith("/") and ".." not in place.split("/"))
         for name in trainer.code():
@@ -227,7 +248,7 @@ class TrainerContract:
             if run.data.manifest.form != form:
                 continue
             for export in found.exports:
-                row = ROWS[form]
+                row = a_row(form, export)
                 written = str(export.write(row))
                 for turn in (*row.turns, *row.answer, *row.rejected):
                     assert repr(turn.content)[1:-1] in written or turn.content in written

@@ -219,16 +219,44 @@ def row(folder: Path, number: int, *, held_out: bool = False) -> Kept:
     if held_out:
         folder /= EVALUATION
     found = next(one for count, one in enumerate(rows(folder), 1) if count == number)
-    each = _PREFERENCE if manifest.form == "preference" else 1
-    pairs = _mapped(folder / SAMPLES, "<u8").reshape(-1, each, 2)[found["sample"]]
-    tokens, mask = _mapped(folder / TOKENS, "<u4"), _mapped(folder / MASK, "u1")
-    spans = [slice(int(start), int(start + size)) for start, size in pairs]
-    parts, masks = tuple(tokens[span] for span in spans), tuple(mask[span] for span in spans)
-    segment = found.get("segment")
-    if segment is not None:
-        mine = _mapped(folder / SEGMENTS, "<u4")[spans[0]] == segment
-        parts, masks = (parts[0][mine],), (masks[0][mine],)
-    return Kept(number, found["file"], found["line"], found["sample"], segment, found["row"], parts, masks)
+    return _Samples(folder, manifest).kept(number, found)
+
+
+def spread(folder: Path, count: int) -> Iterator[Kept]:
+    """About `count` rows with their tokens, spread evenly over all of them; all where there are fewer.
+
+    Args:
+        folder: Which.
+        count: How many, at most twice as many.
+
+    Raises:
+        NotFoundError: There is no prepared data.
+    """
+    manifest = load(folder)
+    samples, every = _Samples(folder, manifest), max(1, manifest.rows // count)
+    for number, found in enumerate(rows(folder), 1):
+        if (number - 1) % every == 0:
+            yield samples.kept(number, found)
+
+
+class _Samples:
+    """The tokens of a folder, as they are asked for."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self._each = _PREFERENCE if manifest.form == "preference" else 1
+        self._pairs = _mapped(folder / SAMPLES, "<u8").reshape(-1, self._each, 2)
+        self._tokens, self._mask = _mapped(folder / TOKENS, "<u4"), _mapped(folder / MASK, "u1")
+        self._segments = folder / SEGMENTS
+
+    def kept(self, number: int, found: dict[str, Any]) -> Kept:
+        """A row with its tokens."""
+        spans = [slice(int(start), int(start + size)) for start, size in self._pairs[found["sample"]]]
+        parts, masks = tuple(self._tokens[span] for span in spans), tuple(self._mask[span] for span in spans)
+        segment = found.get("segment")
+        if segment is not None:
+            mine = _mapped(self._segments, "<u4")[spans[0]] == segment
+            parts, masks = (parts[0][mine],), (masks[0][mine],)
+        return Kept(number, found["file"], found["line"], found["sample"], segment, found["row"], parts, masks)
 
 
 def lengths(folder: Path) -> "Array":

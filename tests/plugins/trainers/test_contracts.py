@@ -5,11 +5,14 @@ from collections.abc import Mapping
 import pytest
 from tests.l3_tuning.trainer_contract import TrainerContract
 
-from aiops.layers.l3_tuning.trainer import Trainer
+from aiops.layers.core.plugin import Plugins
+from aiops.layers.l3_tuning.trainer import Trainer, trainers_of
 from aiops.plugins.trainers.axolotl import Axolotl
 from aiops.plugins.trainers.command import Command
 from aiops.plugins.trainers.llamafactory import LlamaFactory
 from aiops.plugins.trainers.ms_swift import MsSwift
+from aiops.plugins.trainers.torchtitan import Torchtitan
+from aiops.plugins.trainers.transformers import TransformersTrainer
 
 
 class TestLlamaFactory(TrainerContract):
@@ -38,3 +41,16 @@ class TestCommand(TrainerContract):
     @pytest.fixture
     def trainer(self) -> Trainer:
         return Command()
+
+
+class TestTorchtitan(TrainerContract):
+    packed = True
+
+    @pytest.fixture
+    def trainer(self) -> Trainer:
+        return Torchtitan()
+
+
+def test_each_trainer_that_is_installed_keeps_it() -> None:
+    kept = {Axolotl, Command, LlamaFactory, MsSwift, Torchtitan, TransformersTrainer}  # the last in its own file
+    assert {type(one) for one in trainers_of(Plugins()).values()} == kept

@@ -1,0 +1,136 @@
+"""Sealing: the artefact of a run whose tool writes none itself, with all that ours says of what it was made of.
+
+It is made where the run ends to whoever follows it, on storage that it shares with the nodes. What the tool left is
+copied, not moved: its checkpoints stay its own. The folder stands below a hidden name until its lineage is on the disk.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import aiops
+from aiops.layers.core.errors import FailedError
+
+from . import run_folder, run_jobs
+from .artefact import ARTEFACT, LINEAGE, Artefact, read_artefact, written_lineage
+from .left_model import LeftModel, left_model
+from .parity import parity
+from .run_document import Making
+
+_CHUNK = 1 << 22
+
+Told = Callable[[int, int], None]
+"""Told the bytes that were taken, and those that are to be."""
+
+
+def sealed(place: Path, at: datetime, told: Told = lambda _done, _all: None) -> Artefact | None:
+    """The artefact of a run that has ended well; made of what its tool left where that is how its trainer hands over.
+
+    Args:
+        place: The folder of the run.
+        at: Now.
+        told: For progress.
+
+    Returns:
+        It; None where the trainer was to write it itself and did not.
+
+    Raises:
+        FailedError: What the tool left is no model, is not whole (`artefact.missing`, `artefact.broken`), would be
+            served otherwise than it was trained (`artefact.template`), or cannot be written (`artefact.unwritten`).
+    """
+    written, making = run_folder.read(place)
+    output = written.get("output")
+    jobs = run_jobs.jobs(place)
+    job = jobs[-1] if jobs else None
+    lineage = written_lineage(place)
+    if isinstance(output, Mapping) and (lineage is None or lineage.get("job") != job):
+        base = Path(written["base"]["path"]) if output["bare"] else None
+        left = left_model(place / str(output["path"]), int(written["steps"]), base)
+        try:
+            _seal(place, left, written, making, said={"job": job, "made": f"{at:%Y-%m-%dT%H:%M:%SZ}"}, told=told)
+        except OSError as error:
+            raise FailedError(
+                f"the tuned model could not be taken from {left.folder} to {place / ARTEFACT}: {error.strerror}",
+                code="artefact.unwritten",
+                hints=["make room or see who may write there, then the same command with `--resume`"],
+            ) from error
+    return read_artefact(place)
+
+
+def _seal(
+    place: Path, left: LeftModel, written: Mapping[str, Any], making: Making, *, said: Mapping[str, Any], told: Told
+) -> None:
+    recipe = making.recipe
+    hidden = place / f".{ARTEFACT}.making"
+    shutil.rmtree(hidden, ignore_errors=True)
+    try:
+        files = _taken(left, hidden / left.kind, dict(written["base"]["files"]), told)
+        # A template of the tool's own, asked for by name: what it makes of rows is known to the tool alone.
+        asked = "template" in recipe.options
+        same = None if asked else parity(hidden / left.kind, Path(written["data"]["path"]), recipe.data.loss)
+        lineage = {
+            "v": 1,
+            "name": recipe.handing.name or recipe.name,
+            "alias": recipe.handing.alias,
+            "run": written["run"],
+            "trainer": recipe.trainer,
+            **said,
+            "base": {"path": written["base"]["path"], "digest": making.digests["base"]},
+            "data": {"path": written["data"]["path"], "digest": making.digests["data"]},
+            "recipe": {"path": run_folder.RECIPE, "digest": making.digests["recipe"]},
+            "code": {"digest": making.digests["code"]},
+            "allowed_to_differ": list(making.allowed),
+            "method": recipe.method,
+            "adapter": {**asdict(recipe.adapter), "targets": list(recipe.adapter.targets)},
+            "length": recipe.data.length,
+            "steps": written["steps"],
+            "world": written["world"],
+            "jobs": run_jobs.jobs(place),
+            "taken_from": str(left.folder.relative_to(place)),
+            "evaluation": {"passed": None, "measured": False},
+            "versions": {"aiops": aiops.__version__},
+            "simulated": None,
+            "parts": {left.kind: left.kind},
+            "template": None if same is None else same.template,
+            "template_rows_compared": None if same is None else same.rows,
+            "files": files,
+        }
+        run_folder.write_json(hidden / LINEAGE, lineage)
+        run_folder.sync(hidden)
+        shutil.rmtree(place / ARTEFACT, ignore_errors=True)  # of a job before, or what a killed process left
+        hidden.rename(place / ARTEFACT)
+        run_folder.sync_folder(place)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+
+
+def _taken(left: LeftModel, target: Path, base: Mapping[str, str], told: Told) -> list[dict[str, Any]]:
+    """Copy the files of a model, each read once; their names, sizes and sha256."""
+    whole = sum(path.stat().st_size for path in left.files.values())
+    found: list[dict[str, Any]] = []
+    done = 0
+    for name, path in left.files.items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        digest, size = hashlib.sha256(), 0
+        with path.open("rb") as source, (target / name).open("xb") as copy:
+            while chunk := source.read(_CHUNK):
+                digest.update(chunk)
+                copy.write(chunk)
+                size += len(chunk)
+                told(done + size, whole)
+            os.fchmod(copy.fileno(), 0o644)
+        done += size
+        if not path.is_relative_to(left.folder) and base.get(name) != digest.hexdigest():
+            raise FailedError(
+                f"{path} is not what the run was made with, and the tuned model is to be handed on with it",
+                code="artefact.broken",
+                hints=["bring the base's files back as they were, then the same command with `--resume`"],
+            )
+        found.append({"path": f"{target.name}/{name}", "size": size, "sha256": digest.hexdigest()})
+    return found
