@@ -18,13 +18,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
 
 import tuning_tiny as tiny
+from endings import LORA, Endings
 
 Said = dict[str, Any]
-NONE = {"kind": "none", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": [], "layers": None}
-LORA = {**NONE, "kind": "lora"}
+NONE = {**LORA, "kind": "none"}
 
 
-class Cases:
+class Cases(Endings):
     """All of them, with the base and the data that they share."""
 
     def __init__(self, place: Path) -> None:
@@ -170,6 +170,41 @@ class Cases:
 
     # -- what is calculated
 
+    def precision(self) -> Said:
+        """In which type the output is calculated, in steps, for what is held out, and for answers."""
+        import torch
+        from worker import ranks, work
+        from worker.judgement import judge
+        from worker.loop import Loop
+        from worker.model import load
+        from worker.samples import Samples
+        from worker.template import serving_tokenizer
+
+        asked = self.place / "asked-half.jsonl"
+        asked.write_text(json.dumps({"prompt": "0: iron?", "completion": "iron"}) + "\n")
+        told = work.read(
+            tiny.write_work(
+                self.place / "half",
+                self.base,
+                self.prompt,
+                steps=2,
+                adapter=NONE,
+                precision="bf16",
+                held_out=True,
+                questions=str(asked),
+            )
+        )
+        here = ranks.Ranks(0, 1, torch.device("cpu"))
+        model = load(told, here)
+        seen: list[str] = []
+        model.net.get_output_embeddings().register_forward_hook(lambda _, __, out: seen.append(str(out.dtype)))
+        loop = Loop(told, here, model, Samples(self.prompt, "prompt", packed=False))
+        loop.run()
+        trained = set(seen)
+        seen.clear()
+        judge(loop, serving_tokenizer(told))
+        return {"trained": sorted(trained), "judged": sorted(set(seen)), "times": len(seen)}
+
     def sums(self) -> Said:
         """The loss of rows that share samples, that are filled up, and that are alone."""
         import torch
@@ -290,6 +325,7 @@ NAMES = (
         "tied",
     ),
     *("killed", "stopped", "samples_of_another_seed", "changed"),
+    *("merged", "left_alone", "leaving", "gone_back", "precision"),
     *("sums", "preference_by_hand", "judged", "diverged", "nothing_held_out", "swapped", "broken_question"),
 )
 
