@@ -158,6 +158,10 @@ def test_ranks_leave_before_the_merge_and_a_run_that_is_killed_in_it_goes_on_the
     assert one["same"]
 
 
+def test_the_model_is_let_go_before_the_merge(said: Said) -> None:
+    assert said["let_go"] == {"status": 0, "there": False}
+
+
 def test_a_merge_that_is_asked_to_leave_leaves_and_is_done_again(said: Said) -> None:
     one = said["leaving"]
     assert one["first"]["statuses"] == one["again"]["statuses"] == [0]

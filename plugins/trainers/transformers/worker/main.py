@@ -1,10 +1,12 @@
 """What a process of a run does, from its beginning to its end."""
 
+import ctypes
 import gc
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from aiops import checkpoint
@@ -52,14 +54,23 @@ def _run(work: Work) -> None:
         # PEFT imports it where it is, and with it torch's compiler: half a second of each start, for nothing here.
         sys.modules["bitsandbytes"] = None  # type: ignore[assignment]
     trained = _train(work, source, step)
-    gc.enable()
-    gc.collect()  # the model, of which nothing is needed any more
+    _give_back()
     if trained is not None:
         from .artefact import finish
         from .trace import read as read_trace
 
         finish(work, trained, read_trace(Path(work.folder, "metrics.jsonl")))
         print(f"done: {work.artefact}", flush=True)  # noqa: T201 - the log
+
+
+def _give_back() -> None:
+    """Give back the memory of the training: merging is to have it, and whoever else is on the node."""
+    gc.unfreeze()  # a model is a ring of references
+    gc.enable()
+    gc.collect()
+    # The C library keeps what was freed (malloc_trim(3), glibc's); where there is another one it is left to that.
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _train(work: Work, source: Path | None, step: int) -> Trained | None:

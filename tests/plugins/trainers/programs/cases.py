@@ -325,7 +325,7 @@ NAMES = (
         "tied",
     ),
     *("killed", "stopped", "samples_of_another_seed", "changed"),
-    *("merged", "left_alone", "leaving", "gone_back", "precision"),
+    *("merged", "left_alone", "let_go", "leaving", "gone_back", "precision"),
     *("sums", "preference_by_hand", "judged", "diverged", "nothing_held_out", "swapped", "broken_question"),
 )
 

@@ -105,6 +105,33 @@ class Endings:
             "same": again["weights"] == plain["weights"] != "" and again["losses"] == plain["losses"],
         }
 
+    def let_go(self) -> Said:
+        """Whether the model is still there when the adapter is merged."""
+        import weakref
+
+        import worker.artefact
+        import worker.model
+        from worker.main import main
+
+        load, merge = worker.model.load, worker.artefact.merge
+        found: Said = {}
+
+        def loading(*words: Any) -> Any:
+            model = load(*words)
+            found["net"] = weakref.ref(model.net)
+            return model
+
+        def merging(*words: Any) -> None:
+            found["there"] = found.pop("net")() is not None
+            merge(*words)
+
+        worker.model.load, worker.artefact.merge = loading, merging
+        try:
+            status = main([str(tiny.write_work(self.place / "let-go", self.base, self.prompt, steps=2, merge=True))])
+        finally:
+            worker.model.load, worker.artefact.merge = load, merge
+        return {"status": status, **found}
+
     def leaving(self) -> Said:
         """A merge that is asked to leave, and done again."""
         import worker.artefact
