@@ -8,7 +8,7 @@ merged into, a tensor that becomes one of a GGUF file. docs/memory.md has the fo
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from aiops.layers.l3_tuning.recipe import Recipe
+from aiops.layers.l3_tuning.recipe import Handing, Recipe
 
 from .calibration import GIB, MIB
 from .machine import Machine, able, own_memory
@@ -125,7 +125,7 @@ def _enough(recipe: Recipe, model: Model, limit: int | None) -> tuple[str, ...]:
     """As few of what is handed on besides are left out as it takes: it can be made elsewhere, of the adapter."""
     handing = recipe.handing
     without = replace(handing, gguf=())
-    tries = [(("register.gguf=[]",), without)] if handing.gguf else []
+    tries: list[tuple[tuple[str, ...], Handing]] = [(("register.gguf=[]",), without)] if handing.gguf else []
     if handing.merge:
         sets = ("register.merge=false", *(words for some, _ in tries for words in some))
         tries.append((sets, replace(without, merge=False)))

@@ -159,7 +159,11 @@ def test_ranks_leave_before_the_merge_and_a_run_that_is_killed_in_it_goes_on_the
 
 
 def test_the_model_is_let_go_before_the_merge(said: Said) -> None:
-    assert said["let_go"] == {"status": 0, "there": False}
+    assert said["let_go"] == {"status": 0, "there": False, "looked_through": [False, True]}
+
+
+def test_a_checkpoint_copies_no_state_of_the_optimizer(said: Said) -> None:
+    assert said["uncopied"] == {"tensors": 6, "own": 6, "shared": 1}
 
 
 def test_a_merge_that_is_asked_to_leave_leaves_and_is_done_again(said: Said) -> None:

@@ -24,7 +24,7 @@ Said = dict[str, Any]
 NONE = {**LORA, "kind": "none"}
 
 
-class Cases(Endings):
+class Cases(Endings):  # type: ignore[misc]  # it is imported by path, as programs are
     """All of them, with the base and the data that they share."""
 
     def __init__(self, place: Path) -> None:
@@ -89,6 +89,24 @@ class Cases(Endings):
             same = whole["weights"] == stopped["weights"]
             found[name] = {"statuses": whole["statuses"] + stopped["statuses"], "same": same, "losses": whole["losses"]}
         return found
+
+    def uncopied(self) -> Said:
+        """What is written of an optimizer's state: its own tensors, and a copy only where two are one."""
+        import torch
+        from worker.optimizer import remembered
+
+        trained = {name: torch.nn.Parameter(torch.ones(3)) for name in "ab"}
+        optimizer = torch.optim.AdamW(trained.values())
+        sum(one.sum() for one in trained.values()).backward()
+        optimizer.step()
+        tensors, _ = remembered(optimizer, trained)
+        own = {value.data_ptr() for state in optimizer.state.values() for value in state.values()}
+        inside = sum(one.data_ptr() in own for one in tensors.values())
+        for state in optimizer.state.values():
+            state["exp_avg"] = optimizer.state[trained["a"]]["exp_avg"]
+        again, _ = remembered(optimizer, trained)
+        copies = sum(one.data_ptr() not in own for one in again.values())
+        return {"tensors": len(tensors), "own": inside, "shared": copies}
 
     def large(self) -> Said:
         """All weights, of which two have more than the 4096 numbers from which bitsandbytes keeps blocks."""
@@ -320,6 +338,7 @@ NAMES = (
         "four_bits",
         "last_layer",
         "optimizers",
+        "uncopied",
         "large",
         "split",
         "tied",

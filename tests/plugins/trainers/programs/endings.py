@@ -106,7 +106,8 @@ class Endings:
         }
 
     def let_go(self) -> Said:
-        """Whether the model is still there when the adapter is merged."""
+        """Whether the model is still there when the adapter is merged, and what is looked through for garbage."""
+        import gc
         import weakref
 
         import worker.artefact
@@ -119,10 +120,12 @@ class Endings:
         def loading(*words: Any) -> Any:
             model = load(*words)
             found["net"] = weakref.ref(model.net)
+            found["looked_through"] = [gc.isenabled()]
             return model
 
         def merging(*words: Any) -> None:
             found["there"] = found.pop("net")() is not None
+            found["looked_through"].append(gc.isenabled())
             merge(*words)
 
         worker.model.load, worker.artefact.merge = loading, merging
