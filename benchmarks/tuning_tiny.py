@@ -297,7 +297,8 @@ def begin(code: Path, place: Path) -> None:
     import worker.artefact
     import worker.judgement
     import worker.loop
-    import worker.main  # noqa: F401
+    import worker.main
+    import worker.tuned  # noqa: F401
     from peft import get_peft_model  # noqa: F401
 
     torch.set_num_threads(1)
@@ -310,7 +311,8 @@ def exact(place: Path, *, runs: int, kills: int, world: int, steps: int, seed: i
     data = prepare(place / "data", base, rows_of("prompt", 37))
     found = []
     for number in range(runs):
-        said = {"steps": steps, "world": world, "seed": seed + number, "sharding": "ddp" if world > 1 else "none"}
+        sharding = "ddp" if world > 1 else "none"
+        said = {"steps": steps, "world": world, "seed": seed + number, "sharding": sharding, "merge": True}
         whole = write_work(place / f"whole-{number}", base, data, **said)
         begun = time.monotonic()
         statuses = train(whole, world)

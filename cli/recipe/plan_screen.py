@@ -37,6 +37,8 @@ def _rows(plan: "Plan") -> Iterator[tuple[str | int | None, ...]]:
     for name, one in plan.estimate.terms.items():
         yield ("memory", name, one.likely, one.low, one.high)
     yield ("memory", "total", total.likely, total.low, total.high)
+    end = plan.ending.ending
+    yield ("ending", end.moment, end.total.likely, end.total.low, end.total.high)
     yield ("limit", plan.room.least, plan.room.limit)
     yield ("verdict", plan.verdict)
     for fix in plan.remedy.single if plan.remedy else ():
@@ -137,6 +139,12 @@ def _layout(plan: "Plan") -> Iterator[str]:
     else:
         yield "  · run           steps are known once the data is prepared: `aiops data prepare`"
     yield f"  · writes        {disk.kept} + 1 checkpoints of {gib(disk.checkpoint)}, the model {gib(disk.artefact)}"
+    if plan.ending.limit is None:  # else it is a remark
+        total = plan.ending.ending.total
+        yield (
+            f"  · at the end    {gib(total.likely)}, at most {gib(total.high)}, of the first node's own memory, "
+            f"{plan.ending.ending.moment}"
+        )
 
 
 def _notes(plan: "Plan") -> Iterator[str]:

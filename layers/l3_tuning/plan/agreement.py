@@ -12,6 +12,7 @@ from aiops.layers.l2_jobs.world import Settings
 from aiops.layers.l3_tuning.recipe import Recipe
 
 from .disk import DiskNeed
+from .ending import EndingPlan
 from .machine import Machine
 
 State = Literal["ok", "warn", "bad", "unknown"]
@@ -44,21 +45,22 @@ class Remark:
     hint: str | None = None
 
 
-def remarks(recipe: Recipe, need: DiskNeed, machines: Sequence[Machine]) -> tuple[Remark, ...]:
-    """All that is known of the nodes beside their memory."""
+def remarks(recipe: Recipe, need: DiskNeed, ending: EndingPlan, machines: Sequence[Machine]) -> tuple[Remark, ...]:
+    """All that is known of the nodes beside the memory that steps take; of imagined ones what was said of them."""
     asked = [one for one in machines if not one.imagined]
     if not asked:
-        return ()
-    return tuple(_remarks(recipe, need, asked))
+        return () if ending.limit is None else (_end(ending),)
+    return tuple(_remarks(recipe, need, ending, asked))
 
 
-def _remarks(recipe: Recipe, need: DiskNeed, machines: Sequence[Machine]) -> Iterator[Remark]:
+def _remarks(recipe: Recipe, need: DiskNeed, ending: EndingPlan, machines: Sequence[Machine]) -> Iterator[Remark]:
     silent: dict[str, list[str]] = {}
     for one in machines:
         if one.silent:
             silent.setdefault(one.silent, []).append(one.name)
     for why, names in silent.items():
         yield Remark("nodes", "unknown", f"{fold(names)}: {why}", f"`aiops node facts {fold(names)}` asks again")
+    yield _end(ending)
     yield _disk(recipe, need, machines)
     yield _shared(recipe, machines)
     yield _ports(machines)
@@ -111,6 +113,22 @@ def _disk(recipe: Recipe, need: DiskNeed, machines: Sequence[Machine]) -> Remark
     if silent:
         return Remark("disk", "unknown", f"{words}; unknown on {fold(silent)}")
     return Remark("disk", "ok", words)
+
+
+def _end(plan: EndingPlan) -> Remark:
+    """Whether the first rank's node has memory for the end of the run."""
+    total = plan.ending.total
+    words = f"{gib(total.likely)}, at most {gib(total.high)}, {plan.ending.moment}"
+    if plan.limit is None:
+        return Remark("at the end", "unknown", f"{words}; nobody has said what memory nodes have")
+    words = f"{words}, of {gib(plan.limit)} on {plan.least}"
+    if plan.verdict == "fits":
+        if plan.unknown:
+            return Remark("at the end", "unknown", f"{words}; unknown on {fold(plan.unknown)}")
+        return Remark("at the end", "ok", words)
+    sets = " ".join(f"--set {one}" for one in plan.sets)
+    hint = f"make it elsewhere: `{sets}`" if sets else "choose nodes with more memory: `placement.only`"
+    return Remark("at the end", "warn" if plan.verdict == "tight" else "bad", words, hint)
 
 
 def _shared(recipe: Recipe, machines: Sequence[Machine]) -> Remark:

@@ -55,7 +55,7 @@ def disk_need(recipe: Recipe, model: Model, manifest: Manifest | None) -> DiskNe
     saved = HALF if work.compute == HALF else FULL
     artefact = trained * saved if whole else trained * FULL
     if recipe.handing.merge and not whole:
-        artefact += model.total * saved
+        artefact += model.stored or model.total * saved  # the base's own files, with an adapter put into them
     artefact += sum(int(model.total * _GGUF.get(kind, float(FULL))) for kind in recipe.handing.gguf)
     data = None
     if manifest is not None:

@@ -102,6 +102,10 @@ def limit_of(recipe: Recipe, machine: Machine) -> int | None:
             return None
         sharing = -(-processes // place.devices)
         return min(machine.devices) // sharing
-    if machine.memory is None:
-        return None
-    return max(machine.memory - max(machine.memory // 20, 1 << 29), 0) // processes
+    own = own_memory(machine)
+    return None if own is None else own // processes
+
+
+def own_memory(machine: Machine) -> int | None:
+    """Bytes of a node's own memory that a run may have; None where it is unknown."""
+    return None if machine.memory is None else max(machine.memory - max(machine.memory // 20, 1 << 29), 0)

@@ -11,6 +11,7 @@ from aiops.layers.l3_tuning.recipe import Recipe
 
 from .agreement import Remark, gib, remarks
 from .disk import DiskNeed, disk_need
+from .ending import EndingPlan, plan_ending
 from .fixes import Aim, Fix, Remedy, remedy
 from .layout import Layout, layout_of
 from .machine import Machine, able
@@ -25,7 +26,7 @@ class Plan:
     """What a recipe would do to a cluster.
 
     Attributes:
-        verdict: On memory alone; `remarks` are on all else.
+        verdict: On the memory of a step alone; `remarks` are on all else.
         remedy: What to change; None where it fits, or where it is not known what there is.
         machines: What it was judged against.
     """
@@ -38,6 +39,7 @@ class Plan:
     verdict: Verdict
     remedy: Remedy | None
     disk: DiskNeed
+    ending: EndingPlan
     remarks: tuple[Remark, ...]
     machines: tuple[Machine, ...]
 
@@ -80,6 +82,7 @@ class Plan:
             "enough": None if self.remedy is None or self.remedy.together is None else _fix(self.remedy.together),
             "layout": {**asdict(self.layout), "total_tokens": self.layout.total_tokens},
             "disk": {**asdict(self.disk), "total": self.disk.total},
+            "ending": {**asdict(self.ending.ending), **_beside(self.ending)},
             "remarks": [asdict(one) for one in self.remarks],
             "nodes": [one.name for one in self.machines],
             "simulated": sorted(one.name for one in self.machines if one.simulated),
@@ -107,6 +110,7 @@ def plan_of(recipe: Recipe, model: Model, machines: Sequence[Machine], manifest:
     wrong = verdict in {"tight", "does not fit"}
     usable = able(recipe, machines)
     need = disk_need(recipe, model, manifest)
+    ending = plan_ending(recipe, model, machines)
     return Plan(
         recipe=recipe,
         model=model,
@@ -118,7 +122,8 @@ def plan_of(recipe: Recipe, model: Model, machines: Sequence[Machine], manifest:
         if wrong and room.limit is not None
         else None,
         disk=need,
-        remarks=remarks(recipe, need, _looked_at(recipe, machines)),
+        ending=ending,
+        remarks=remarks(recipe, need, ending, _looked_at(recipe, machines)),
         machines=tuple(machines),
     )
 
@@ -191,6 +196,16 @@ def _require_sense(recipe: Recipe, model: Model, machines: Sequence[Machine]) ->
 
 def _range(one: Range) -> dict[str, int]:
     return {"low": one.low, "likely": one.likely, "high": one.high}
+
+
+def _beside(one: EndingPlan) -> Mapping[str, Any]:
+    return {
+        "limit": one.limit,
+        "least": one.least,
+        "unknown": list(one.unknown),
+        "verdict": one.verdict,
+        "set": list(one.sets),
+    }
 
 
 def _fix(one: Fix) -> Mapping[str, Any]:

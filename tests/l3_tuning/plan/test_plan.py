@@ -235,6 +235,8 @@ def test_disk_by_hand() -> None:
     assert adapted.checkpoint == 12 * trained
     assert adapted.artefact == 4 * trained + 2 * SMALL.total + int(SMALL.total * 34 / 32)
     assert adapted.data == 100 * 5 + 10 * 16
+    merged = disk_need(recipe(handing=Handing(merge=True)), replace(SMALL, stored=123), None)
+    assert merged.artefact == 4 * trained + 123  # the base's own files, with the adapter put into them
 
 
 def test_what_cannot_be_placed_is_told() -> None:

@@ -139,6 +139,50 @@ def test_state_that_weights_share_is_saved_and_read(said: Said) -> None:
     assert one["same"]
 
 
+@pytest.mark.parametrize(("name", "files"), [("whole", 1), ("parts", 2)])
+def test_an_adapter_is_merged_as_peft_does_it_without_the_model_in_memory(said: Said, name: str, files: int) -> None:
+    one = said["merged"][name]
+    assert one["statuses"] == [0]
+    assert one["files"] >= files
+    assert one["changed"] == 2 * 7  # layers, and linear layers in each
+    assert one["same"]
+    assert one["loaded"]
+
+
+def test_ranks_leave_before_the_merge_and_a_run_that_is_killed_in_it_goes_on_there(said: Said) -> None:
+    one = said["left_alone"]
+    assert (one["other"], one["alive"], one["killed"], one["lineage"]) == (0, True, -9, False)
+    assert one["again"]["statuses"] == [0, 0], one["again"]["words"]
+    assert one["again"]["lineage"]["parts"] == {"adapter": "adapter", "merged": "merged"}
+    assert one["from"] == [0, 12]
+    assert one["same"]
+
+
+def test_the_model_is_let_go_before_the_merge(said: Said) -> None:
+    assert said["let_go"] == {"status": 0, "there": False, "looked_through": [False, True]}
+
+
+def test_a_checkpoint_copies_no_state_of_the_optimizer(said: Said) -> None:
+    assert said["uncopied"] == {"tensors": 6, "own": 6, "shared": 1}
+
+
+def test_a_merge_that_is_asked_to_leave_leaves_and_is_done_again(said: Said) -> None:
+    one = said["leaving"]
+    assert one["first"]["statuses"] == one["again"]["statuses"] == [0]
+    assert one["first"]["lineage"] is None
+    assert one["again"]["lineage"]["parts"]["merged"] == "merged"
+
+
+def test_a_finished_run_that_is_taken_back_is_trained_again(said: Said) -> None:
+    assert said["gone_back"] == {"statuses": [0, 0], "from": [0, 6], "same": True}
+
+
+def test_what_was_trained_is_judged_in_the_same_precision(said: Said) -> None:
+    one = said["precision"]
+    assert one["trained"] == one["judged"] == ["torch.bfloat16"]
+    assert one["times"] > 5  # samples that are held out, and tokens of an answer
+
+
 def test_another_seed_reads_other_samples(said: Said) -> None:
     """So that two equal traces say something."""
     assert said["samples_of_another_seed"] == {"statuses": [0, 0], "same": False}

@@ -1,7 +1,11 @@
-"""Artefact: the folder of a tuned model. `lineage.json` is written last, so a folder with one is whole and compared."""
+"""Artefact: the folder of a tuned model. `lineage.json` is written last, so a folder with one is whole and compared.
 
+The first rank makes it alone, of the tuned weights that lie on the disk: whether it has trained them itself, or goes on
+with a run that was killed here.
+"""
+
+import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -10,15 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aiops import checkpoint
-
 from . import gguf_file, template
 from .attempts import attempts
-from .model import Model, whole_state
-from .ranks import Ranks
+from .durable import replace
+from .merge import merge
+from .pulse import Pulse
+from .trained import Trained
 from .work import Work
 
 LINEAGE = "lineage.json"
+_BLOCK = 16 << 20
 _LIBRARIES = (
     "torch",
     "transformers",
@@ -31,47 +36,40 @@ _LIBRARIES = (
 )
 
 
-def write(work: Work, ranks: Ranks, model: Model, step: int) -> dict[str, Any]:
-    """Write the tuned model; all ranks call it. What of it is where.
+def finish(work: Work, trained: Trained, curve: list[dict[str, Any]]) -> None:
+    """Make all that is handed on beside the tuned weights, and seal it.
 
     Raises:
         RefusedError: It would be served with another template, tokenizer or vocabulary than it was trained with.
+        LeaveError: It was asked to leave.
     """
-    weights = whole_state(model)
-    if not ranks.first:
-        return {}
-    folder = work.artefact
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    pulse = Pulse(work)
+    folder, place = work.artefact, work.artefact / trained.part
+    (folder / LINEAGE).unlink(missing_ok=True)
+    for one in folder.iterdir():  # of whoever was killed here
+        if one != place:
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+    pulse.beat()
     tokenizer = template.serving_tokenizer(work)
-    adapted = work.adapter["kind"] != "none"
-    place = folder / ("adapter" if adapted else "model")
-    if adapted:
-        _save_adapter(model.net, weights, place)
-    else:
-        _save_model(work, model.net, weights, place)
-    tokenizer.save_pretrained(place)
-    parts = {place.name: place.name}
-    checkpoint.progress(step, phase="evaluate", total=work.steps)
+    parts = {trained.part: trained.part}
     whole = place
-    if adapted and (work.merge or work.gguf):
+    if trained.part == "adapter" and (work.merge or work.gguf):
         whole = folder / "merged"
-        merge(work, place, whole)
+        merge(work, place, whole, pulse)
         tokenizer.save_pretrained(whole)
         parts["merged"] = "merged"
-        checkpoint.progress(step, phase="evaluate", total=work.steps)
     # What is compared is what was written, as whoever serves it will read it.
     compared = [_compare(work, folder / one) for one in parts]
     for kind in work.gguf:
         path = folder / "gguf" / f"{work.name}-{kind}.gguf"
-        gguf_file.write(whole, path, kind)
+        gguf_file.write(whole, path, kind, pulse)
         gguf_file.compare(path, tokenizer)
         parts[f"gguf {kind}"] = f"gguf/{path.name}"
-        checkpoint.progress(step, phase="evaluate", total=work.steps)
     if not work.merge and "merged" in parts:
         shutil.rmtree(whole)
         del parts["merged"]
-    return {"parts": parts, "template": template.digest(tokenizer), "template_rows_compared": min(compared)}
+    told = {"parts": parts, "template": template.digest(tokenizer), "template_rows_compared": min(compared)}
+    _seal(work, told, trained.evaluation, curve, pulse)
 
 
 def _compare(work: Work, folder: Path) -> int:
@@ -80,38 +78,9 @@ def _compare(work: Work, folder: Path) -> int:
     return template.compare(work, tokenizer_of(folder))
 
 
-def _save_adapter(net: Any, weights: Mapping[str, Any], place: Path) -> None:
-    """Save an adapter as PEFT does, in fp32."""
-    net.save_pretrained(place, state_dict=dict(weights))
-
-
-def _save_model(work: Work, net: Any, weights: Mapping[str, Any], place: Path) -> None:
-    """Save all weights in the type that the base has them in."""
-    import torch
-    from transformers import AutoConfig
-
-    kind = getattr(AutoConfig.from_pretrained(work.base, local_files_only=True), "dtype", None) or torch.float32
-    # Of what is not trained only buffers: a weight that is tied to another is that one, and tied again when loaded.
-    buffers = net.state_dict().keys() & {name for name, _ in net.named_buffers()}
-    state = {**{name: net.get_buffer(name).cpu() for name in sorted(buffers)}, **weights}
-    net.config.use_cache = True
-    net.config.dtype = kind
-    net.save_pretrained(place, state_dict={name: one.to(kind) for name, one in state.items()})
-
-
-def merge(work: Work, adapter: Path, target: Path) -> None:
-    """Put an adapter into the base's weights, calculated in fp32 and saved in the base's own type."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    kind = getattr(AutoConfig.from_pretrained(work.base, local_files_only=True), "dtype", None) or torch.float32
-    base = AutoModelForCausalLM.from_pretrained(work.base, dtype=torch.float32, local_files_only=True)
-    net = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
-    net.to(kind).save_pretrained(target)
-
-
-def seal(work: Work, told: Mapping[str, Any], evaluation: Mapping[str, Any], curve: list[dict[str, Any]]) -> None:
+def _seal(
+    work: Work, told: Mapping[str, Any], evaluation: Mapping[str, Any], curve: list[dict[str, Any]], pulse: Pulse
+) -> None:
     """Write the report, and last the lineage."""
     report = {
         "v": 1,
@@ -150,7 +119,7 @@ def seal(work: Work, told: Mapping[str, Any], evaluation: Mapping[str, Any], cur
         "evaluation": {key: value for key, value in evaluation.items() if key != "answers"},
         "versions": versions(),
         "simulated": work.simulated,
-        "files": files(work.artefact),
+        "files": files(work.artefact, pulse),
         **told,
     }
     replace(work.artefact / LINEAGE, lineage)
@@ -167,30 +136,17 @@ def versions() -> dict[str, str]:
     return found
 
 
-def files(folder: Path) -> list[dict[str, Any]]:
+def files(folder: Path, pulse: Pulse) -> list[dict[str, Any]]:
     """All files of the artefact, with size and sha256, each brought to the disk."""
-    import hashlib
-
     found = []
     for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.name != LINEAGE):
+        hashing = hashlib.sha256()
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        found.append({"path": str(path.relative_to(folder)), "size": path.stat().st_size, "sha256": digest})
+            while block := stream.read(_BLOCK):
+                hashing.update(block)
+                pulse.beat()
+        found.append(
+            {"path": str(path.relative_to(folder)), "size": path.stat().st_size, "sha256": hashing.hexdigest()}
+        )
     return found
-
-
-def replace(path: Path, document: Mapping[str, Any]) -> None:
-    """Write JSON so that a reader sees the old or the new, and the new is on the disk before."""
-    making = path.with_name(f".{path.name}.making")
-    with making.open("w") as stream:
-        json.dump(document, stream, indent=1, allow_nan=False)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    making.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -23,7 +23,8 @@ def judge(loop: Loop, tokenizer: Any) -> dict[str, Any]:
     work = loop.work
     loop.model.net.eval()
     said: dict[str, Any] = {}
-    with torch.no_grad():
+    # As it was trained: another precision would be another model.
+    with torch.no_grad(), loop.calculating():
         if work.held_out and held_out(Path(work.data)):
             said["held_out_loss"] = _held_out(loop)
         if work.questions:

@@ -106,7 +106,7 @@ class Loop:
         total = 0.0
         self.optimizer.zero_grad(set_to_none=True)
         for batch in batches:
-            with self._calculating():
+            with self.calculating():
                 loss = self._loss(batch)
             self.scaler.scale(loss * share).backward()
             total += float(loss.detach())
@@ -136,11 +136,17 @@ class Loop:
         loss, _ = preference_loss(self.model.net, self.model.reference, batch, self.work.beta)
         return loss
 
-    def _calculating(self) -> AbstractContextManager[Any]:
+    def calculating(self) -> AbstractContextManager[Any]:
+        """In which type is calculated, in training and wherever the model is judged by what it shows."""
         if self.model.calculating is None:
             return nullcontext()
         found: AbstractContextManager[Any] = torch.autocast(self.ranks.device.type, self.model.calculating)
         return found
+
+    def let_go(self) -> None:
+        """Let go what only steps need: gradients, and what the optimizer remembers."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.state.clear()
 
     def _clipped(self) -> float:
         """Cut gradients to the recipe's norm; the norm that they had."""

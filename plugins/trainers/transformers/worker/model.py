@@ -176,15 +176,6 @@ def _split(net: Any, work: Work, ranks: Ranks) -> None:
     fully_shard(net, mesh=mesh, mp_policy=policy)
 
 
-def whole_state(model: Model) -> dict[str, Any]:
-    """All trained weights, whole, on the CPU. All ranks call it."""
-    found = {}
-    for name, one in model.trained.items():
-        value = one.full_tensor() if hasattr(one, "full_tensor") else one
-        found[name] = value.detach().cpu().contiguous()
-    return found
-
-
 def tokenizer_of(folder: Path) -> Any:
     """The tokenizer of a model's folder."""
     from transformers import AutoTokenizer

@@ -46,11 +46,16 @@ def remembered(optimizer: Any, trained: Mapping[str, Any]) -> tuple[dict[str, An
     """What it remembers, by `WEIGHT|NAME`: tensors, of split weights this rank's part; and plain values."""
     tensors: dict[str, Any] = {}
     plain: dict[str, Any] = {}
+    seen: set[int] = set()
     for name, parameter in trained.items():
         for key, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, torch.Tensor):
-                # A copy: bitsandbytes' states share `qmap1` and `qmap2`, and a safetensors file has nothing shared.
-                tensors[f"{name}|{key}"] = own_part(value).clone().contiguous()
+                # bitsandbytes' states share `qmap1` and `qmap2`, and a safetensors file has nothing shared: hence a
+                # copy. Only of these, for copies of all would be the most memory that a run ever takes.
+                own = own_part(value)
+                place = own.untyped_storage().data_ptr()
+                tensors[f"{name}|{key}"] = (own.clone() if place in seen else own).contiguous()
+                seen.add(place)
             else:
                 plain[f"{name}|{key}"] = value
     return tensors, plain

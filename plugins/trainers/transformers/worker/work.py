@@ -16,6 +16,10 @@ class RefusedError(Exception):
     """This run cannot be done as it is asked for; the words say why and what to do."""
 
 
+class LeaveError(Exception):
+    """This process was asked to leave, and nothing that it has begun is worth more than that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One run.

@@ -18,13 +18,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
 
 import tuning_tiny as tiny
+from endings import LORA, Endings
 
 Said = dict[str, Any]
-NONE = {"kind": "none", "rank": 4, "alpha": 8, "dropout": 0.0, "targets": [], "layers": None}
-LORA = {**NONE, "kind": "lora"}
+NONE = {**LORA, "kind": "none"}
 
 
-class Cases:
+class Cases(Endings):  # type: ignore[misc]  # it is imported by path, as programs are
     """All of them, with the base and the data that they share."""
 
     def __init__(self, place: Path) -> None:
@@ -89,6 +89,24 @@ class Cases:
             same = whole["weights"] == stopped["weights"]
             found[name] = {"statuses": whole["statuses"] + stopped["statuses"], "same": same, "losses": whole["losses"]}
         return found
+
+    def uncopied(self) -> Said:
+        """What is written of an optimizer's state: its own tensors, and a copy only where two are one."""
+        import torch
+        from worker.optimizer import remembered
+
+        trained = {name: torch.nn.Parameter(torch.ones(3)) for name in "ab"}
+        optimizer = torch.optim.AdamW(trained.values())
+        sum(one.sum() for one in trained.values()).backward()
+        optimizer.step()
+        tensors, _ = remembered(optimizer, trained)
+        own = {value.data_ptr() for state in optimizer.state.values() for value in state.values()}
+        inside = sum(one.data_ptr() in own for one in tensors.values())
+        for state in optimizer.state.values():
+            state["exp_avg"] = optimizer.state[trained["a"]]["exp_avg"]
+        again, _ = remembered(optimizer, trained)
+        copies = sum(one.data_ptr() not in own for one in again.values())
+        return {"tensors": len(tensors), "own": inside, "shared": copies}
 
     def large(self) -> Said:
         """All weights, of which two have more than the 4096 numbers from which bitsandbytes keeps blocks."""
@@ -169,6 +187,41 @@ class Cases:
         return {**found, "world": {"statuses": again["statuses"], "words": again["words"]}}
 
     # -- what is calculated
+
+    def precision(self) -> Said:
+        """In which type the output is calculated, in steps, for what is held out, and for answers."""
+        import torch
+        from worker import ranks, work
+        from worker.judgement import judge
+        from worker.loop import Loop
+        from worker.model import load
+        from worker.samples import Samples
+        from worker.template import serving_tokenizer
+
+        asked = self.place / "asked-half.jsonl"
+        asked.write_text(json.dumps({"prompt": "0: iron?", "completion": "iron"}) + "\n")
+        told = work.read(
+            tiny.write_work(
+                self.place / "half",
+                self.base,
+                self.prompt,
+                steps=2,
+                adapter=NONE,
+                precision="bf16",
+                held_out=True,
+                questions=str(asked),
+            )
+        )
+        here = ranks.Ranks(0, 1, torch.device("cpu"))
+        model = load(told, here)
+        seen: list[str] = []
+        model.net.get_output_embeddings().register_forward_hook(lambda _, __, out: seen.append(str(out.dtype)))
+        loop = Loop(told, here, model, Samples(self.prompt, "prompt", packed=False))
+        loop.run()
+        trained = set(seen)
+        seen.clear()
+        judge(loop, serving_tokenizer(told))
+        return {"trained": sorted(trained), "judged": sorted(set(seen)), "times": len(seen)}
 
     def sums(self) -> Said:
         """The loss of rows that share samples, that are filled up, and that are alone."""
@@ -285,11 +338,13 @@ NAMES = (
         "four_bits",
         "last_layer",
         "optimizers",
+        "uncopied",
         "large",
         "split",
         "tied",
     ),
     *("killed", "stopped", "samples_of_another_seed", "changed"),
+    *("merged", "left_alone", "let_go", "leaving", "gone_back", "precision"),
     *("sums", "preference_by_hand", "judged", "diverged", "nothing_held_out", "swapped", "broken_question"),
 )
 
