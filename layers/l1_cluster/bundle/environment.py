@@ -64,6 +64,11 @@ class EnvironmentPlan:
         return f"{PLACE}/{self.label}"
 
     @property
+    def named(self) -> str:
+        """The same by its name alone: a link to the newest, which jobs that say no digest are given."""
+        return f"{PLACE}/{self.name}"
+
+    @property
     def manifest(self) -> str:
         """What lies in it as manifest.json, written last: a folder with one is whole."""
         return json.dumps({**self._inputs(), "digest": self.digest}, indent=1, sort_keys=True) + "\n"

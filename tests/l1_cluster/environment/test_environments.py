@@ -52,7 +52,7 @@ def wanted(cluster: ClusterContext) -> list[File]:
 def test_a_node_has_a_manifest_for_each_name_and_nothing_without(tmp_path: Path) -> None:
     cluster = a_site(tmp_path, "bookworm/amd64", environments=["trainer"])
     (plan,) = cluster.environments(cluster.node("gpu01"))
-    assert [one.path for one in wanted(cluster)] == ["/opt/aiops/env", f"{plan.path}/manifest.json"]
+    assert [one.path for one in wanted(cluster)] == ["/opt/aiops/env", "/opt/aiops/env/trainer/manifest.json"]
     assert wanted(cluster)[1].content == plan.manifest.encode()
     assert wanted(a_cluster(HOST)) == []
 
