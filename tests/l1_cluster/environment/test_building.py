@@ -222,7 +222,7 @@ def test_a_shared_folder_has_it_once_and_nodes_have_a_link(site: Site) -> None:
 def test_a_folder_that_a_person_has_put_at_its_name_stays_and_is_told(site: Site) -> None:
     """Jobs that name it would be given that one, whatever else is laid."""
     (site.env / "trainer").mkdir(parents=True)
-    with pytest.raises(SystemExit, match="env/trainer is not ours.* move it away"):
+    with pytest.raises(SystemExit, match=r"env/trainer is not ours.* move it away"):
         site.take()
     assert [path.name for path in site.env.iterdir()] == ["trainer"]
 
@@ -250,13 +250,8 @@ def test_one_that_is_whole_is_never_renamed_away(site: Site) -> None:
     """Whoever has lost the lock and wakes up comes too late, and jobs run in it already."""
     site.take()
     before = site.place.stat().st_ino
-    environment_take.bring(
-        site.spec,
-        json.loads(os.environ[environment_take.ARCHIVES])[site.plan.label],
-        str(site.place),
-        "",
-        str(site.archives),
-    )
+    known = environment_build.archive_of(str(site.archives), site.plan.label)
+    environment_take.bring(site.spec, known, str(site.place), "", str(site.archives))
     assert site.place.stat().st_ino == before
     assert sorted(path.name for path in site.env.iterdir()) == ["trainer", site.plan.label]
 

@@ -75,7 +75,7 @@ def test_work_that_fails_leaves_no_lock(thing: Thing) -> None:
     def fail() -> None:
         raise RefusedError("no")
 
-    with pytest.raises(RefusedError, match="^no$"):
+    with pytest.raises(RefusedError, match=r"^no$"):
         once(str(thing.folder), NAME, thing.path.exists, fail)
     assert left(thing) == []
 
@@ -146,7 +146,7 @@ def test_who_may_not_write_there_waits_for_who_may(thing: Thing, monkeypatch: py
             thing.path.symlink_to(thing.folder)
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(environment_lock.os, "mkdir", refused)
+    monkeypatch.setattr(os, "mkdir", refused)
     thing.once()
     assert (len(asked), thing.times) == (3, 0)
 
@@ -156,7 +156,7 @@ def test_where_nobody_may_write_it_is_told(thing: Thing, monkeypatch: pytest.Mon
         raise PermissionError(13, "Permission denied", path, mode)
 
     monkeypatch.setattr(environment_lock, "STALE_SECONDS", 0.05)
-    monkeypatch.setattr(environment_lock.os, "mkdir", refused)
+    monkeypatch.setattr(os, "mkdir", refused)
     with pytest.raises(RefusedError, match=r"cannot be written from here \(Permission denied\), and no other node"):
         thing.once()
 
