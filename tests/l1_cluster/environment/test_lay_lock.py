@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -104,35 +105,37 @@ def test_one_of_an_earlier_boot_of_this_machine_is_not_waited_for(
     assert thing.times == 1
 
 
+class Time:
+    """A clock that goes on only where somebody sleeps; `meanwhile` is done then."""
+
+    def __init__(self, meanwhile: Callable[[float], object] = lambda _now: None) -> None:
+        self.now, self.meanwhile = 0.0, meanwhile
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.meanwhile(self.now)
+
+
 def test_one_elsewhere_that_stands_still_has_lost_it(thing: Thing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment_lock, "STALE_SECONDS", 0.05)
+    monkeypatch.setattr(environment_lock, "POLL_SECONDS", 1.0)
+    monkeypatch.setattr(environment_lock, "time", clock := Time())
     held_by(thing, ELSEWHERE)
     thing.once()
-    assert (thing.times, left(thing)) == (1, [NAME])
+    assert (thing.times, left(thing), clock.now) == (1, [NAME], environment_lock.STALE_SECONDS)
 
 
 @pytest.mark.parametrize("owner", [ELSEWHERE, {}, None, [1]])
 def test_one_elsewhere_that_goes_on_is_waited_for_and_named(
     thing: Thing, monkeypatch: pytest.MonkeyPatch, owner: object
 ) -> None:
-    monkeypatch.setattr(environment_lock, "STALE_SECONDS", 0.2)
-    monkeypatch.setattr(environment_lock, "WAIT_SECONDS", 0.6)
-    lock, over = held_by(thing, owner), threading.Event()
-
-    def beat() -> None:
-        number = 0
-        while not over.wait(0.005):
-            number += 1
-            (lock / BEAT).write_text(str(number))
-
-    beating = threading.Thread(target=beat)
-    beating.start()
-    try:
-        with pytest.raises(RefusedError, match=f"{NAME} is being laid by (gpu07 .process 4711|somebody)") as caught:
-            thing.once()
-    finally:
-        over.set()
-        beating.join()
+    lock = held_by(thing, owner)
+    monkeypatch.setattr(environment_lock, "POLL_SECONDS", 60.0)
+    monkeypatch.setattr(environment_lock, "time", Time(lambda now: (lock / BEAT).write_text(str(now))))
+    with pytest.raises(RefusedError, match=f"{NAME} is being laid by (gpu07 .process 4711|somebody)") as caught:
+        thing.once()
     assert str(lock) in str(caught.value)
     assert (thing.times, left(thing)) == (0, [f".lock-{NAME}"])
 
@@ -155,7 +158,8 @@ def test_where_nobody_may_write_it_is_told(thing: Thing, monkeypatch: pytest.Mon
     def refused(path: str, mode: int) -> None:
         raise PermissionError(13, "Permission denied", path, mode)
 
-    monkeypatch.setattr(environment_lock, "STALE_SECONDS", 0.05)
+    monkeypatch.setattr(environment_lock, "time", Time())
+    monkeypatch.setattr(environment_lock, "POLL_SECONDS", 10.0)
     monkeypatch.setattr(os, "mkdir", refused)
     with pytest.raises(RefusedError, match=r"cannot be written from here \(Permission denied\), and no other node"):
         thing.once()
