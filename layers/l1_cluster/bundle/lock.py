@@ -140,7 +140,8 @@ def chosen_locks(locks: Mapping[str, Lock], wishes: Sequence[EnvironmentWish], f
             code="environment.unknown",
             problems=problems,
             hints=[
-                "plugins of the kind `environment` bring them: `aiops plugin list`; `aiops_environment_locks` others"
+                "plugins of the kind `environment` bring them: `aiops plugin list`",
+                "or name a lock file of your own in `aiops_environment_locks`",
             ],
         )
     return tuple(lock_of_file(one, folder, locks.get(one.name)) if one.file else locks[one.name] for one in wishes)

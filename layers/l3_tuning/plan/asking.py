@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from aiops.layers.l0_nodes.answer_reading import GARBLED, UnreadableError, said
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
+from aiops.layers.l2_jobs.torch_build import BESIDE, read_torch
 from aiops.layers.l3_tuning.data.dataset import MANIFEST
 from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import environment_of
@@ -22,6 +23,13 @@ _KIB = 1024
 _MIB = 1024 * 1024
 _SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors.index.json")
 """Files of a base whose content counts in its outline; of others name and size do, for weights take minutes to read."""
+
+_TORCH = (
+    *("-path", "*-packages/torch/version.py", "-exec", "cat", "{}", ";", "-o"),
+    *("-type", "d", "(", "-path", "*-packages/torch_*", "-o", "-path", "*-packages/habana_frameworks", ")"),
+    *("-not", "-path", "*-packages/*/*", "-printf", rf"{BESIDE}%f\n"),
+)
+"""What `read_torch` reads."""
 
 _PACKAGE = re.compile(r"/(?P<name>torch|transformers|peft|trl|accelerate)-(?P<version>[^/]+)\.dist-info$")
 _PYTHON = re.compile(r"/lib/python(?P<version>3\.\d+)/")
@@ -51,6 +59,7 @@ def plan_asks(recipe: Recipe, environment: str = "trainer") -> tuple[Ask, ...]:
             timeout=10.0,
         ),
     ]
+    asks.append(Ask("plan.torch", ("find", "-L", f"{there}/lib", "-maxdepth", "4", *_TORCH), timeout=10.0))
     if len(recipe.data.train) == 1:
         asks.append(Ask("plan.data", paths=(f"{recipe.data.train[0].rstrip('/')}/{MANIFEST}",), max_bytes=4 * _MIB))
     return tuple(asks)
@@ -84,6 +93,7 @@ def machine_of(record: Record, facts: Facts) -> Machine:
         base=_known(lambda: _outline(record)),
         data=_known(lambda: _data(record)),
         versions=versions,
+        torch=_known(lambda: read_torch(said(record.answer("plan.torch")))),
         simulated=facts.simulated,
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from aiops.layers.l2_jobs.torch_build import TorchBuild
 from aiops.layers.l3_tuning.recipe import Recipe
 
 
@@ -20,6 +21,7 @@ class Machine:
         base: The base's outline: digest over the names and sizes of its files, and over the content of the small ones.
         data: The digest of prepared data, as its manifest says.
         versions: Of what trains there, by name (`python`, `torch`, `driver` ...).
+        torch: Its build; None where there is none, or it could not be read.
         simulated: Whether it is a host of the lab.
         silent: Why it has not answered; empty where it has.
         imagined: Whether there is no such node: it was described on the command line.
@@ -36,6 +38,7 @@ class Machine:
     base: str | None = None
     data: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    torch: TorchBuild | None = None
     simulated: bool = False
     silent: str = ""
     imagined: bool = False
