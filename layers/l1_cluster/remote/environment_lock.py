@@ -116,7 +116,7 @@ class Watch:
 
     def __init__(self) -> None:
         """Nothing yet."""
-        self._seen = None  # type: Any
+        self._seen: Any = None
         self._since = time.monotonic()
 
     def gone(self, lock: str) -> bool:

@@ -12,7 +12,7 @@ import shutil
 import tarfile
 import urllib.error
 import urllib.request
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from .environment_files import (
     BLOCK,
@@ -159,7 +159,7 @@ def fetch(address: str, path: str) -> None:
 
 def extract(path: str, folder: str) -> None:
     """Unpack a file whose digest is known to be that of what we built."""
-    late = []  # type: List[Tuple[str, int]]
+    late: List[Tuple[str, int]] = []
     with tarfile.open(path, "r:gz") as archive:
         for member in archive:
             if member.name.startswith("/") or ".." in member.name.split("/"):
