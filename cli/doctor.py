@@ -25,7 +25,7 @@ _MIB = 2**20
 
 
 def doctor(context: typer.Context, json: JsonOption = False, quiet: QuietOption = False) -> int:
-    """Check this machine: Python, ssh, Ansible, home, database, plugins, jobs, environments, lab. Exit 4 when critical."""
+    """Check this machine: Python, ssh, Ansible, home, database, plugins, jobs, environments, lab. Exit 4: critical."""
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
     findings = list(examine(aiops))
