@@ -210,10 +210,7 @@ def read_lock(lock: Lock) -> tuple[Pin, ...]:
             f"{len(problems)} mistake{'s' * (len(problems) > 1)} in the lock of the environment `{lock.name}`",
             code="environment.lock",
             problems=problems,
-            hints=[
-                "each line is `NAME==VERSION --hash=sha256:DIGEST`, as `pip-compile --generate-hashes`"
-                " `--no-emit-index-url` writes it"
-            ],
+            hints=["each line is `NAME==VERSION --hash=sha256:DIGEST`, as `pip-compile --generate-hashes` writes it"],
         )
     return tuple(pins)
 
