@@ -104,7 +104,10 @@ class ClusterContext:
         """
         names = tuple(dict.fromkeys(node.variables.aiops_environments))
         if names and self.bundle is None:
-            raise NotOfferedError("environments are made of the wheels of a bundle, and there is none")
+            raise NotOfferedError(
+                "environments are made of the wheels of a bundle that the head serves, and there is none: say"
+                " `aiops_repository: bundle`, for the head at least"
+            )
         return tuple(self._environment(name, node) for name in names)
 
     def _environment(self, name: str, node: NodeContext) -> EnvironmentPlan:

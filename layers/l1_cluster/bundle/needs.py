@@ -39,7 +39,7 @@ class Needs:
 def needs_of(
     inventory: Inventory, facts: Mapping[str, Facts], targets: Sequence[Target], default: Target, *, vendor: bool
 ) -> Needs:
-    """What the nodes that install from the bundle need.
+    """What the nodes that install from the bundle need, and those that have environments.
 
     A node's release is what it said when it was last looked at, else `aiops_expect.os`. A node of which neither is
     known may run any of the targets.
@@ -56,21 +56,24 @@ def needs_of(
     """
     nodes = {node.name: variables_of(node) for node in inventory.nodes}
     bundled = {name: variables for name, variables in nodes.items() if variables.aiops_repository == "bundle"}
-    _require_wished(bundled)
+    # Whatever a node's packages come from, its environments are made of the bundle's wheels.
+    served = {name: variables for name, variables in nodes.items() if name in bundled or variables.aiops_environments}
+    _require_wished(nodes)
     told = {
-        name: target for name, variables in bundled.items() if (target := _told(facts.get(name), variables)) is not None
+        name: target for name, variables in served.items() if (target := _told(facts.get(name), variables)) is not None
     }
     chosen = tuple(dict.fromkeys(targets or sorted(told.values()) or [default]))
     wanted, environments = {}, {}
     for target in chosen:
-        here = {name: variables for name, variables in bundled.items() if told.get(name, target) == target}
-        wanted[target] = _wanted(target, here, facts, vendor=vendor)
+        here = {name: variables for name, variables in served.items() if told.get(name, target) == target}
+        packaged = {name: variables for name, variables in here.items() if name in bundled}
+        wanted[target] = _wanted(target, packaged, facts, vendor=vendor)
         environments[target] = _environments(here)
     return Needs(
         wanted,
         environments,
         _dummies(bundled, facts),
-        tuple(name for name in bundled if name not in told),
+        tuple(name for name in served if name not in told),
         tuple(name for name, target in told.items() if target not in chosen),
     )
 
