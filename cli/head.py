@@ -116,7 +116,7 @@ def _words(words: Sequence[str], file: Path | None) -> list[str]:
             skip = True
         elif word.startswith("--inventory="):
             continue
-        elif file is not None and word == str(file):
+        elif file is not None and Path(word) == file:  # `./job.yml` is `job.yml` once it is a path
             kept.append("-")
             file = None
         else:

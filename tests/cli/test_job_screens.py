@@ -285,6 +285,7 @@ def test_on_a_head_whose_controller_is_away_no_empty_store_answers(
 def test_the_words_for_the_head() -> None:
     words = ["train", "runs/job.yml", "-i", "inv.yml", "--set", "name=x", "--inventory=b", "--detach"]
     assert _words(words, Path("runs/job.yml")) == ["train", "-", "--set", "name=x", "--detach"]
+    assert _words(["train", "./job.yml"], Path("./job.yml")) == ["train", "-"]
     assert _words(["job", "logs", "-f", "sleep", "--inventory", "b"], None) == ["job", "logs", "-f", "sleep"]
 
 

@@ -289,11 +289,12 @@ class Desk:
 
     def _require_step(self, job: str, step: int) -> None:
         known = self._ledger.checkpoints(job)
-        steps = sorted({int(one["step"]) for one in known if one["step"] is not None and one["verified"]})
+        # Those of which it is not known yet are read before anything goes on from them, as all are.
+        steps = sorted({int(one["step"]) for one in known if one["step"] is not None and one["verified"] is not False})
         if step not in steps:
-            there = f"verified are {', '.join(map(str, steps[-5:]))}" if steps else "none is known to be good"
+            there = f"there are {', '.join(map(str, steps[-5:]))}" if steps else "none is known that may be good"
             raise InputError(
-                f"{job} has no verified checkpoint of step {step}; {there}",
+                f"{job} has no checkpoint of step {step} that may be good; {there}",
                 code="job.step",
                 hints=[f"go on from the newest: `aiops train --resume --job {job}`"],
             )

@@ -101,7 +101,7 @@ def checkpoint_row(one: Checkpoint, at: float) -> dict[str, Any]:
         "path": plain(one.path),
         "step": _kept(one.step),
         "format": one.format,
-        "verified": one.proved,
+        "verified": {"good": True, "bad": False}.get(one.state),
         "reason": plain(one.why or ""),
         "at": at,
         "checkpoint": document(one),

@@ -158,7 +158,14 @@ L2_JOBS = Schema("l2_jobs", 1, _METADATA)
 
 _LISTED = (
     *(JOB.c.id, JOB.c.name, JOB.c.user, JOB.c.uid, JOB.c.queue, JOB.c.priority, JOB.c.submitted, JOB.c.state),
-    *(JOB.c.since, JOB.c.reason, JOB.c.attempt, JOB.c.nodes, JOB.c.step),
+    *(JOB.c.since, JOB.c.reason, JOB.c.attempt, JOB.c.nodes),
+    # A job's own column is written where an attempt begins; what has been saved and verified since is newer.
+    func.coalesce(
+        select(func.max(CHECKPOINT.c.step))
+        .where(CHECKPOINT.c.job == JOB.c.id, CHECKPOINT.c.verified.is_(True))
+        .scalar_subquery(),
+        JOB.c.step,
+    ).label("step"),
 )
 
 

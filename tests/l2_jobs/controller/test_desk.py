@@ -177,14 +177,17 @@ def test_a_step_must_be_one_that_is_good(office: Office) -> None:
         10, "/c/10", "files", Level.STRUCTURE, verified=True, why=None, world_size=2, size=1, written=None
     )
     bad = replace(good, step=20, path="/c/20", verified=False, why="it is cut off")
-    office.rig.ledger.keep_shelf(name, Shelf(1.0, (good, bad)))
-    with pytest.raises(InputError, match="no verified checkpoint of step 20; verified are 10"):
+    unseen = replace(good, step=5, path="/c/5", level=Level.MARKER, verified=False)
+    office.rig.ledger.keep_shelf(name, Shelf(1.0, (good, bad, unseen)))
+    with pytest.raises(InputError, match="no checkpoint of step 20 that may be good; there are 5, 10"):
         office.ask(ANN, "resume", job=name, step=20)
     assert office.ask(ANN, "resume", job=name, step=10)["job"] == name
+    assert [one["step"] for one in office.ask(ANN, "list", every=True)] == [10], "the newest that is known to be good"
     shown = office.ask(ANN, "show", job=name)["checkpoints"]
     assert [(one["step"], one["verified"], one["reason"]) for one in shown] == [
         (20, False, "it is cut off"),
         (10, True, ""),
+        (5, None, ""),
     ]
 
 
