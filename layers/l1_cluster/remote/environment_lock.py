@@ -23,7 +23,8 @@ BEAT = "beat"
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 120.0
 """A number that stands still for longer is of one that is gone: file servers tell of what was written within 60 s."""
-WAIT_SECONDS = 3600.0
+WAIT_SECONDS = 1800.0
+"""Less than a task of a deploy may take (`TASK_SECONDS` of playbook.py), so that it ends with our words."""
 POLL_SECONDS = 1.0
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 

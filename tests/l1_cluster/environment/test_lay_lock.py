@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aiops.layers.l1_cluster.playbook import TASK_SECONDS
 from aiops.layers.l1_cluster.remote import environment_lock
 from aiops.layers.l1_cluster.remote.environment_files import RefusedError
 from aiops.layers.l1_cluster.remote.environment_lock import BEAT, OWNER, once, oneself
@@ -175,6 +176,10 @@ def test_one_that_woke_up_leaves_the_lock_of_who_came_after(thing: Thing) -> Non
 
     once(str(thing.folder), NAME, thing.path.exists, slept)
     assert json.loads((lock / OWNER).read_text()) == ELSEWHERE
+
+
+def test_the_wait_ends_before_a_deploy_ends_the_task() -> None:
+    assert environment_lock.WAIT_SECONDS + environment_lock.POLL_SECONDS < TASK_SECONDS
 
 
 def test_we_are_alive_and_others_are_not_judged() -> None:
