@@ -33,7 +33,7 @@ def once(folder: str, name: str, done: Callable[[], bool], work: Callable[[], No
     """Have `work` done by one, here or on another node, unless it is done.
 
     Args:
-        folder: Where it is to lie.
+        folder: Where it is to lie; made where it is not there.
         name: What it is called there.
         done: Whether it is there, whole. It is asked again once we have the lock.
         work: Does it.
@@ -46,8 +46,11 @@ def once(folder: str, name: str, done: Callable[[], bool], work: Callable[[], No
     deadline, watch = time.monotonic() + WAIT_SECONDS, Watch()
     while not done():
         try:
+            os.makedirs(folder, 0o755, exist_ok=True)
             os.mkdir(lock, 0o755)
         except FileExistsError:
+            if not os.path.isdir(folder):
+                raise
             if watch.gone(lock):
                 take_away(lock)
             elif time.monotonic() >= deadline:

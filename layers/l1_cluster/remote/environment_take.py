@@ -74,18 +74,11 @@ def lay(environment: Spec, known: Any, source: str, archives: str, shared: str) 
             raise RefusedError("the head has not built %s" % label)
         bring(environment, known, place, source, archives)
 
-    if not there():
-        make_parent(place)
-        once(os.path.dirname(place), label, there, work)
+    once(os.path.dirname(place), label, there, work)
     if shared:
-        make_parent(path)
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         link(place, path)
     link(label, name)
-
-
-def make_parent(path: str) -> None:
-    """Have the folder that something is to be put into."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
 
 
 def whole(path: str, manifest: str) -> bool:

@@ -145,7 +145,8 @@ def test_who_may_not_write_there_waits_for_who_may(thing: Thing, monkeypatch: py
     asked = []
 
     def refused(path: str, mode: int) -> None:
-        asked.append((path, mode))
+        if path == str(thing.folder / f".lock-{NAME}"):
+            asked.append(mode)
         if len(asked) == 3:
             thing.path.symlink_to(thing.folder)
         raise PermissionError(13, "Permission denied", path)
@@ -153,6 +154,30 @@ def test_who_may_not_write_there_waits_for_who_may(thing: Thing, monkeypatch: py
     monkeypatch.setattr(os, "mkdir", refused)
     thing.once()
     assert (len(asked), thing.times) == (3, 0)
+
+
+def test_who_may_not_make_the_folder_waits_for_who_may(thing: Thing, monkeypatch: pytest.MonkeyPatch) -> None:
+    thing.folder, kept = thing.folder / "shared/env", os.mkdir
+    thing.path = thing.folder / NAME
+    monkeypatch.setattr(environment_lock, "time", Time(lambda now: now < 20 or thing.path.parent.exists() or made()))
+    monkeypatch.setattr(environment_lock, "POLL_SECONDS", 10.0)
+
+    def made() -> None:
+        for path in (thing.folder.parent, thing.folder, thing.path):
+            kept(path)
+
+    def refused(path: str, mode: int) -> None:
+        raise PermissionError(13, "Permission denied", path, mode)
+
+    monkeypatch.setattr(os, "mkdir", refused)
+    thing.once()
+    assert thing.times == 0
+
+
+def test_a_file_where_the_folder_is_to_be_is_told(thing: Thing) -> None:
+    (thing.folder / "env").write_text("")
+    with pytest.raises(FileExistsError):
+        once(str(thing.folder / "env"), NAME, lambda: False, thing.work)
 
 
 def test_where_nobody_may_write_it_is_told(thing: Thing, monkeypatch: pytest.MonkeyPatch) -> None:

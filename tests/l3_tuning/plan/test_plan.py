@@ -84,7 +84,7 @@ def test_a_torch_for_processors_is_refused_by_name_where_accelerators_are_wanted
     with pytest.raises(InputError, match=r"gpu\[01-02\]: its torch 2\.13\.0\+cpu is not built for nvidia") as caught:
         refuse(plan_of(recipe(placement=EIGHT), BIG, machines))
     assert any("aiops_environment_locks" in one for one in caught.value.hints)
-    refuse(plan_of(recipe(placement=Placement(sharding="none")), BIG, machines))
+    refuse(plan_of(recipe(placement=Placement(devices=0, sharding="none")), BIG, machines))
     built = tuple(replace(one, torch=TorchBuild("2.13.0", frozenset({"cuda"}))) for one in machines)
     refuse(plan_of(recipe(placement=EIGHT), BIG, built))
 
