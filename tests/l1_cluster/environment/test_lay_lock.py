@@ -159,19 +159,20 @@ def test_who_may_not_write_there_waits_for_who_may(thing: Thing, monkeypatch: py
 def test_who_may_not_make_the_folder_waits_for_who_may(thing: Thing, monkeypatch: pytest.MonkeyPatch) -> None:
     thing.folder, kept = thing.folder / "shared/env", os.mkdir
     thing.path = thing.folder / NAME
-    monkeypatch.setattr(environment_lock, "time", Time(lambda now: now < 20 or thing.path.parent.exists() or made()))
     monkeypatch.setattr(environment_lock, "POLL_SECONDS", 10.0)
 
-    def made() -> None:
-        for path in (thing.folder.parent, thing.folder, thing.path):
-            kept(path)
+    def another(now: float) -> None:
+        if now == 30.0:
+            for path in (thing.folder.parent, thing.folder, thing.path):
+                kept(path)
 
     def refused(path: str, mode: int) -> None:
         raise PermissionError(13, "Permission denied", path, mode)
 
+    monkeypatch.setattr(environment_lock, "time", clock := Time(another))
     monkeypatch.setattr(os, "mkdir", refused)
     thing.once()
-    assert thing.times == 0
+    assert (thing.times, clock.now) == (0, 30.0)
 
 
 def test_a_file_where_the_folder_is_to_be_is_told(thing: Thing) -> None:
