@@ -25,7 +25,7 @@ _MIB = 2**20
 
 
 def doctor(context: typer.Context, json: JsonOption = False, quiet: QuietOption = False) -> int:
-    """Check this machine: Python, ssh, Ansible, home, database, plugins, jobs, Slurm, lab. Exit 4 when critical."""
+    """Check this machine: Python, ssh, Ansible, home, database, plugins, jobs, environments, lab. Exit 4: critical."""
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
     findings = list(examine(aiops))
@@ -54,6 +54,7 @@ def examine(app: App) -> Iterator[Remark]:
     yield from _plugins(app)
     yield _jobs()
     yield from _examinations(app)
+    yield from _environments()
     yield _lab()
 
 
@@ -149,6 +150,19 @@ def _examined(one: Examination) -> Iterator[Remark]:
         yield Remark(one.subject, "unknown", f"cannot be asked: {error}")
     else:
         yield from one.judge(Completed(command, done.returncode, done.stdout, done.stderr, 0.0))
+
+
+def _environments() -> Iterator[Remark]:
+    """Of a node: which it has, and whether each is whole. That nodes have the same is asked when a job begins."""
+    from aiops.layers.l1_cluster.bundle.environment import PLACE
+    from aiops.layers.l1_cluster.environment_folder import laid_environments
+
+    try:
+        for one in laid_environments(Path(PLACE)):
+            mend = "`aiops cluster deploy --only environments` lays it anew" if one.wrong else None
+            yield Remark(f"environment.{one.name}", "warn" if one.wrong else "ok", one.words, mend)
+    except OSError as error:
+        yield Remark("environments", "unknown", f"{error.filename}: {error.strerror}")
 
 
 def _lab() -> Remark:

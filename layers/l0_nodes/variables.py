@@ -199,6 +199,12 @@ class NodeVariables(_Strict):
         " name; a bundle that is built for this inventory holds their wheels.",
         examples=[["trainer"]],
     )
+    aiops_environment_locks: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        default={},
+        description="Lock files of your own, by environment, in place of the shipped ones: say it for the group of"
+        " nodes whose accelerators need another build of torch. Seen from the inventory's folder.",
+        examples=[{"trainer": "locks/trainer-cuda.lock"}],
+    )
     aiops_environments_folder: str | None = Field(
         default=None,
         pattern=r"^/",

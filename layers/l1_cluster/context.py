@@ -104,18 +104,21 @@ class ClusterContext:
         """
         names = tuple(dict.fromkeys(node.variables.aiops_environments))
         if names and self.bundle is None:
-            raise NotOfferedError("environments are made of the wheels of a bundle, and there is none")
+            raise NotOfferedError(
+                "environments are made of the wheels of a bundle that the head serves, and there is none: say"
+                " `aiops_repository: bundle`, for the head at least"
+            )
         return tuple(self._environment(name, node) for name in names)
 
     def _environment(self, name: str, node: NodeContext) -> EnvironmentPlan:
-        facts = node.facts
-        key = (name, facts.os_codename if facts else None, facts.architecture if facts else None)
+        facts, file = node.facts, node.variables.aiops_environment_locks.get(name, "")
+        key = (name, file, facts.os_codename if facts else None, facts.architecture if facts else None)
         if key not in self._environments and self.bundle is not None:
-            self._environments[key] = self.bundle.environment(name, node)
+            self._environments[key] = self.bundle.environment(name, node, file)
         return self._environments[key]
 
     @cached_property
-    def _environments(self) -> dict[tuple[str, str | None, str | None], EnvironmentPlan]:
+    def _environments(self) -> dict[tuple[str, str, str | None, str | None], EnvironmentPlan]:
         return {}
 
     def node(self, name: str) -> NodeContext:

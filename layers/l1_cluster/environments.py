@@ -8,6 +8,7 @@ from .script import program
 
 ARCHIVES = "/srv/aiops/environments"
 BUNDLE = "/srv/aiops/bundle"
+_MODULES = ("environment_files", "environment_lock")
 
 
 def programs_of(cluster: ClusterContext, node: NodeContext) -> dict[str, Any]:
@@ -29,10 +30,8 @@ def programs_of(cluster: ClusterContext, node: NodeContext) -> dict[str, Any]:
     take = [_spec(plan) for plan in mine]
     return {
         "head": head.name,
-        "build": program(("environment_files", "environment_build"), f"build({build!r}, {BUNDLE!r}, {ARCHIVES!r})"),
-        "take": program(
-            ("environment_files", "environment_take"), f"take({take!r}, {source!r}, {ARCHIVES!r}, {shared!r})"
-        ),
+        "build": program((*_MODULES, "environment_build"), f"build({build!r}, {BUNDLE!r}, {ARCHIVES!r})"),
+        "take": program((*_MODULES, "environment_take"), f"take({take!r}, {source!r}, {ARCHIVES!r}, {shared!r})"),
     }
 
 

@@ -20,6 +20,7 @@ from aiops.layers.l1_cluster.script import answer_of, command, program
 from .footing import failed
 from .job import Job
 from .job_file import JobFile
+from .torch_build import read_torch
 
 _PACKAGE = "aiops.layers.l2_jobs"
 _SECONDS = 150.0
@@ -37,6 +38,7 @@ class Stack:
         digest: Of its manifest; None without one.
         records: Over what its packages say of their files.
         python: The version of its interpreter.
+        torch: What its torch says of its build, see `read_torch`; None without one.
         why: Why it will not do; None where it does.
         silent: Why the node could not be asked; empty where it has answered.
     """
@@ -46,6 +48,7 @@ class Stack:
     digest: str | None = None
     records: str | None = None
     python: str | None = None
+    torch: str | None = None
     why: str | None = None
     silent: str = ""
 
@@ -83,17 +86,26 @@ def _ask(transport: Transport, job: Job) -> Stack:
     if not done.ok:
         raise failed(node, done, "job.environment")
     answer = answer_of(node, done, "job.environment", dict)
-    said = {name: answer.get(name) for name in ("digest", "records", "python", "why")}
+    said = {name: answer.get(name) for name in ("digest", "records", "python", "torch", "why")}
     return Stack(node.name, str(answer.get("path") or ""), **said)
 
 
-def stack_obstacles(file: JobFile, job: Job, found: Mapping[str, Stack]) -> list[Problem]:
+def stack_obstacles(
+    file: JobFile, job: Job, found: Mapping[str, Stack], vendors: Mapping[str, str | None]
+) -> list[Problem]:
     """What keeps a job from running in its environment on the nodes that it may be placed on. Pure.
 
     Nodes that did not answer say nothing: nothing is started there before they do, and a launcher looks again.
+
+    Args:
+        file: For the lines of what is wrong.
+        job: Names the environment.
+        found: What nodes have said of it.
+        vendors: The maker of each node's accelerators; None without any.
     """
     told = [one for one in found.values() if not one.silent]
-    return [file.places.problem(_KEY, words, hint) for words, hint in _wrong(job, told)]
+    wrong = [*_wrong(job, told), *(_unbuilt(job, told, vendors) if job.devices.count else ())]
+    return [file.places.problem(_KEY, words, hint) for words, hint in wrong]
 
 
 def settled(job: Job, found: Mapping[str, Stack]) -> Job:
@@ -133,6 +145,22 @@ def _wrong(job: Job, told: Sequence[Stack]) -> Iterator[tuple[str, str]]:
         with_it = fold([one.node for one in most])
         words = f"`environment` {job.stack} is another one on {fold(names)} ({group[0]}) than on {with_it} ({most[0]})"
         yield words, _mend(job, told, names)
+
+
+def _unbuilt(job: Job, told: Sequence[Stack], vendors: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    """A torch for processors trains on processors, or ends after an hour of loading: it is told before."""
+    reasons: dict[str, list[str]] = {}
+    for one in told:
+        build = read_torch(one.torch) if one.why is None else None
+        why = build.unfit(vendors.get(one.node)) if build is not None else None
+        if why is not None:
+            reasons.setdefault(why, []).append(one.node)
+    for why, names in sorted(reasons.items()):
+        hint = "name a lock file with such a torch in `aiops_environment_locks` for these nodes (docs/environments.md)"
+        left = [one.node for one in told if one.node not in names and one.why is None]
+        more = f"say `only: {fold(left)}` of `nodes`, or " if len(left) >= job.nodes.least else ""
+        words = f"`environment` {job.stack} cannot use the accelerators of {fold(names)}: {why}"
+        yield words, f"{hint}; or {more}leave `devices` out"
 
 
 def _mend(job: Job, told: Sequence[Stack], without: Sequence[str]) -> str:

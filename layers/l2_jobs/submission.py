@@ -68,7 +68,7 @@ def submission(file: JobFile, account: Account, number: int, now: datetime, clus
         problems += footing_obstacles(file, job, cluster.look(job, able))
         if job.stack is not None and cluster.ask is not None:
             found = cluster.ask(job, able)
-            problems += stack_obstacles(file, job, found)
+            problems += stack_obstacles(file, job, found, {place.name: place.vendor for place in able})
             job = settled(job, found)
     if job.checkpoint is not None and not problems:
         problems += _lying(file, job, job.checkpoint, cluster.lying(job))

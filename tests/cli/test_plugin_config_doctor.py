@@ -62,7 +62,11 @@ def test_config_hides_the_password_of_the_database(shown: Shown) -> None:
     assert "canary" not in screen
 
 
-def test_doctor_finds_a_sound_machine(shown: Shown) -> None:
+PLACE = "aiops.layers.l1_cluster.bundle.environment.PLACE"
+
+
+def test_doctor_finds_a_sound_machine(shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PLACE, str(tmp_path / "none"))
     screen = shown("doctor", "--json", plugins=Plugins([SHIPPED]))
     findings = json.loads(screen.partition("--- stdout\n")[2].partition("--- stderr")[0])
     verdicts = {one["subject"]: one["verdict"] for one in findings}
@@ -102,6 +106,25 @@ def test_doctor_judges_slurm_where_its_commands_are(
     assert "slurm.KillWait\twarn\t30 sec: seconds from SIGTERM to SIGKILL" in screen
     assert "slurm.MinJobAge\tunknown\tSlurm does not tell it" in screen
     assert "hint: slurm.KillWait: set it to 60: `KillWait: 60` in `aiops_slurm_options`" in screen
+
+
+def test_doctor_tells_the_environments_of_a_node(shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "env"
+    whole, half = "trainer-" + "a" * 12, "trainer-" + "b" * 12
+    for name in (whole, half, ".taking-x-gpu01-7", "my-venv"):
+        (place / name).mkdir(parents=True)
+    (place / whole / "manifest.json").write_text(json.dumps({"digest": "a" * 64, "python": "3.11", "wheels": [1, 2]}))
+    (place / "trainer").symlink_to(whole)
+    (place / "vllm").symlink_to("vllm-" + "c" * 12)
+    monkeypatch.setattr(PLACE, str(place))
+    screen = shown("doctor", plugins=Plugins())
+    assert f"environment.{whole}\tok\twhole: Python 3.11, 2 wheels\n" in screen
+    assert f"environment.{half}\twarn\thalf there: it has no manifest\n" in screen
+    assert "environment..taking-x-gpu01-7\twarn\tleft by a deploy" in screen
+    assert "environment.my-venv\tok\tsomebody's own\n" in screen
+    assert f"environment.trainer\tok\tis {whole}\n" in screen
+    assert f"environment.vllm\twarn\ta link to vllm-{'c' * 12}, which is not there\n" in screen
+    assert f"hint: environment.{half}: `aiops cluster deploy --only environments` lays it anew\n" in screen
 
 
 @pytest.mark.parametrize("below", ["", "/deeper/home"])

@@ -58,6 +58,19 @@ def test_each_release_gets_what_its_own_nodes_want() -> None:
     assert (found.assumed, found.left_out) == ((), ())
 
 
+def test_environments_are_had_of_the_bundle_whatever_packages_come_from() -> None:
+    found = needs(
+        {
+            "head": {"expect": {"os": "debian 12"}},
+            "gpu01": {"expect": {"os": "debian 12"}, "repository": "system", "environments": ["trainer"]},
+            "gpu02": {"expect": {"os": "debian 13"}, "repository": "system", "packages": ["tree"]},
+        }
+    )
+    assert set(found.wanted) == {BOOKWORM}
+    assert [one.by for one in found.environments[BOOKWORM]] == ["aiops_environments of gpu01"]
+    assert "tree" not in by(found, BOOKWORM)
+
+
 def test_what_a_node_said_counts_more_than_what_is_expected_of_it() -> None:
     found = needs({"gpu01": {"expect": {"os": "debian 12"}}}, facts={"gpu01": said("gpu01", "noble", "aarch64")})
     assert set(found.wanted) == {ARM}

@@ -1,11 +1,13 @@
 """A bundle served from this machine: only its own plain files, read only, with the lines that a node types."""
 
+import http.client
 import os
 import shutil
 import socket
 import threading
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote
 
@@ -172,3 +174,30 @@ def test_the_heads_service_follows_a_bundle_that_is_put_in_place_meanwhile(tmp_p
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_one_connection_asks_for_files_of_the_bundle_and_of_what_was_built_in_turn(tmp_path: Path) -> None:
+    for folder, word in (("bundle", "packed"), ("built", "made")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "one").write_text(word)
+    (tmp_path / "built/two").write_text("only there")
+    told: list[tuple[str, int]] = []
+    with open_server(
+        str(tmp_path / "bundle"),
+        "127.0.0.1",
+        0,
+        lambda _client, path, status: told.append((path, status)),
+        built=str(tmp_path / "built"),
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=5)
+        found = []
+        for path in ("/built/one", "/one", "/two", "/built/two", "/built/../two", "/one"):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read().decode()
+            found.append(body if answer.status == HTTPStatus.OK else answer.status)
+        connection.close()
+        server.shutdown()
+    assert found == ["made", "packed", 404, "only there", "only there", "packed"]
+    assert told[:2] == [("/built/one", 200), ("/one", 200)]

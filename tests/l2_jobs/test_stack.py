@@ -15,13 +15,16 @@ from aiops.layers.l2_jobs.job_file import read_job_file
 from aiops.layers.l2_jobs.remote import stack as remote
 from aiops.layers.l2_jobs.stack import Stack, settled, stack_obstacles
 from aiops.layers.l2_jobs.stack_variables import variables
+from aiops.layers.l2_jobs.torch_build import TorchBuild, read_torch
 
 WELL = Stack("gpu01", "/opt/aiops/env/trainer-aaaaaaaaaaaa", "a" * 64, "r" * 64, "3.11.2")
 
 
-def told(*stacks: Stack, nodes: str = "{min: 1, max: 3}") -> list[tuple[str, str]]:
-    file, job = made(f"nodes: {nodes}\nenvironment: trainer\n")
-    found = stack_obstacles(file, job, {one.node: one for one in stacks})
+def told(
+    *stacks: Stack, nodes: str = "{min: 1, max: 3}", devices: int = 0, vendor: str | None = None
+) -> list[tuple[str, str]]:
+    file, job = made(f"nodes: {nodes}\nenvironment: trainer\ndevices: {devices}\n")
+    found = stack_obstacles(file, job, {one.node: one for one in stacks}, {one.node: vendor for one in stacks})
     return [(f"{one.line}: {one.message}", one.hint or "") for one in found]
 
 
@@ -74,6 +77,31 @@ def test_one_that_will_not_do_is_told_by_reason() -> None:
     assert all("only:" not in one for _, one in found)
 
 
+CPU = "__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\nhip: Optional[str] = None\n"
+CUDA = "__version__ = '2.13.0+cu130'\ncuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n"
+
+
+def test_a_torch_for_processors_is_told_by_name_where_a_job_wants_accelerators() -> None:
+    ((said, hint),) = told(on("gpu01", torch=CPU), on("gpu02", torch=CPU), devices=8, vendor="nvidia")
+    assert said == (
+        "5: `environment` trainer cannot use the accelerators of gpu[01-02]:"
+        " its torch 2.13.0+cpu is not built for nvidia: it has no cuda"
+    )
+    assert "`aiops_environment_locks`" in hint
+    assert hint.endswith("; or leave `devices` out")
+    ((_, hint),) = told(on("gpu01", torch=CPU), on("gpu02", torch=CUDA), devices=8, vendor="nvidia", nodes="1")[-1:]
+    assert "`only: gpu02`" in hint
+
+
+def test_a_torch_is_no_matter_where_it_fits_or_nothing_is_known_or_wanted() -> None:
+    both = on("gpu01", torch=CPU), on("gpu02", torch=CPU)
+    assert told(*both, devices=0, vendor="nvidia") == []
+    assert told(*both, devices=8, vendor=None) == []
+    assert told(*both, devices=8, vendor="metax") == []  # its maker brings a torch of its own
+    assert told(on("gpu01", torch=CUDA), devices=8, vendor="nvidia") == []
+    assert told(on("gpu01"), devices=8, vendor="nvidia") == []
+
+
 def test_its_programs_come_first() -> None:
     assert variables("/opt/aiops/env/a-1")["PATH"].startswith("/opt/aiops/env/a-1/bin:/usr/local/sbin:")
 
@@ -112,6 +140,16 @@ def test_a_whole_one_imports_for_real(tmp_path: Path) -> None:
     assert (found["why"], found["path"], found["digest"]) == (None, str(folder), "a" * 64)
     assert found["python"] == sys.version.split()[0]
     assert look(tmp_path, folder.name) == look(tmp_path, str(folder)) == found
+
+
+def test_what_its_torch_says_of_itself_is_brought_with_what_extends_it(tmp_path: Path) -> None:
+    folder = an_environment(tmp_path, "trainer-" + "a" * 12)
+    assert look(tmp_path)["torch"] is None
+    packages = folder / "lib/python3.11/site-packages"
+    for name in ("torch", "torch_npu", "torch_npu-2.9.dist-info", "torchgen"):
+        (packages / name).mkdir()
+    (packages / "torch/version.py").write_text(CPU)
+    assert read_torch(look(tmp_path)["torch"]) == TorchBuild("2.13.0+cpu", frozenset({"torch_npu"}))
 
 
 def test_an_import_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:

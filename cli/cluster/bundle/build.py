@@ -137,11 +137,10 @@ def _environments(plugins: "Plugins", order: "Order | None") -> "dict[Target, tu
     """The locks that the inventory's nodes want, by target; no plugin is asked where none is wanted."""
     from aiops.layers.l1_cluster.bundle.lock import chosen_locks, locks_of
 
-    wanted = {target: names for target, names in (order.environments if order else {}).items() if names}
-    if not wanted:
+    if order is None or not any(order.environments.values()):
         return {}
     locks = locks_of(plugins)
-    return {target: chosen_locks(locks, names) for target, names in wanted.items()}
+    return {target: chosen_locks(locks, wishes, order.folder) for target, wishes in order.environments.items()}
 
 
 def _summary(screen: "Screen", built: "Built") -> None:

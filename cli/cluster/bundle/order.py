@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aiops.cli.screen import Screen
     from aiops.layers.l0_nodes.facts import Facts
     from aiops.layers.l0_nodes.inventory import Inventory
+    from aiops.layers.l1_cluster.bundle.lock import EnvironmentWish
     from aiops.layers.l1_cluster.bundle.workspace import Wanted
 
 DEFAULT = (Target("bookworm", "amd64"),)
@@ -24,13 +25,15 @@ class Order:
     """What is wanted for an inventory.
 
     Attributes:
-        environments: Names of Python environments by target, each with who wants it.
+        environments: Python environments by target.
+        folder: What their lock files are named from: that of the inventory.
         dummies: As `--simulated` has them.
         output: The bundle that its deploys take.
     """
 
     wanted: "Mapping[Target, tuple[Wanted, ...]]"
-    environments: "Mapping[Target, Mapping[str, str]]"
+    environments: "Mapping[Target, tuple[EnvironmentWish, ...]]"
+    folder: Path
     dummies: tuple[str, ...]
     output: Path
 
@@ -75,6 +78,7 @@ def order_of(
     return Order(
         needs.wanted,
         needs.environments,
+        path if path.is_dir() else path.parent,
         tuple(f"{one}:{driver}" if driver else one for one, driver in needs.dummies),
         aiops.working_folder / bundle if bundle else aiops.home / "bundle",
     )

@@ -133,7 +133,7 @@ class _Build:
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="wheels") as pool:
             wheels = {target: pool.submit(house.fetch, target, requirements()) for target in running}
             locked = {
-                (lock.name, target): (lock, pool.submit(house.locked, target, lock))
+                (lock.name, lock.file, target): (lock, pool.submit(house.locked, target, lock))
                 for target in targets
                 for lock in self._request.environments.get(target, ())
             }
@@ -240,14 +240,16 @@ class _Build:
             for wheel in paths:
                 draft.add_wheel(target, wheel)
 
-    def _environments(self, draft: Draft, locked: Mapping[tuple[str, Target], tuple[Lock, "Future[Fetched]"]]) -> None:
+    def _environments(
+        self, draft: Draft, locked: Mapping[tuple[str, str, Target], tuple[Lock, "Future[Fetched]"]]
+    ) -> None:
         """The wheels of environments, each with all targets that it is for."""
-        found: dict[str, tuple[Lock, dict[Target, tuple[Path, ...]]]] = {}
-        for (name, target), (lock, fetching) in locked.items():
+        found: dict[tuple[str, str], tuple[Lock, dict[Target, tuple[Path, ...]]]] = {}
+        for (name, file, target), (lock, fetching) in locked.items():
             fetched = fetching.result()
             self.fetched += fetched.new
             self.fetched_bytes += fetched.bytes
-            found.setdefault(name, (lock, {}))[1][target] = fetched.paths
+            found.setdefault((name, file), (lock, {}))[1][target] = fetched.paths
             self._events.emit(
                 "environment_locked", name, target=str(target), wheels=len(fetched.paths), python=target.python
             )

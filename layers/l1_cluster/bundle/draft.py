@@ -8,7 +8,7 @@ from pathlib import Path
 from .control import parse_paragraphs
 from .cyclonedx import bill_of_materials
 from .deb import compress, read_control
-from .environment import WheelFile, bundle_document
+from .environment import WheelFile, bundle_document, document_name
 from .lock import Lock
 from .manifest import Artefact, Kind, sha256_of, sha256_of_bytes
 from .repository import package_paragraph, packages_text, pool_path, release_text
@@ -80,7 +80,7 @@ class Draft:
                 files.append(WheelFile(path, digest))
             known[str(target)] = (target.python, tuple(files))
         content = bundle_document(lock.name, lock.imports, known)
-        self._add_bytes("environment", f"{ENVIRONMENTS}/{lock.name}.json", content, None)
+        self._add_bytes("environment", f"{ENVIRONMENTS}/{document_name(lock.name, lock.file)}", content, None)
 
     def add_lists(self) -> None:
         """The package lists of each release; what tells whether the content is new is complete then."""

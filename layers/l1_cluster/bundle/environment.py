@@ -64,6 +64,11 @@ class EnvironmentPlan:
         return f"{PLACE}/{self.label}"
 
     @property
+    def named(self) -> str:
+        """The same by its name alone: a link to the newest, which jobs that say no digest are given."""
+        return f"{PLACE}/{self.name}"
+
+    @property
     def manifest(self) -> str:
         """What lies in it as manifest.json, written last: a folder with one is whole."""
         return json.dumps({**self._inputs(), "digest": self.digest}, indent=1, sort_keys=True) + "\n"
@@ -80,8 +85,18 @@ class EnvironmentPlan:
         }
 
 
+def document_name(name: str, file: str = "") -> str:
+    """What a bundle calls what it says of an environment, by the inventory's words alone.
+
+    Args:
+        name: The environment's.
+        file: The operator's lock file, as the inventory calls it; empty for that of a plugin.
+    """
+    return f"{name}.{hashlib.sha256(file.encode()).hexdigest()[:_SHORT]}.json" if file else f"{name}.json"
+
+
 def bundle_document(name: str, imports: Iterable[str], targets: Mapping[str, tuple[str, Iterable[WheelFile]]]) -> bytes:
-    """What a bundle says of an environment: `environments/NAME.json`.
+    """What a bundle says of an environment, see `document_name`.
 
     Args:
         name: The environment's.

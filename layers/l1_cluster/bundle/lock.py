@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiops.layers.core.errors import FailedError, InputError, Problem
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 KIND = "environment"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _IMPORT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_SAYS = re.compile(r"^#[ \t]*(?P<key>imports|python):[ \t]*(?P<value>\S.*?)[ \t]*$", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*==\s*(?P<version>[A-Za-z0-9][A-Za-z0-9._+!-]*)")
 
@@ -33,6 +35,7 @@ class Lock:
         origin: What the lock file is called in words about it.
         imports: Modules whose real import proves that it works.
         python: Which Pythons it is for, as `>=3.10,<3.14`; empty for any.
+        file: What the inventory calls it, where it is a file of the operator's; empty for that of a plugin.
     """
 
     name: str
@@ -40,6 +43,21 @@ class Lock:
     origin: str
     imports: tuple[str, ...]
     python: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentWish:
+    """An environment that nodes name.
+
+    Attributes:
+        by: Who names it.
+        file: The lock file that `aiops_environment_locks` says for it; empty for that of a plugin.
+    """
+
+    name: str
+    by: str
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +116,72 @@ def locks_of(plugins: Plugins) -> dict[str, Lock]:
     return found
 
 
-def chosen_locks(locks: Mapping[str, Lock], names: Mapping[str, str]) -> tuple[Lock, ...]:
+def chosen_locks(locks: Mapping[str, Lock], wishes: Sequence[EnvironmentWish], folder: Path) -> tuple[Lock, ...]:
     """The locks of some environments.
 
     Args:
-        locks: All there are.
-        names: Of those that are wanted, each with who wants it.
+        locks: All that plugins have.
+        wishes: Which are wanted.
+        folder: What the names of the operator's own files are relative to.
 
     Raises:
-        InputError: There is none of that name (`environment.unknown`); all such together.
+        InputError: There is none of that name (`environment.unknown`), all such together; or a file of the operator's
+            is no lock (`environment.lock`).
     """
     problems = []
-    for name, by in names.items():
-        if name not in locks:
-            near = get_close_matches(name, locks, n=1)
+    for one in wishes:
+        if one.name not in locks and not one.file:
+            near = get_close_matches(one.name, locks, n=1)
             hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(sorted(locks)) or 'none'}"
-            problems.append(Problem(f"there is no environment `{name}`, which {by} names", hint=hint))
+            problems.append(Problem(f"there is no environment `{one.name}`, which {one.by} names", hint=hint))
     if problems:
         raise InputError(
             "some environments are not known",
             code="environment.unknown",
             problems=problems,
-            hints=["plugins of the kind `environment` bring them: `aiops plugin list`"],
+            hints=[
+                "plugins of the kind `environment` bring them: `aiops plugin list`",
+                "or name a lock file of your own in `aiops_environment_locks`",
+            ],
         )
-    return tuple(locks[name] for name in names)
+    return tuple(lock_of_file(one, folder, locks.get(one.name)) if one.file else locks[one.name] for one in wishes)
+
+
+def lock_of_file(wish: EnvironmentWish, folder: Path, shipped: Lock | None) -> Lock:
+    """The lock in a file of the operator's, in place of a plugin's or beside all.
+
+    Which modules prove it and which Pythons it is for, its comments may say: `# imports: torch, numpy` and
+    `# python: >=3.11`. Without the former it is what proves the plugin's of that name.
+
+    Raises:
+        InputError: It cannot be read, or nothing says what proves it (`environment.lock`).
+    """
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    def wrong(words: str, hint: str) -> InputError:
+        return InputError(
+            f"the lock of the environment `{wish.name}` cannot be taken",
+            code="environment.lock",
+            problems=[Problem(words, wish.file, hint=hint)],
+        )
+
+    try:
+        text = (folder / wish.file).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise wrong(f"cannot be read: {reason}", f"`aiops_environment_locks` names it, seen from {folder}") from error
+    said = {one["key"]: one["value"] for one in _SAYS.finditer(text)}
+    imports = tuple(said["imports"].replace(",", " ").split()) if "imports" in said else ()
+    imports = imports or (shipped.imports if shipped is not None else ())
+    if not imports or not all(map(_IMPORT.fullmatch, imports)):
+        raise wrong(
+            "it names no module whose import would prove it", "add a line like `# imports: torch, transformers`"
+        )
+    try:
+        SpecifierSet(said.get("python", ""))
+    except InvalidSpecifier as error:
+        raise wrong(f"`{said['python']}` says no Pythons", "for example `# python: >=3.11,<3.13`") from error
+    return Lock(wish.name, text, wish.file, imports, said.get("python", ""), wish.file)
 
 
 def read_lock(lock: Lock) -> tuple[Pin, ...]:

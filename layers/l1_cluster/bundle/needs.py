@@ -3,11 +3,13 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from aiops.layers.core.errors import InputError, Problem
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.nodeset import fold
 from aiops.layers.l0_nodes.variables import NodeVariables, variables_of
 
+from .lock import EnvironmentWish
 from .names import packages_of_playbooks
 from .target import ARCHITECTURES, MACHINES, RELEASES, Target
 from .workspace import Wanted
@@ -21,14 +23,14 @@ class Needs:
 
     Attributes:
         wanted: Packages by target, each with who wants it.
-        environments: Names of Python environments by target, each with who wants it.
+        environments: Python environments by target.
         dummies: Vendor and driver (None: the lab's usual one) of simulated packages.
         assumed: Nodes whose release nobody has told, neither they nor the inventory.
         left_out: Nodes whose release is not among the targets that were asked for.
     """
 
     wanted: Mapping[Target, tuple[Wanted, ...]]
-    environments: Mapping[Target, Mapping[str, str]]
+    environments: Mapping[Target, tuple[EnvironmentWish, ...]]
     dummies: tuple[tuple[str, str | None], ...]
     assumed: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -37,7 +39,7 @@ class Needs:
 def needs_of(
     inventory: Inventory, facts: Mapping[str, Facts], targets: Sequence[Target], default: Target, *, vendor: bool
 ) -> Needs:
-    """What the nodes that install from the bundle need.
+    """What the nodes that install from the bundle need, and those that have environments.
 
     A node's release is what it said when it was last looked at, else `aiops_expect.os`. A node of which neither is
     known may run any of the targets.
@@ -48,23 +50,30 @@ def needs_of(
         targets: The only ones, where some were asked for; else they are those of the nodes.
         default: The target where nothing is known of any node.
         vendor: Whether the packages of accelerator vendors are wanted whatever the inventory says.
+
+    Raises:
+        InputError: A lock file is named for an environment that no node has (`environment.unknown`).
     """
     nodes = {node.name: variables_of(node) for node in inventory.nodes}
     bundled = {name: variables for name, variables in nodes.items() if variables.aiops_repository == "bundle"}
+    # Whatever a node's packages come from, its environments are made of the bundle's wheels.
+    served = {name: variables for name, variables in nodes.items() if name in bundled or variables.aiops_environments}
+    _require_wished(nodes)
     told = {
-        name: target for name, variables in bundled.items() if (target := _told(facts.get(name), variables)) is not None
+        name: target for name, variables in served.items() if (target := _told(facts.get(name), variables)) is not None
     }
     chosen = tuple(dict.fromkeys(targets or sorted(told.values()) or [default]))
     wanted, environments = {}, {}
     for target in chosen:
-        here = {name: variables for name, variables in bundled.items() if told.get(name, target) == target}
-        wanted[target] = _wanted(target, here, facts, vendor=vendor)
+        here = {name: variables for name, variables in served.items() if told.get(name, target) == target}
+        packaged = {name: variables for name, variables in here.items() if name in bundled}
+        wanted[target] = _wanted(target, packaged, facts, vendor=vendor)
         environments[target] = _environments(here)
     return Needs(
         wanted,
         environments,
         _dummies(bundled, facts),
-        tuple(name for name in bundled if name not in told),
+        tuple(name for name in served if name not in told),
         tuple(name for name, target in told.items() if target not in chosen),
     )
 
@@ -109,12 +118,34 @@ def _wanted(
     return tuple(distinct.values())
 
 
-def _environments(nodes: Mapping[str, NodeVariables]) -> dict[str, str]:
-    by_name: dict[str, list[str]] = {}
+def _environments(nodes: Mapping[str, NodeVariables]) -> tuple[EnvironmentWish, ...]:
+    wishes: dict[tuple[str, str], list[str]] = {}
     for node, variables in nodes.items():
-        for name in variables.aiops_environments:
-            by_name.setdefault(name, []).append(node)
-    return {name: f"aiops_environments of {fold(names)}" for name, names in sorted(by_name.items())}
+        for name in dict.fromkeys(variables.aiops_environments):
+            wishes.setdefault((name, variables.aiops_environment_locks.get(name, "")), []).append(node)
+    return tuple(
+        EnvironmentWish(name, f"aiops_environments of {fold(names)}", file)
+        for (name, file), names in sorted(wishes.items())
+    )
+
+
+def _require_wished(nodes: Mapping[str, NodeVariables]) -> None:
+    """A name that is written wrongly would give nodes the shipped lock without a word."""
+    wished = {name for variables in nodes.values() for name in variables.aiops_environments}
+    idle: dict[str, list[str]] = {}
+    for node, variables in nodes.items():
+        for name in variables.aiops_environment_locks:
+            if name not in wished:
+                idle.setdefault(name, []).append(node)
+    if idle:
+        raise InputError(
+            "a lock file is named for what no node has",
+            code="environment.unknown",
+            problems=[
+                Problem(f"`aiops_environment_locks` of {fold(names)} names `{name}`, and no `aiops_environments` does")
+                for name, names in sorted(idle.items())
+            ],
+        )
 
 
 def _has(name: str, nodes: Mapping[str, NodeVariables], facts: Mapping[str, Facts]) -> bool:

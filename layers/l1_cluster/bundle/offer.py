@@ -11,7 +11,7 @@ from aiops.layers.l0_nodes.facts import Facts
 
 from .bundle import SUMS, Bundle
 from .draft import ENVIRONMENTS
-from .environment import EnvironmentPlan, plans_of
+from .environment import EnvironmentPlan, document_name, plans_of
 from .manifest import sha256_of_bytes, sums_text
 from .signing import trusted_keys
 from .target import MACHINES
@@ -110,20 +110,21 @@ class Offer:
         found = self.bundle.versions(name, *_platform(node))
         return max(found, key=version_key) if found else None
 
-    def environment(self, name: str, node: Placed) -> EnvironmentPlan:
-        """What is built of an environment for a node.
+    def environment(self, name: str, node: Placed, file: str = "") -> EnvironmentPlan:
+        """What is built of an environment for a node, by the operator's lock file where one is named.
 
         Raises:
             NotOfferedError: The bundle has no such environment for its release.
         """
         codename, architecture = _platform(node)
         target = f"{codename}/{architecture}"
-        path = f"{ENVIRONMENTS}/{name}.json"
+        path = f"{ENVIRONMENTS}/{document_name(name, file)}"
         known = any(one.path == path for one in self.bundle.artefacts("environment"))
         plans = plans_of((self.bundle.path / path).read_bytes(), path) if known else {}
         if target not in plans:
+            by = f" by {file}" if file else ""
             raise NotOfferedError(
-                f"the bundle has no environment `{name}` for {target}: build it for this inventory,"
+                f"the bundle has no environment `{name}`{by} for {target}: build it for this inventory,"
                 " `aiops cluster bundle build`"
             )
         return plans[target]

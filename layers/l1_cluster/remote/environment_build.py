@@ -1,8 +1,9 @@
 """Builds environments of Python from wheels, once, on the head: one compressed file of each, that nodes take.
 
-Standard library only, Python 3.6, imports nothing of ours but `environment_files`. The text of both is sent to
-`python3 -` with one call of `build` behind it. What is known of a file is written down last: without that it is built
-anew. Nothing of a package is run but its compilation, so that the head may build for releases other than its own.
+Standard library only, Python 3.6, imports nothing of ours but `environment_files` and `environment_lock`. The text of
+all is sent to `python3 -` with one call of `build` behind it. What is known of a file is written down last: without
+that it is built anew. Nothing of a package is run but its compilation, so that the head may build for releases other
+than its own.
 """
 
 import configparser
@@ -30,6 +31,7 @@ from .environment_files import (
     size_of,
     told,
 )
+from .environment_lock import once
 
 BUILDING = ".building-"
 _COMPILE_SECONDS = 1800
@@ -49,27 +51,47 @@ def build(environments: List[Spec], bundle: str, archives: str) -> None:
         os.makedirs(archives, mode=0o755, exist_ok=True)
         found = {}
         for one in environments:
-            known = archive_of(archives, one["label"])
-            found[one["label"]] = known if known is not None else pack(one, bundle, archives)
+            found[one["label"]] = have(one, bundle, archives)
         sys.stdout.write(json.dumps(found, sort_keys=True))
 
     told(work)
 
 
+def have(environment: Spec, bundle: str, archives: str) -> Dict[str, Any]:
+    """Have one built, by us or by who is at it: a deploy that was killed leaves its build running on the head."""
+    label = environment["label"]
+    known = archive_of(archives, label)
+    if known is None:
+        once(
+            archives,
+            label,
+            lambda: archive_of(archives, label) is not None,
+            lambda: pack(environment, bundle, archives),
+        )
+        known = archive_of(archives, label)
+    if known is None:
+        raise RefusedError("what was built of %s is not there any more" % label)
+    return dict(known)
+
+
 def archive_of(archives: str, label: str) -> Any:
-    """What is known of a file that was built: `{sha256, size, unpacked}`; None where it is not whole."""
+    """What is known of a file that was built: `{sha256, size, unpacked}`; None where it is not whole.
+
+    All of it is read: one of which a disk has turned a bit would be refused by every node, at every deploy.
+    """
+    path = os.path.join(archives, label + ".tar.gz")
     try:
         with open(os.path.join(archives, label + ".json")) as stream:
             known = json.load(stream)
-        if os.path.getsize(os.path.join(archives, label + ".tar.gz")) == known["size"]:
+        if os.path.getsize(path) == known["size"] and sha256_of(path) == known["sha256"]:
             return known
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
 
 
-def pack(environment: Spec, bundle: str, archives: str) -> Dict[str, Any]:
-    """Build one and put it into a file; what is known of that, written down last."""
+def pack(environment: Spec, bundle: str, archives: str) -> None:
+    """Build one and put it into a file; what is known of that is written down last."""
     label = environment["label"]
     folder = os.path.join(archives, BUILDING + label)
     forget(folder)
@@ -85,7 +107,6 @@ def pack(environment: Spec, bundle: str, archives: str) -> Dict[str, Any]:
         with open(notes, "w") as stream:
             json.dump(known, stream)
         keep(notes, os.path.join(archives, label + ".json"))
-        return known
     finally:
         forget(folder)
 

@@ -1,17 +1,18 @@
 """Takes environments to a node: fetched from the head, compared, unpacked beside their place and renamed.
 
-Standard library only, Python 3.6, imports nothing of ours but `environment_files`. The text of both is sent to
-`python3 -` with one call of `take` behind it. A folder with a manifest.json is whole: that is written last, and all is
-on the disk before the folder has its name.
+Standard library only, Python 3.6, imports nothing of ours but `environment_files` and `environment_lock`. The text of
+all is sent to `python3 -` with one call of `take` behind it. A folder with a manifest.json is whole: that is written
+last, and all is on the disk before the folder has its name.
 """
 
+import errno
 import json
 import os
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from .environment_files import (
     BLOCK,
@@ -25,6 +26,7 @@ from .environment_files import (
     sync_folder,
     told,
 )
+from .environment_lock import once
 
 TAKING = ".taking-"
 ARCHIVES = "AIOPS_ARCHIVES"
@@ -47,19 +49,36 @@ def take(environments: List[Spec], source: str, archives: str, shared: str = "")
     def work() -> None:
         known = json.loads(os.environ.get(ARCHIVES) or "{}")
         for one in environments:
-            label, path = one["label"], one["path"]
-            place = os.path.join(shared, label) if shared else path
-            if not whole(place, one["manifest"]):
-                if label not in known:
-                    raise RefusedError("the head has not built %s" % label)
-                os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
-                bring(one, known[label], place, source, archives)
-            if shared:
-                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-                link(place, path)
-            link(label, os.path.join(os.path.dirname(path), one["name"]))
+            lay(one, known.get(one["label"]), source, archives, shared)
 
     told(work)
+
+
+def lay(environment: Spec, known: Any, source: str, archives: str, shared: str) -> None:
+    """Have one environment in its place, and its name a link to it.
+
+    Raises:
+        RefusedError: It cannot be had, or somebody has a folder of their own at its name, which jobs would then find.
+    """
+    label, path = environment["label"], environment["path"]
+    name = os.path.join(os.path.dirname(path), environment["name"])
+    if os.path.lexists(name) and not os.path.islink(name):
+        raise RefusedError("%s is not ours, and jobs would find it under that name: move it away" % name)
+    place = os.path.join(shared, label) if shared else path
+
+    def there() -> bool:
+        return whole(place, environment["manifest"])
+
+    def work() -> None:
+        if known is None:
+            raise RefusedError("the head has not built %s" % label)
+        bring(environment, known, place, source, archives)
+
+    once(os.path.dirname(place), label, there, work)
+    if shared:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        link(place, path)
+    link(label, name)
 
 
 def whole(path: str, manifest: str) -> bool:
@@ -72,10 +91,12 @@ def whole(path: str, manifest: str) -> bool:
 
 
 def bring(environment: Spec, known: Dict[str, Any], place: str, source: str, archives: str) -> None:
-    """Fetch, compare, unpack beside its place, and rename."""
-    label = environment["label"]
-    beside = os.path.join(os.path.dirname(place), "%s%s-%s" % (TAKING, label, os.uname()[1]))
-    forget(beside)
+    """Fetch, compare, unpack beside its place, and rename. Nobody else does so: what others have left is removed."""
+    label, folder = environment["label"], os.path.dirname(place)
+    for left in os.listdir(folder):
+        if left.startswith("%s%s-" % (TAKING, label)):
+            forget(os.path.join(folder, left))
+    beside = os.path.join(folder, "%s%s-%s-%d" % (TAKING, label, os.uname()[1], os.getpid()))
     need_space(os.path.dirname(place), known["size"] + known["unpacked"])
     os.makedirs(beside, mode=0o755)
     packed = os.path.join(beside, label + ".tar.gz")
@@ -94,12 +115,25 @@ def bring(environment: Spec, known: Dict[str, Any], place: str, source: str, arc
             os.fchmod(stream.fileno(), 0o444)
         os.sync()
         os.chmod(new, READABLE)
-        if os.path.lexists(place):  # half of one, or one that is not what it says
-            os.rename(place, os.path.join(beside, "old"))
-        os.rename(new, place)
-        sync_folder(os.path.dirname(place))
+        put(new, place, os.path.join(beside, "old"), environment["manifest"])
+        sync_folder(folder)
     finally:
         forget(beside)
+
+
+def put(new: str, place: str, old: str, manifest: str) -> None:
+    """Give what is whole its name; what is there and is not, goes aside first. One that is whole stays."""
+    if os.path.islink(place) or not os.path.isdir(place):
+        if os.path.lexists(place):
+            os.rename(place, old)
+    elif not whole(place, manifest):
+        os.rename(place, old)
+    try:
+        os.rename(new, place)
+    except OSError as error:
+        # A folder that is not empty is never replaced: another one has come to the end before us.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not whole(place, manifest):
+            raise
 
 
 def fetch(address: str, path: str) -> None:
@@ -118,7 +152,7 @@ def fetch(address: str, path: str) -> None:
 
 def extract(path: str, folder: str) -> None:
     """Unpack a file whose digest is known to be that of what we built."""
-    late = []  # type: List[Tuple[str, int]]
+    late: List[Tuple[str, int]] = []
     with tarfile.open(path, "r:gz") as archive:
         for member in archive:
             if member.name.startswith("/") or ".." in member.name.split("/"):
@@ -132,12 +166,10 @@ def extract(path: str, folder: str) -> None:
 
 
 def link(target: str, path: str) -> None:
-    """Have a link at `path`, in one step; what a person has put there as a folder of their own stays."""
+    """Have a link at `path`, in one step."""
     if os.path.islink(path) and os.readlink(path) == target:
         return
     if os.path.isdir(path) and not os.path.islink(path):
-        if not os.path.isabs(target):
-            return
         forget(path)  # it had its own, and shares one now
     temporary = "%s.%d" % (path, os.getpid())
     if os.path.lexists(temporary):

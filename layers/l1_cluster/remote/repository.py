@@ -39,11 +39,22 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         """Who answers; not which Python."""
         return "aiops"
 
+    def translate_path(self, path: str) -> str:
+        """Where a file lies; a connection may ask for files of both folders in turn."""
+        if not self._is_built(path):
+            return super().translate_path(path)
+        folder, self.directory = self.directory, self.built
+        try:
+            return super().translate_path(path[len(BUILT) - 1 :])
+        finally:
+            self.directory = folder
+
+    def _is_built(self, path: str) -> bool:
+        return bool(self.built) and path.startswith(BUILT)
+
     def send_head(self) -> Optional[BinaryIO]:
-        """The file that is asked for, opened; nothing but a plain file in the folder is one."""
-        if self.built and self.path.startswith(BUILT):
-            self.directory, self.path = self.built, "/" + self.path[len(BUILT) :]
-        root = os.path.realpath(self.directory)
+        """The file that is asked for, opened; nothing but a plain file in its folder is one."""
+        root = os.path.realpath(self.built if self._is_built(self.path) else self.directory)
         asked = self.translate_path(self.path)
         path = "" if "\0" in asked else os.path.realpath(asked)
         if not path.startswith(root + os.sep) or not os.path.isfile(path):

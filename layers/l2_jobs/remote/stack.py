@@ -19,6 +19,7 @@ for name in sys.argv[1:]:
     importlib.import_module(name)
 print("aiops", sys.version.split()[0])
 """
+_SAID = 4096
 _LONGEST = 300
 """Letters of what an import says when it fails."""
 
@@ -40,12 +41,31 @@ def find(name, place):
     return os.path.join(place, whole[0]) if len(whole) == 1 else path
 
 
+def sites(path):
+    """The folders that its packages are in, each with what is there."""
+    for top, folders, _ in os.walk(os.path.join(path, "lib")):
+        if os.path.basename(top) in ("site-packages", "dist-packages"):
+            yield top, list(folders)
+            folders[:] = []
+
+
+def torch(path):
+    """What its torch says of itself, and the packages that may extend it; None where it has none. It is not run."""
+    for top, folders in sites(path):
+        try:
+            with open(os.path.join(top, "torch", "version.py"), errors="replace") as stream:
+                said = stream.read(_SAID)
+        except OSError:
+            continue
+        beside = sorted(name for name in folders if name.startswith("torch_") or name == "habana_frameworks")
+        return "\n".join([said] + ["# beside " + name for name in beside if not name.endswith("-info")])
+    return None
+
+
 def records(path):
     """A digest over what its packages say of their files; the same packages give the same."""
     digest = hashlib.sha256()
-    for top, folders, _ in os.walk(os.path.join(path, "lib")):
-        if os.path.basename(top) not in ("site-packages", "dist-packages"):
-            continue
+    for top, folders in sites(path):
         for name in sorted(one for one in folders if one.endswith(".dist-info")):
             digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
             try:
@@ -54,7 +74,6 @@ def records(path):
                     digest.update(b"".join(line for line in stream if b"__pycache__" not in line))
             except OSError:
                 digest.update(b"-")
-        folders[:] = []
     return digest.hexdigest()
 
 
@@ -77,14 +96,14 @@ def manifest(path, name):
 def looked(spec):
     """What is there."""
     path = find(spec["name"], spec["place"])
-    found = {"path": path, "digest": None, "records": None, "python": None, "why": None}
+    found = {"path": path, "digest": None, "records": None, "python": None, "torch": None, "why": None}
     if not os.path.isdir(path):
         found["why"] = "it is not there"
         return found
     found["digest"], imports, wanted, found["why"] = manifest(path, spec["name"])
     if found["why"] is not None:
         return found
-    found["records"] = records(path)
+    found["records"], found["torch"] = records(path), torch(path)
     python = os.path.join(path, "bin", "python")
     if not os.path.exists(python):
         found["why"] = "its interpreter %s is not there" % (

@@ -67,10 +67,26 @@ def _remarks(recipe: Recipe, need: DiskNeed, ending: EndingPlan, machines: Seque
     yield same(machines, "base", lambda one: one.base, recipe.base, missing="is not there, or could not be read")
     if len(recipe.data.train) == 1 and any(one.data for one in machines):
         yield same(machines, "data", lambda one: one.data, recipe.data.train[0], missing="is not there")
+    if recipe.placement.devices:
+        yield from _built(machines)
     for name in VERSIONS:
         known = [one for one in machines if name in one.versions]
         if known or name in {"python", "torch"}:
             yield same(machines, name, lambda one, name=name: one.versions.get(name), name, missing="was not found")  # type: ignore[misc]
+
+
+def _built(machines: Sequence[Machine]) -> Iterator[Remark]:
+    """A torch for processors on nodes whose accelerators are to be used."""
+    reasons: dict[str, list[str]] = {}
+    for one in machines:
+        why = one.torch.unfit(one.vendor) if one.torch is not None else None
+        if why is not None:
+            reasons.setdefault(why, []).append(one.name)
+    for why, names in reasons.items():
+        hint = (
+            f"name a lock file with such a torch in `aiops_environment_locks` for {fold(names)} (docs/environments.md)"
+        )
+        yield Remark("accelerators", "bad", f"{fold(names)}: {why}", hint)
 
 
 def same(

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from aiops.layers.l0_nodes.answer_reading import GARBLED, UnreadableError, said
 from aiops.layers.l0_nodes.ask import Ask, Record
 from aiops.layers.l0_nodes.facts import Facts
+from aiops.layers.l2_jobs.torch_build import BESIDE, read_torch
 from aiops.layers.l3_tuning.data.dataset import MANIFEST
 from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import environment_of
@@ -29,6 +30,13 @@ _SMALL = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safet
 _PACKAGE = re.compile(r"/(?P<name>[^/]+)-(?P<version>[^/-]+)\.dist-info$")
 _TOLD = frozenset({"torch", "transformers", "peft", "trl", "accelerate"})
 """Packages whose versions a plan tells."""
+
+_TORCH = (
+    *("-path", "*-packages/torch/version.py", "-exec", "cat", "{}", ";", "-o"),
+    *("-type", "d", "(", "-path", "*-packages/torch_*", "-o", "-path", "*-packages/habana_frameworks", ")"),
+    *("-not", "-path", "*-packages/*/*", "-printf", rf"{BESIDE}%f\n"),
+)
+"""What `read_torch` reads."""
 
 _PYTHON = re.compile(r"/lib/python(?P<version>3\.\d+)/")
 _LISTENS = re.compile(r"^\s*\d+:\s+[0-9A-F]+:(?P<port>[0-9A-F]{4})\s+\S+\s+0A\s", re.MULTILINE)
@@ -58,6 +66,7 @@ def plan_asks(recipe: Recipe, environment: str = "trainer") -> tuple[Ask, ...]:
         ),
     ]
     asks.append(Ask("plan.manifest", paths=(f"{there}/{ENVIRONMENT}",), max_bytes=_MIB))
+    asks.append(Ask("plan.torch", ("find", "-L", f"{there}/lib", "-maxdepth", "4", *_TORCH), timeout=10.0))
     if len(recipe.data.train) == 1:
         asks.append(Ask("plan.data", paths=(f"{recipe.data.train[0].rstrip('/')}/{MANIFEST}",), max_bytes=4 * _MIB))
     return tuple(asks)
@@ -94,6 +103,7 @@ def machine_of(record: Record, facts: Facts) -> Machine:
         environment=_known(lambda: _manifest(record)) or _packed(packages),
         packages=packages,
         versions=versions,
+        torch=_known(lambda: read_torch(said(record.answer("plan.torch")))),
         simulated=facts.simulated,
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from aiops.layers.l2_jobs.torch_build import TorchBuild
 from aiops.layers.l3_tuning.recipe import Recipe
 
 
@@ -23,6 +24,7 @@ class Machine:
             somebody has made without, of the names and versions of its packages.
         packages: The versions of all its packages, by name.
         versions: Of what trains there, by name (`python`, `torch`, `driver` ...).
+        torch: Its build; None where there is none, or it could not be read.
         simulated: Whether it is a host of the lab.
         silent: Why it has not answered; empty where it has.
         imagined: Whether there is no such node: it was described on the command line.
@@ -41,6 +43,7 @@ class Machine:
     environment: str | None = None
     packages: Mapping[str, str] = field(default_factory=dict, hash=False)
     versions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    torch: TorchBuild | None = None
     simulated: bool = False
     silent: str = ""
     imagined: bool = False

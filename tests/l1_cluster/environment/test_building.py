@@ -103,6 +103,14 @@ def test_a_file_that_was_cut_off_is_built_anew(site: Site) -> None:
     assert archive.read_bytes() == whole
 
 
+def test_a_file_in_which_a_bit_has_turned_is_built_anew(site: Site) -> None:
+    archive = site.archives / f"{site.plan.label}.tar.gz"
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    site.build()
+    assert archive.read_bytes() == whole
+
+
 def test_what_a_killed_build_has_left_is_removed(site: Site) -> None:
     (site.archives / f"{site.plan.label}.json").unlink()
     left = site.archives / f".building-{site.plan.label}"
@@ -211,10 +219,41 @@ def test_a_shared_folder_has_it_once_and_nodes_have_a_link(site: Site) -> None:
     assert (shared / site.plan.label).stat().st_ino == before
 
 
-def test_a_folder_that_a_person_has_put_there_stays(site: Site) -> None:
+def test_a_folder_that_a_person_has_put_at_its_name_stays_and_is_told(site: Site) -> None:
+    """Jobs that name it would be given that one, whatever else is laid."""
     (site.env / "trainer").mkdir(parents=True)
+    with pytest.raises(SystemExit, match=r"env/trainer is not ours.* move it away"):
+        site.take()
+    assert [path.name for path in site.env.iterdir()] == ["trainer"]
+
+
+def test_its_name_shows_the_one_that_is_wanted_also_where_that_is_the_older(site: Site) -> None:
     site.take()
-    assert not (site.env / "trainer").is_symlink()
+    (site.env / "trainer").unlink()
+    (site.env / "trainer").symlink_to("trainer-ffffffffffff")
+    before = site.place.stat().st_ino
+    site.take()
+    assert str((site.env / "trainer").readlink()) == site.plan.label
+    assert site.place.stat().st_ino == before
+
+
+def test_what_others_have_left_of_it_is_removed(site: Site) -> None:
+    left = site.env / f".taking-{site.plan.label}-gpu07-4711"
+    left.mkdir(parents=True)
+    (left / "half").write_text("")
+    left.chmod(0o555)
+    site.take()
+    assert sorted(path.name for path in site.env.iterdir()) == ["trainer", site.plan.label]
+
+
+def test_one_that_is_whole_is_never_renamed_away(site: Site) -> None:
+    """Whoever has lost the lock and wakes up comes too late, and jobs run in it already."""
+    site.take()
+    before = site.place.stat().st_ino
+    known = environment_build.archive_of(str(site.archives), site.plan.label)
+    environment_take.bring(site.spec, known, str(site.place), "", str(site.archives))
+    assert site.place.stat().st_ino == before
+    assert sorted(path.name for path in site.env.iterdir()) == ["trainer", site.plan.label]
 
 
 def test_too_little_room_is_told_before_anything_is_written(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

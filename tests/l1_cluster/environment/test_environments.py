@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.l1_cluster.golden_nodes import LAB_HOST, FixedSecrets, a_cluster
+from tests.l1_cluster.golden_nodes import LAB_HOST, FixedSecrets, a_cluster, a_node
 
 from aiops.layers.core.errors import InputError
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l1_cluster.bundle.bundle import Bundle
 from aiops.layers.l1_cluster.bundle.draft import ENVIRONMENTS
-from aiops.layers.l1_cluster.bundle.environment import WheelFile, bundle_document
+from aiops.layers.l1_cluster.bundle.environment import WheelFile, bundle_document, document_name
+from aiops.layers.l1_cluster.bundle.lock import EnvironmentWish
 from aiops.layers.l1_cluster.bundle.manifest import Artefact, Manifest
 from aiops.layers.l1_cluster.bundle.needs import needs_of
-from aiops.layers.l1_cluster.bundle.offer import Offer
+from aiops.layers.l1_cluster.bundle.offer import NotOfferedError, Offer
 from aiops.layers.l1_cluster.bundle.signing import PublicKey
 from aiops.layers.l1_cluster.bundle.target import Target
 from aiops.layers.l1_cluster.context import ClusterContext
@@ -52,7 +53,7 @@ def wanted(cluster: ClusterContext) -> list[File]:
 def test_a_node_has_a_manifest_for_each_name_and_nothing_without(tmp_path: Path) -> None:
     cluster = a_site(tmp_path, "bookworm/amd64", environments=["trainer"])
     (plan,) = cluster.environments(cluster.node("gpu01"))
-    assert [one.path for one in wanted(cluster)] == ["/opt/aiops/env", f"{plan.path}/manifest.json"]
+    assert [one.path for one in wanted(cluster)] == ["/opt/aiops/env", "/opt/aiops/env/trainer/manifest.json"]
     assert wanted(cluster)[1].content == plan.manifest.encode()
     assert wanted(a_cluster(HOST)) == []
 
@@ -93,5 +94,46 @@ def test_a_bundle_is_asked_for_what_nodes_name() -> None:
     node = Node("gpu01", roles=frozenset({"workers"}), aiops={"aiops_environments": ["trainer"]})
     inventory = Inventory(Path("inventory.yml"), "test", (node,), {})
     assert needs_of(inventory, {}, (), Target("bookworm", "amd64"), vendor=False).environments == {
-        Target("bookworm", "amd64"): {"trainer": "aiops_environments of gpu01"}
+        Target("bookworm", "amd64"): (EnvironmentWish("trainer", "aiops_environments of gpu01"),)
     }
+
+
+def test_groups_with_a_lock_of_their_own_are_asked_for_apart() -> None:
+    own = {"aiops_environments": ["trainer", "trainer"], "aiops_environment_locks": {"trainer": "locks/cuda.lock"}}
+    nodes = (
+        Node("cpu01", roles=frozenset({"workers"}), aiops={"aiops_environments": ["trainer"]}),
+        *(Node(name, roles=frozenset({"workers"}), aiops=own) for name in ("gpu01", "gpu02")),
+    )
+    inventory = Inventory(Path("inventory.yml"), "test", nodes, {})
+    target = Target("bookworm", "amd64")
+    assert needs_of(inventory, {}, (), target, vendor=False).environments[target] == (
+        EnvironmentWish("trainer", "aiops_environments of cpu01"),
+        EnvironmentWish("trainer", "aiops_environments of gpu[01-02]", "locks/cuda.lock"),
+    )
+
+
+def test_a_node_with_a_lock_of_its_own_has_another_digest_under_the_same_name(tmp_path: Path) -> None:
+    """And what the bundle was not built with is told by the file's name, never given the shipped one instead."""
+    offer = an_offer(tmp_path, "bookworm/amd64")
+    cuda = WheelFile("wheels/pool/bb/tiny-1.0+cuda-py3-none-any.whl", "b" * 64)
+    path = f"{ENVIRONMENTS}/{document_name('trainer', 'locks/cuda.lock')}"
+    (tmp_path / path).write_bytes(bundle_document("trainer", ("tiny",), {"bookworm/amd64": ("3.11", (cuda,))}))
+    more = (*offer.bundle.manifest.artefacts, Artefact("environment", path, "", 1, "x"))
+    offer = replace(offer, bundle=replace(offer.bundle, manifest=replace(offer.bundle.manifest, artefacts=more)))
+    variables = {"environments": ["trainer"], "environment_locks": {"trainer": "locks/cuda.lock"}}
+    own = a_node("gpu03", "workers", HOST, "10.0.0.13", **variables)
+    other = a_node("gpu04", "workers", HOST, "10.0.0.14", **{**variables, "environment_locks": {"trainer": "other"}})
+    cluster = replace(a_cluster(HOST, own, other, environments=["trainer"]), bundle=offer)
+    (plain,), (with_lock,) = cluster.environments(cluster.node("gpu01")), cluster.environments(cluster.node("gpu03"))
+    assert plain.named == with_lock.named
+    assert (plain.wheels, with_lock.wheels) == ((WHEEL,), (cuda,))
+    with pytest.raises(NotOfferedError, match="no environment `trainer` by other for bookworm/amd64"):
+        cluster.environments(cluster.node("gpu04"))
+
+
+def test_a_lock_for_an_environment_that_nobody_has_is_a_mistake() -> None:
+    own = {"aiops_environments": ["trainer"], "aiops_environment_locks": {"trianer": "locks/cuda.lock"}}
+    nodes = tuple(Node(name, roles=frozenset({"workers"}), aiops=own) for name in ("gpu01", "gpu02"))
+    with pytest.raises(InputError) as caught:
+        needs_of(Inventory(Path("i.yml"), "test", nodes, {}), {}, (), Target("bookworm", "amd64"), vendor=False)
+    assert "gpu[01-02] names `trianer`" in caught.value.problems[0].message

@@ -1,8 +1,10 @@
 """What a plan asks of nodes, and what it makes of their answers."""
 
 import json
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.ask import Answer, Record
 from aiops.layers.l0_nodes.facts import Facts
+from aiops.layers.l2_jobs.torch_build import TorchBuild, read_torch
 from aiops.layers.l3_tuning.plan.asking import config_text, machine_of, plan_asks
 from aiops.layers.l3_tuning.plan.machine import Machine, environment_upon
 from aiops.layers.l3_tuning.recipe import Placement
@@ -37,6 +40,9 @@ GOOD = {
         0,
         f"{LIB}/torch-2.13.0+cpu.dist-info\n{LIB}/torchgen-1.dist-info\n{LIB}/peft-0.21.2.dist-info\n",
     ),
+    "plan.torch": Answer(
+        "plan.torch", 0, "__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\n# beside torch_npu\n"
+    ),
     "plan.data": Answer("plan.data", files={"/shared/data/manifest.json": json.dumps({"digest": "d" * 64})}),
 }
 
@@ -58,6 +64,7 @@ def test_answers_of_a_good_node() -> None:
     assert found.ports == (22,)
     assert found.data == "d" * 64
     assert found.versions == {"python": "3.11", "torch": "2.13.0+cpu", "peft": "0.21.2", "driver": "580.95"}
+    assert found.torch == TorchBuild("2.13.0+cpu", frozenset({"torch_npu"}))
     assert found.base is not None
 
 
@@ -81,7 +88,7 @@ def test_what_was_not_answered_is_unknown(name: str) -> None:
     full, found = machine_of(record(), facts()), machine_of(record(**{name.replace(".", "_"): timed_out}), facts())
     differing = [
         one
-        for one in ("free", "shared", "ports", "base", "data", "versions")
+        for one in ("free", "shared", "ports", "base", "data", "versions", "torch")
         if getattr(full, one) != getattr(found, one)
     ]
     assert len(differing) == 1
@@ -128,3 +135,14 @@ def test_asks_are_plain_questions() -> None:
     assert asks["plan.disk"].argv[-3:] == ("/shared/runs", "/shared", "/")
     assert "/opt/aiops/env/trainer/lib" in asks["plan.environment"].argv
     assert config_text(record(), recipe()) == "{}"
+
+
+def test_what_is_asked_of_torch_is_what_a_folder_tells(tmp_path: Path) -> None:
+    site = tmp_path / "lib/python3.11/site-packages"
+    for name in ("torch", "torch_npu/torch_sub", "torch_npu-2.9.dist-info", "torchgen", "numpy/torch"):
+        (site / name).mkdir(parents=True)
+    for place in ("torch", "numpy/torch"):
+        (site / place / "version.py").write_text(f"__version__ = '{len(place)}'\n")
+    (ask,) = (one for one in plan_asks(recipe(environment=str(tmp_path))) if one.name == "plan.torch")
+    told = subprocess.run(ask.argv, capture_output=True, text=True, check=True).stdout
+    assert read_torch(told) == TorchBuild("5", frozenset({"torch_npu", "torch_npu-2.9.dist-info"}))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiops.layers.core.errors import InputError
+from aiops.layers.l2_jobs.torch_build import TorchBuild
 from aiops.layers.l3_tuning.plan.agreement import same
 from aiops.layers.l3_tuning.plan.architecture import model_of
 from aiops.layers.l3_tuning.plan.calibration import GIB
@@ -75,6 +76,17 @@ def test_each_thing_that_was_not_seen_is_unknown(name: str) -> None:
     assert {"unknown"} == {one.state for one in found.remarks if one.state != "ok"}
     assert not found.bad
     assert refusal(found, "r.yml") is None
+
+
+def test_a_torch_for_processors_is_refused_by_name_where_accelerators_are_wanted() -> None:
+    processors = TorchBuild("2.13.0+cpu", frozenset())
+    machines = (machine("gpu01", torch=processors), machine("gpu02", torch=processors))
+    with pytest.raises(InputError, match=r"gpu\[01-02\]: its torch 2\.13\.0\+cpu is not built for nvidia") as caught:
+        refuse(plan_of(recipe(placement=EIGHT), BIG, machines))
+    assert any("aiops_environment_locks" in one for one in caught.value.hints)
+    refuse(plan_of(recipe(placement=Placement(devices=0, sharding="none")), BIG, machines))
+    built = tuple(replace(one, torch=TorchBuild("2.13.0", frozenset({"cuda"}))) for one in machines)
+    refuse(plan_of(recipe(placement=EIGHT), BIG, built))
 
 
 def test_a_good_cluster_has_nothing_to_remark() -> None:

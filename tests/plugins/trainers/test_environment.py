@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aiops.layers.core.plugin import GROUP, Plugins
-from aiops.layers.l1_cluster.bundle.lock import KIND, Lock, chosen_locks, locks_of, read_lock
+from aiops.layers.l1_cluster.bundle.lock import KIND, EnvironmentWish, Lock, chosen_locks, locks_of, read_lock
 from aiops.plugins.trainers.transformers import TransformersTrainer
 
 HERE = Path(__file__).parents[3]
@@ -18,7 +18,7 @@ def lock() -> Lock:
     """What the entry points of this checkout hand in."""
     points = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]["entry-points"][GROUP]
     found = [EntryPoint(name, value, GROUP) for name, value in points.items() if name.startswith(f"{KIND}.")]
-    (lock,) = chosen_locks(locks_of(Plugins(found)), {"trainer": "`aiops_environments`"})
+    (lock,) = chosen_locks(locks_of(Plugins(found)), [EnvironmentWish("trainer", "`aiops_environments`")], HERE)
     return lock
 
 
