@@ -3,17 +3,15 @@
 import json
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiops.layers.core.errors import InputError
 from aiops.layers.l3_tuning.plan.architecture import model_of
 from aiops.layers.l3_tuning.plan.calibration import GIB, MIB
 from aiops.layers.l3_tuning.plan.ending import ending_of, judged, plan_ending
 from aiops.layers.l3_tuning.plan.machine import Machine, imagined
 from aiops.layers.l3_tuning.plan.memory import trained_parameters
-from aiops.layers.l3_tuning.plan.plan import plan_of, refuse
+from aiops.layers.l3_tuning.plan.plan import plan_of, refusal
 from aiops.layers.l3_tuning.plan.work import work_of
 from aiops.layers.l3_tuning.recipe import Handing, Placement, Recipe
 
@@ -109,9 +107,9 @@ def test_a_plan_refuses_an_end_that_does_not_fit_and_says_what_to_leave_out() ->
     machines = nodes(8 * GIB)
     found = plan_of(said, BIG, machines)
     assert [one.subject for one in found.bad] == ["at the end"]
-    with pytest.raises(InputError, match="at the end: ") as raised:
-        refuse(found)
-    assert any("register.gguf=[]" in hint for hint in raised.value.hints)
+    raised = refusal(found, "r.yml")
+    assert raised is not None
+    assert any("register.gguf=[]" in hint for hint in raised.hints)
     told = json.loads(json.dumps(found.document()))["ending"]
     assert (told["verdict"], told["least"], told["moment"]) == ("does not fit", "gpu01", "when GGUF is written")
 
