@@ -59,7 +59,7 @@ def test_it_is_laid_on_all_works_and_a_second_deploy_changes_nothing(site: Clust
 
 def test_a_wheel_that_was_changed_is_refused_by_name_and_what_is_broken_is_mended(site: Cluster, label: str) -> None:
     site.shell("gpu01", f"chmod u+w {PLACE}/{label} && rm {PLACE}/{label}/manifest.json && touch {PLACE}/{label}/half")
-    site.shell("gpu01", f"mkdir -p {PLACE}/.taking-{label}-gpu01-7/new {PLACE}/.lock-{label}")
+    site.shell("gpu01", f"mkdir -p {PLACE}/.taking-{label}-gpu01-7-1/new {PLACE}/.lock-{label}")
     owner = '{"machine": "\'$(cat /etc/machine-id)\'", "boot": "an earlier one"}'
     site.shell("gpu01", f"echo '{owner}' > {PLACE}/.lock-{label}/owner.json")  # it was killed at it
     site.shell("gpu02", f"ln -sfn tiny-000000000000 {PLACE}/tiny")

@@ -31,7 +31,7 @@ from .environment_files import (
     size_of,
     told,
 )
-from .environment_lock import once
+from .environment_lock import once, own_folder
 
 BUILDING = ".building-"
 _COMPILE_SECONDS = 1800
@@ -91,24 +91,24 @@ def archive_of(archives: str, label: str) -> Any:
 
 
 def pack(environment: Spec, bundle: str, archives: str) -> None:
-    """Build one and put it into a file; what is known of that is written down last."""
+    """Build one and put it into a file; what is known of that is written down last.
+
+    All of it is made in a folder of our own: whoever has lost the lock and goes on all the same breaks nothing.
+    """
     label = environment["label"]
-    folder = os.path.join(archives, BUILDING + label)
-    forget(folder)
+    own = own_folder(archives, BUILDING + label)
     try:
+        folder, packed, notes = (os.path.join(own, name) for name in ("new", label + ".tar.gz", label + ".json"))
         lay_out(environment, bundle, folder)
         unpacked = size_of(folder)
-        path = os.path.join(archives, label + ".tar.gz")
-        temporary = os.path.join(archives, BUILDING + label + ".tar.gz")
-        compress(folder, temporary)
-        known = {"sha256": sha256_of(temporary), "size": os.path.getsize(temporary), "unpacked": unpacked}
-        keep(temporary, path)
-        notes = os.path.join(archives, BUILDING + label + ".json")
+        compress(folder, packed)
+        known = {"sha256": sha256_of(packed), "size": os.path.getsize(packed), "unpacked": unpacked}
+        keep(packed, os.path.join(archives, label + ".tar.gz"))
         with open(notes, "w") as stream:
             json.dump(known, stream)
         keep(notes, os.path.join(archives, label + ".json"))
     finally:
-        forget(folder)
+        forget(own)
 
 
 def lay_out(environment: Spec, bundle: str, folder: str) -> None:

@@ -2,9 +2,10 @@
 
 Standard library only, Python 3.6, imports nothing of ours but `environment_files`. The lock is a folder beside the
 environment: making one is refused by every file server when it is there already, and asked of the server each time,
-whatever a node remembers. Its owner writes a growing number into it. An owner that is dead, as whoever is on the same
-machine can tell, or whose number has stood still, has lost it. Should such a one wake up all the same, nothing breaks:
-each unpacks in a folder of its own, and a whole environment is never renamed away.
+whatever a node remembers. Its owner writes a growing number into it. Whoever is on the same machine can tell whether an
+owner is alive, and waits for it or not; one elsewhere whose number has stood still has lost it. Should such a one wake
+up all the same, nothing breaks: each works in a folder of its own, which nobody else removes while it may be at work,
+and a whole environment is never renamed away.
 """
 
 import errno
@@ -26,6 +27,9 @@ STALE_SECONDS = 120.0
 WAIT_SECONDS = 1800.0
 """Less than a task of a deploy may take (`TASK_SECONDS` of playbook.py), so that it ends with our words."""
 POLL_SECONDS = 1.0
+ABANDONED_SECONDS = 7200.0
+"""A folder that was begun earlier by a node that we cannot ask is nobody's any more: no task of a deploy takes as long
+(`TASK_SECONDS` of playbook.py)."""
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -128,6 +132,8 @@ class Watch:
         owner = owner_of(lock)
         if owner is not None and dead(owner):
             return True
+        if owner is not None and alive(owner):
+            return False  # a disk under load may hold its number up for minutes
         seen = (owner, content(os.path.join(lock, BEAT)))
         if seen != self._seen:
             self._seen, self._since = seen, time.monotonic()
@@ -165,6 +171,43 @@ def dead(owner: Dict[str, Any]) -> bool:
     if not own["machine"] or owner.get("machine") != own["machine"]:
         return False
     return owner.get("boot") != own["boot"] or owner.get("start") != start_of(owner.get("pid"))
+
+
+def alive(owner: Dict[str, Any]) -> bool:
+    """Whether an owner is on this machine and at work, by what only one boot of one machine has."""
+    own = oneself()
+    if not own["boot"] or owner.get("boot") != own["boot"]:
+        return False
+    return owner.get("start") is not None and owner.get("start") == start_of(owner.get("pid"))
+
+
+def own_folder(folder: str, prefix: str) -> str:
+    """A new folder that is ours alone, called `PREFIX-HOST-PID-START`; what the dead have left is removed.
+
+    Args:
+        folder: Where it is made.
+        prefix: What it is for.
+    """
+    own = "%s-%s-%d-%s" % (prefix, os.uname()[1], os.getpid(), start_of(os.getpid()))
+    path = os.path.join(folder, own)
+    forget(path)  # what we have failed at before
+    os.makedirs(path, 0o755)
+    now = os.stat(path).st_mtime  # by the clock of the file server, as what others have left
+    for left in os.listdir(folder):
+        if left != own and left.startswith(prefix) and abandoned(os.path.join(folder, left), prefix, now):
+            forget(os.path.join(folder, left))
+    return path
+
+
+def abandoned(path: str, prefix: str, now: float) -> bool:
+    """Whether whoever has begun a folder of `own_folder` is known to be gone, or must be by now."""
+    host, pid, start = (["", "", *os.path.basename(path)[len(prefix) + 1 :].rsplit("-", 2)])[-3:]
+    if host == os.uname()[1] and pid.isdigit():
+        return start_of(pid) != start
+    try:
+        return now - os.lstat(path).st_mtime > ABANDONED_SECONDS
+    except OSError:
+        return False
 
 
 def start_of(pid: Any) -> Optional[str]:

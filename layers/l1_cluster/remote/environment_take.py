@@ -26,7 +26,7 @@ from .environment_files import (
     sync_folder,
     told,
 )
-from .environment_lock import once
+from .environment_lock import once, own_folder
 
 TAKING = ".taking-"
 ARCHIVES = "AIOPS_ARCHIVES"
@@ -91,17 +91,13 @@ def whole(path: str, manifest: str) -> bool:
 
 
 def bring(environment: Spec, known: Dict[str, Any], place: str, source: str, archives: str) -> None:
-    """Fetch, compare, unpack beside its place, and rename. Nobody else does so: what others have left is removed."""
+    """Fetch, compare, unpack beside its place in a folder of our own, and rename."""
     label, folder = environment["label"], os.path.dirname(place)
-    for left in os.listdir(folder):
-        if left.startswith("%s%s-" % (TAKING, label)):
-            forget(os.path.join(folder, left))
-    beside = os.path.join(folder, "%s%s-%s-%d" % (TAKING, label, os.uname()[1], os.getpid()))
-    need_space(os.path.dirname(place), known["size"] + known["unpacked"])
-    os.makedirs(beside, mode=0o755)
+    beside = own_folder(folder, TAKING + label)
     packed = os.path.join(beside, label + ".tar.gz")
     own = os.path.join(archives, label + ".tar.gz")
     try:
+        need_space(folder, known["size"] + known["unpacked"])
         if not os.path.isfile(own):
             fetch("%s/%s.tar.gz" % (source, label), packed)
             own = packed

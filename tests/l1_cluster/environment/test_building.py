@@ -113,11 +113,35 @@ def test_a_file_in_which_a_bit_has_turned_is_built_anew(site: Site) -> None:
 
 def test_what_a_killed_build_has_left_is_removed(site: Site) -> None:
     (site.archives / f"{site.plan.label}.json").unlink()
-    left = site.archives / f".building-{site.plan.label}"
+    left = site.archives / f".building-{site.plan.label}-{os.uname().nodename}-{1 << 23}-1"
     (left / "lib").mkdir(parents=True)
     (left / "lib/half.py").write_text("")
     (left / "lib").chmod(0o555)
     site.build()
+    assert sorted(path.name for path in site.archives.iterdir()) == [
+        f"{site.plan.label}.json",
+        f"{site.plan.label}.tar.gz",
+    ]
+
+
+def test_two_that_build_at_once_break_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One has lost the lock, and wakes up: another has built all of it meanwhile."""
+    first = site.build()
+    shutil.rmtree(site.archives)
+    program = (
+        "import json, os, sys\nfrom aiops.layers.l1_cluster.remote import environment_build, environment_files\n"
+        "environment_files.MARGIN = 0\nenvironment_build.pack(json.loads(sys.argv[1]), *sys.argv[2:])"
+    )
+    words = [sys.executable, "-c", program, json.dumps(site.spec), str(site.bundle), str(site.archives)]
+    unpack, others = environment_build.unpack_wheel, []
+
+    def slept(*given: str) -> None:
+        unpack(*given)
+        others.append(subprocess.run(words, check=True))
+
+    monkeypatch.setattr(environment_build, "unpack_wheel", slept)
+    assert site.build() == first
+    assert len(others) == 1
     assert sorted(path.name for path in site.archives.iterdir()) == [
         f"{site.plan.label}.json",
         f"{site.plan.label}.tar.gz",
@@ -238,12 +262,19 @@ def test_its_name_shows_the_one_that_is_wanted_also_where_that_is_the_older(site
 
 
 def test_what_others_have_left_of_it_is_removed(site: Site) -> None:
-    left = site.env / f".taking-{site.plan.label}-gpu07-4711"
+    left = site.env / f".taking-{site.plan.label}-{os.uname().nodename}-{1 << 23}-1"
     left.mkdir(parents=True)
     (left / "half").write_text("")
     left.chmod(0o555)
     site.take()
     assert sorted(path.name for path in site.env.iterdir()) == ["trainer", site.plan.label]
+
+
+def test_what_another_node_may_be_at_work_in_stays(site: Site) -> None:
+    work = site.env / f".taking-{site.plan.label}-gpu07-4711-1"
+    (work / "new").mkdir(parents=True)
+    site.take()
+    assert (work / "new").is_dir()
 
 
 def test_one_that_is_whole_is_never_renamed_away(site: Site) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,6 +129,16 @@ def test_one_elsewhere_that_stands_still_has_lost_it(thing: Thing, monkeypatch: 
     assert (thing.times, left(thing), clock.now) == (1, [NAME], environment_lock.STALE_SECONDS)
 
 
+def test_one_here_that_stands_still_and_lives_is_waited_for(thing: Thing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk under the load of its own build may hold its number up for minutes: two would build at once."""
+    monkeypatch.setattr(environment_lock, "POLL_SECONDS", 60.0)
+    monkeypatch.setattr(environment_lock, "time", clock := Time())
+    held_by(thing, oneself())
+    with pytest.raises(RefusedError, match="has not come to an end within 1800 s"):
+        thing.once()
+    assert (thing.times, left(thing), clock.now) == (0, [f".lock-{NAME}"], environment_lock.WAIT_SECONDS)
+
+
 @pytest.mark.parametrize("owner", [ELSEWHERE, {}, None, [1]])
 def test_one_elsewhere_that_goes_on_is_waited_for_and_named(
     thing: Thing, monkeypatch: pytest.MonkeyPatch, owner: object
@@ -208,7 +219,55 @@ def test_the_wait_ends_before_a_deploy_ends_the_task() -> None:
     assert environment_lock.WAIT_SECONDS + environment_lock.POLL_SECONDS < TASK_SECONDS
 
 
+PREFIX = f".building-{NAME}"
+HOST = os.uname()[1]
+NOBODY = 1 << 23
+"""More than any Linux numbers its processes."""
+
+
+def test_each_works_in_a_folder_of_its_own(thing: Thing) -> None:
+    found = environment_lock.own_folder(str(thing.folder), PREFIX)
+    (Path(found) / "half").write_text("")
+    assert left(thing) == [f"{PREFIX}-{HOST}-{os.getpid()}-{environment_lock.start_of(os.getpid())}"]
+    assert environment_lock.own_folder(str(thing.folder), PREFIX) == found
+    assert list(Path(found).iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "stays"),
+    [
+        (f"{PREFIX}-{HOST}-1-{environment_lock.start_of(1)}", 1e6, True),
+        (f"{PREFIX}-{HOST}-1-another", 0, False),  # somebody else has its number now
+        (f"{PREFIX}-{HOST}-{NOBODY}-1", 0, False),
+        (f"{PREFIX}-gpu07-4711-1", 0, True),
+        (f"{PREFIX}-gpu07-4711-1", environment_lock.ABANDONED_SECONDS + 60, False),
+        (f"{PREFIX}-gpu07-4711", 0, True),
+        (PREFIX, environment_lock.ABANDONED_SECONDS + 60, False),
+        (f"{PREFIX}.tar.gz", environment_lock.ABANDONED_SECONDS + 60, False),
+        (f".building-other-{HOST}-{NOBODY}-1", 1e6, True),
+    ],
+)
+def test_of_what_others_have_left_only_what_is_of_nobody_goes(thing: Thing, name: str, age: float, stays: bool) -> None:
+    path = thing.folder / name
+    (path / "lib").mkdir(parents=True)
+    (path / "lib/half").write_text("")
+    path.chmod(0o555)
+    begun = time.time() - age
+    os.utime(path, (begun, begun))
+    environment_lock.own_folder(str(thing.folder), PREFIX)
+    assert path.exists() == stays
+
+
+def test_a_folder_is_kept_longer_than_a_deploy_lets_one_work() -> None:
+    assert environment_lock.ABANDONED_SECONDS > 2 * TASK_SECONDS
+
+
 def test_we_are_alive_and_others_are_not_judged() -> None:
+    assert environment_lock.alive(oneself())
+    assert not environment_lock.alive({**oneself(), "start": "1"})
+    assert not environment_lock.alive({**oneself(), "pid": NOBODY, "start": None})
+    assert not environment_lock.alive({**oneself(), "boot": "another"})
+    assert not environment_lock.alive({})
     assert not environment_lock.dead(oneself())
     assert environment_lock.dead({**oneself(), "start": "1"})
     assert environment_lock.dead({**oneself(), "pid": "../1"})
