@@ -11,7 +11,7 @@ from tests.l3_tuning.trainer_contract import TrainerContract, a_recipe, a_run
 from aiops.layers.l3_tuning.recipe import Adapter, Handing, Placement, TrainPlan
 from aiops.layers.l3_tuning.trainer import refusals
 from aiops.plugins.trainers.transformers import DOCUMENT, TransformersTrainer, document
-from aiops.plugins.trainers.transformers.worker.work import Work, read
+from aiops.plugins.trainers.transformers.worker.work import RefusedError, Work, read
 
 
 @pytest.fixture
@@ -34,6 +34,44 @@ def test_the_worker_reads_all_that_is_written_for_it(trainer: TransformersTraine
     assert work.trace
     written = set(json.loads(path.read_text())) - {"v"}
     assert written == {one.name for one in fields(Work)} - {"simulated"}
+
+
+GOLDEN = Path(__file__).parent / "golden/trainer.json"
+"""As the first aiops with this worker wrote it; it is not to be written anew while `v` is 1."""
+
+
+@pytest.fixture
+def golden() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(GOLDEN.read_text())
+    return found
+
+
+def test_the_worker_reads_what_the_first_aiops_wrote(golden: dict[str, Any]) -> None:
+    work = read(GOLDEN)
+    assert (work.run, work.steps, work.world, work.allowed, work.gguf) == ("llama-facts-3", 100, 16, (), ())
+    assert {name: getattr(work, name) for name in golden if name not in {"v", "allowed", "gguf"}} == {
+        name: value for name, value in golden.items() if name not in {"v", "allowed", "gguf"}
+    }
+
+
+def test_a_run_that_keeps_its_worker_goes_on_after_an_upgrade(golden: dict[str, Any], tmp_path: Path) -> None:
+    """A later aiops may say more than a worker of before knows."""
+    (tmp_path / DOCUMENT).write_text(json.dumps({**golden, "not_yet": {"thought": "of"}}))
+    assert read(tmp_path / DOCUMENT) == read(GOLDEN)
+
+
+def test_workers_of_before_are_still_told_all_that_they_need(
+    trainer: TransformersTrainer, golden: dict[str, Any]
+) -> None:
+    """What they were told is told as it was; whoever changes that raises `v`, and keeps a golden file of each."""
+    written = document(a_run(replace(a_recipe(), options={"trace_samples": True}), trainer))
+    assert {name: json.loads(json.dumps(written.get(name))) for name in golden} == golden
+
+
+def test_a_worker_of_another_meaning_says_what_to_do(golden: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / DOCUMENT).write_text(json.dumps({**golden, "v": 2}))
+    with pytest.raises(RefusedError, match=r"is of version 2, .* version 1\n\nhint: .*`--resume --allow-changed code`"):
+        read(tmp_path / DOCUMENT)
 
 
 def test_code_is_whole_and_imports_nothing_else_of_ours(trainer: TransformersTrainer) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 FILE = "trainer.json"
 VERSION = 1
+"""A run keeps its worker, and a later aiops renders what that is given. So a key may be added there, which workers of
+before pass over; whoever leaves one out or has it mean something else raises this number, and such runs are refused."""
+
 CAUSES = ("base", "data", "recipe", "code")
 """What a run is made of; each has a digest."""
 
@@ -106,12 +109,15 @@ def read(path: Path) -> Work:
         said = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise RefusedError(f"{path} cannot be read: {error}") from error
-    version = said.pop("v", None) if isinstance(said, dict) else None
-    known = {one.name for one in fields(Work)}
-    if version != VERSION or set(said) - known:
-        raise RefusedError(f"{path} is of version {version}, and this is the worker of version {VERSION}")
+    version = said.get("v") if isinstance(said, dict) else None
+    if version != VERSION:
+        raise RefusedError(
+            f"{path} is of version {version}, and this is the worker of version {VERSION}\n\nhint: go on with the "
+            "aiops that has begun the run, or with the worker of this one: `--resume --allow-changed code`"
+        )
+    known = {one.name: said[one.name] for one in fields(Work) if one.name in said}
     try:
-        return Work(**{**said, "allowed": tuple(said["allowed"]), "gguf": tuple(said["gguf"])})
+        return Work(**{**known, "allowed": tuple(said["allowed"]), "gguf": tuple(said["gguf"])})
     except (TypeError, KeyError) as error:
         raise RefusedError(f"{path} does not say all that is needed: {error}") from error
 
