@@ -119,6 +119,7 @@ def ready(
             code=making.digests["code"],
             trainer=trainer,
             allowed=making.allowed,
+            machines=seen.machines,
         )
         rendered = trainer.render(run)
         return rendered, contents_of(run, making, rendered, code)

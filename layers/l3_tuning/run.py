@@ -62,6 +62,7 @@ class Run:
         world: Processes of all nodes together.
         environment: The folder of the trainer's environment on nodes, absolute: its Python is `bin/python`.
         allowed: What may differ from what a checkpoint was written with (`--allow-changed`).
+        simulated: Whether its nodes are hosts of the lab, as they said when it was planned; None where not known.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Run:
     world: int
     environment: str
     allowed: tuple[Cause, ...] = ()
+    simulated: bool | None = None
 
     @property
     def file(self) -> str:

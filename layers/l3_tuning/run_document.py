@@ -82,6 +82,7 @@ def document(run: Run, making: Making) -> dict[str, Any]:
         "environment": run.environment,
         "environment_digest": making.digests.get("environment"),
         "packages": dict(making.packages),
+        "simulated": run.simulated,
         "allowed": list(making.allowed),
         "changes": [dict(one) for one in making.changes],
         "origins": dict(making.origins),

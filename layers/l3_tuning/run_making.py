@@ -1,6 +1,7 @@
 """Making a run: recipe, base and prepared data become a Run; what its trainer renders, the contents of a folder."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import file_digest
 from pathlib import Path
@@ -13,6 +14,7 @@ from .data.dataset import EVALUATION
 from .data.identity import row_of
 from .data.store import load, rows, whole
 from .plan.layout import layout_of
+from .plan.machine import Machine, simulated_upon
 from .recipe import Recipe
 from .recipe_text import digest_of, document_of, yaml_of
 from .run import Base, Cause, Prepared, Run, environment_of
@@ -65,6 +67,7 @@ def run_of(
     code: str,
     trainer: Trainer,
     allowed: tuple[Cause, ...] = (),
+    machines: Sequence[Machine] = (),
 ) -> Run:
     """A run of a recipe. Pure.
 
@@ -76,6 +79,7 @@ def run_of(
         code: The digest of the trainer's code.
         trainer: Who trains.
         allowed: What may differ from what a checkpoint was written with.
+        machines: What nodes have said when it was planned.
     """
     layout = layout_of(recipe, data.manifest)
     return Run(
@@ -90,6 +94,7 @@ def run_of(
         world=layout.world,
         environment=environment_of(recipe, trainer.environment),
         allowed=allowed,
+        simulated=simulated_upon(recipe, machines),
     )
 
 

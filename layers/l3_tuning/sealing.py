@@ -94,7 +94,7 @@ def _seal(
             "taken_from": str(left.folder.relative_to(place)),
             "evaluation": {"passed": None, "measured": False},
             "versions": {"aiops": aiops.__version__},
-            "simulated": None,
+            "simulated": written.get("simulated"),  # a run of before does not say it
             "parts": {left.kind: left.kind},
             "template": None if same is None else same.template,
             "template_rows_compared": None if same is None else same.rows,

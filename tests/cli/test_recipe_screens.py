@@ -332,6 +332,21 @@ def test_a_run_goes_on_only_upon_what_it_was_made_of(shown: Shown, house: House,
     assert run_jobs.jobs(place) == ["sleep-1", "sleep-2"]
 
 
+def test_a_run_knows_whether_its_nodes_are_simulated(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they said when it was planned last; not a cause that a resume is refused for."""
+    for number, said in enumerate((None, True, False), 1):
+        told: dict[str, Any] = {} if said is None else {"imagined": False, "simulated": said}
+        monkeypatch.setattr(
+            planning, "look", lambda _aiops, _screen, recipe, _inventory, told=told: nodes(recipe, **told)
+        )
+        screen = shown("train", *(["--resume"] if number > 1 else []), "recipe.yml", "--detach")
+        assert screen.startswith(f"exit: 0\n--- stdout\nsleep-{number}\n"), screen
+        assert json.loads((written / "runs/facts-1/run.json").read_text())["simulated"] is said
+        house.end(number)
+
+
 def test_another_environment_is_refused_by_name(
     shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from aiops.layers.l3_tuning import run_folder, run_jobs
 from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
 from aiops.layers.l3_tuning.base_digest import read_base
 from aiops.layers.l3_tuning.data.row import Row
+from aiops.layers.l3_tuning.plan.machine import Machine, imagined
 from aiops.layers.l3_tuning.recipe import AdapterKind
 from aiops.layers.l3_tuning.recipe_text import digest_of
 from aiops.layers.l3_tuning.run_document import code_digest, making_of
@@ -41,7 +42,15 @@ def weights(*names: str) -> bytes:
 class Site:
     """A run that a tool has ended, and what it left."""
 
-    def __init__(self, place: Path, *, adapter: AdapterKind = "lora", bare: bool = False, **recipe: Any) -> None:
+    def __init__(
+        self,
+        place: Path,
+        *,
+        adapter: AdapterKind = "lora",
+        bare: bool = False,
+        machines: tuple[Machine, ...] = (),
+        **recipe: Any,
+    ) -> None:
         base = lay_model(place / "base")
         (base / "config.json").write_text('{"model_type": "llama"}')
         (base / "model.safetensors").write_bytes(weights("a"))
@@ -60,6 +69,7 @@ class Site:
             data=prepared_of(place / "data" / made.digest),
             code=code,
             trainer=Plain(),
+            machines=machines,
         )
         rendered = replace(Plain().render(run), output="checkpoints", bare=bare)
         self.made, self.rendered = run, rendered
@@ -111,6 +121,16 @@ def test_an_adapter_becomes_an_artefact_with_all_that_it_was_made_of(tmp_path: P
     assert lineage["template"] == hashlib.sha256(json.dumps(TEMPLATE).encode()).hexdigest()
     assert lineage["template_rows_compared"] == 20
     assert not [one for one in site.run.iterdir() if one.name.endswith(".making")]
+
+
+@pytest.mark.parametrize("simulated", [True, False, None])
+def test_an_artefact_of_simulated_nodes_says_so(tmp_path: Path, simulated: bool | None) -> None:
+    said = replace(imagined(2, 8, 1 << 30)[0], imagined=False)
+    site = Site(tmp_path, machines=() if simulated is None else (replace(said, simulated=simulated),))
+    site.leave(ADAPTER)
+    found = sealed(site.run, NOW)
+    assert found is not None
+    assert found.lineage["simulated"] is simulated
 
 
 def test_what_nobody_measured_is_unknown_and_never_passed(tmp_path: Path) -> None:

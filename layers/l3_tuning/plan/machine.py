@@ -92,6 +92,17 @@ def environment_upon(recipe: Recipe, machines: Sequence[Machine]) -> Machine | N
     return next(iter(known.values())) if len(known) == 1 else None
 
 
+def simulated_upon(recipe: Recipe, machines: Sequence[Machine]) -> bool | None:
+    """Whether the nodes that may be chosen are hosts of the lab; None where only some are, or none has said.
+
+    Args:
+        recipe: Which nodes may be chosen.
+        machines: What nodes have said.
+    """
+    found = {one.simulated for one in able(recipe, machines) if not one.silent and not one.imagined}
+    return found.pop() if len(found) == 1 else None
+
+
 def limit_of(recipe: Recipe, machine: Machine) -> int | None:
     """Bytes that one process may have there; None where that is unknown.
 

@@ -141,6 +141,7 @@ def document(run: Run) -> dict[str, object]:
         "merge": recipe.handing.merge and recipe.adapter.kind != "none",
         "gguf": list(recipe.handing.gguf),
         "trace": bool(recipe.options.get("trace_samples", False)),
+        "simulated": run.simulated,
     }
 
 

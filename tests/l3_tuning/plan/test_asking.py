@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,8 @@ from aiops.layers.l0_nodes.accelerator import Accelerator
 from aiops.layers.l0_nodes.ask import Answer, Record
 from aiops.layers.l0_nodes.facts import Facts
 from aiops.layers.l2_jobs.torch_build import TorchBuild, read_torch
-from aiops.layers.l3_tuning.plan.asking import config_text, machine_of, plan_asks
-from aiops.layers.l3_tuning.plan.machine import Machine, environment_upon
+from aiops.layers.l3_tuning.plan.asking import config_text, machine_of, plan_asks, silent
+from aiops.layers.l3_tuning.plan.machine import Machine, environment_upon, imagined, simulated_upon
 from aiops.layers.l3_tuning.recipe import Placement
 
 from .models import recipe
@@ -116,6 +117,20 @@ def test_an_environment_is_known_by_its_manifest_else_by_its_packages() -> None:
     assert upon(own, replace(own, name="gpu02"), replace(own, name="gpu03", environment=None)) == own.environment
     assert upon(own, other) is None  # a job is not taken then; nothing is said of which it would be
     assert upon() is None
+
+
+def test_nodes_are_simulated_where_all_that_may_be_chosen_have_said_so() -> None:
+    real, lab = machine_of(record(), facts()), machine_of(record(), facts(simulated=True))
+
+    def upon(*machines: Machine, **place: Any) -> bool | None:
+        return simulated_upon(recipe(placement=Placement(devices=0, **place)), machines)
+
+    assert upon(lab, replace(lab, name="gpu02"), silent("gpu03", "cut off")) is True
+    assert upon(real, silent("gpu03", "cut off")) is False
+    assert upon(real, replace(lab, name="gpu02")) is None  # which it will be is not known yet
+    assert upon(real, replace(lab, name="gpu02"), only=("gpu02",)) is True
+    assert upon(silent("gpu03", "cut off")) is None
+    assert upon(*imagined(1, 0, 1 << 30)) is None
 
 
 def test_a_device_that_does_not_say_its_memory_is_unknown() -> None:

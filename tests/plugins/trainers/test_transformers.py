@@ -33,7 +33,16 @@ def test_the_worker_reads_all_that_is_written_for_it(trainer: TransformersTraine
     assert work.adapter == {"kind": "lora", "rank": 16, "alpha": 32, "dropout": 0.0, "targets": [], "layers": None}
     assert work.trace
     written = set(json.loads(path.read_text())) - {"v"}
-    assert written == {one.name for one in fields(Work)} - {"simulated"}
+    assert written == {one.name for one in fields(Work)}
+
+
+@pytest.mark.parametrize("simulated", [True, False, None])
+def test_the_worker_is_told_whether_its_nodes_are_simulated(
+    trainer: TransformersTrainer, tmp_path: Path, simulated: bool | None
+) -> None:
+    path = tmp_path / DOCUMENT
+    path.write_bytes(trainer.render(replace(a_run(a_recipe(), trainer), simulated=simulated)).files[DOCUMENT])
+    assert read(path).simulated is simulated
 
 
 GOLDEN = Path(__file__).parent / "golden/trainer.json"
@@ -49,6 +58,7 @@ def golden() -> dict[str, Any]:
 def test_the_worker_reads_what_the_first_aiops_wrote(golden: dict[str, Any]) -> None:
     work = read(GOLDEN)
     assert (work.run, work.steps, work.world, work.allowed, work.gguf) == ("llama-facts-3", 100, 16, (), ())
+    assert work.simulated is None  # it was not told, so it is not known
     assert {name: getattr(work, name) for name in golden if name not in {"v", "allowed", "gguf"}} == {
         name: value for name, value in golden.items() if name not in {"v", "allowed", "gguf"}
     }

@@ -72,6 +72,7 @@ def test_an_artefact_says_all_that_made_it(said: Said) -> None:
     assert lineage["versions"]["torch"].startswith("2.")
     assert lineage["template_rows_compared"] > 0
     assert lineage["checkpoints"][-1] == "step-12"
+    assert lineage["simulated"] is True
 
 
 def test_the_reference_of_preferences_is_what_it_began_as(said: Said) -> None:

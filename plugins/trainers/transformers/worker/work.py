@@ -40,7 +40,7 @@ class Work:
         devices: Of each node; 0 trains on the processors.
         threads: Of torch on processors; None leaves it as the environment has it.
         trace: Whether the samples of each step are written down.
-        simulated: Whether the nodes are known to be simulated hardware.
+        simulated: Whether its nodes are simulated hardware; None where that is not known.
     """
 
     run: str
@@ -86,7 +86,7 @@ class Work:
     merge: bool
     gguf: tuple[str, ...]
     trace: bool = False
-    simulated: bool = False
+    simulated: bool | None = None
 
     @property
     def checkpoints(self) -> Path:

@@ -72,7 +72,8 @@ class Cases(Endings):  # type: ignore[misc]  # it is imported by path, as progra
         return self.run("dpo-all", self.pairs, method="dpo", form="preference", adapter=NONE, rate=1e-3)
 
     def four_bits(self) -> Said:
-        return self.run("qlora", self.prompt, adapter={**LORA, "kind": "qlora"}, merge=True)
+        adapter = {**LORA, "kind": "qlora"}
+        return self.run("qlora", self.prompt, adapter=adapter, merge=True, simulated=True)
 
     def last_layer(self) -> Said:
         said = self.run("last", self.prompt, adapter={**LORA, "layers": 1, "targets": ["q_proj"]}, recompute=True)
