@@ -60,11 +60,7 @@ def compile_run(run: Run, rendered: Rendered) -> str:
 
 def _environment(run: Run, rendered: Rendered) -> dict[str, str]:
     threads = {} if run.recipe.placement.devices else {_THREADS: "1"}
-    found = {**OFFLINE, **threads, **rendered.variables}
-    asked = run.recipe.options.get("threads")
-    if isinstance(asked, int) and not isinstance(asked, bool) and asked > 0:
-        found[_THREADS] = str(asked)
-    return dict(sorted(found.items()))
+    return dict(sorted({**OFFLINE, **threads, **rendered.variables}.items()))
 
 
 def _said(found: dict[str, Any]) -> dict[str, Any]:

@@ -126,7 +126,9 @@ def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, by
                     stream.write((json.dumps(dict(export.write(row)), ensure_ascii=False) + "\n").encode())
 
     worker = run.worker.removeprefix(f"{run.folder}/")
-    output = None if rendered.output is None else {"path": rendered.output, "bare": rendered.bare}
+    output = None
+    if rendered.output is not None:
+        output = {"path": rendered.output, "bare": rendered.bare, "own_template": rendered.own_template}
     return Contents(
         {**document(run, making), "output": output},
         yaml_of(document_of(run.recipe), f"{run.name}: all that it says, with what it extends and its defaults."),

@@ -70,9 +70,8 @@ def _seal(
     shutil.rmtree(hidden, ignore_errors=True)
     try:
         files = _taken(left, hidden / left.kind, dict(written["base"]["files"]), told)
-        # A template of the tool's own, asked for by name: what it makes of rows is known to the tool alone.
-        asked = "template" in recipe.options
-        same = None if asked else parity(hidden / left.kind, Path(written["data"]["path"]), recipe.data.loss)
+        own = written["output"].get("own_template")
+        same = None if own else parity(hidden / left.kind, Path(written["data"]["path"]), recipe.data.loss)
         lineage = {
             "v": 1,
             "name": recipe.handing.name or recipe.name,

@@ -122,7 +122,7 @@ class Rendered:
             `recipe.yml`, `job.yml` or below `worker/`.
         exports: Rows in files of the tool's own layout.
         processes: On each node, of torchrun; None for `command`.
-        variables: Of its processes, past those that all have (`compile`); no secrets.
+        variables: Of its processes, past those that all have (`compile`), which it may say otherwise; no secrets.
         checkpoints: Where it writes them, below the run's folder.
         checkpoint_format: As in `checkpoint.format` of a job file: `files` for what `aiops.checkpoint` writes.
         progress: How its steps are seen in its output; None where it uses `aiops.checkpoint`.
@@ -130,6 +130,8 @@ class Rendered:
         output: Where it leaves the tuned model below the run's folder, an adapter or a whole model, there or in the
             folder of its last step; `sealing` makes the artefact of it. None where it writes `artefact/` itself.
         bare: Whether what it leaves are weights alone, so that config, tokenizer and template are the base's.
+        own_template: Whether rows are learnt by a chat template of the tool's own. What that makes of them is known to
+            the tool alone: nothing is compared then, nor said to be.
     """
 
     command: tuple[str, ...]
@@ -144,6 +146,7 @@ class Rendered:
     metrics: str | None = "metrics.jsonl"
     output: str | None = None
     bare: bool = False
+    own_template: bool = False
 
 
 class Trainer(Protocol):

@@ -86,6 +86,7 @@ class LlamaFactory:
                 INFO: (json.dumps(part, indent=2) + "\n").encode(),
             },
             exports=exports(run, _writer(run)),
+            own_template="template" in run.recipe.options,
         )
 
     def _fields(self, run: Run) -> dict[str, Any]:

@@ -81,6 +81,7 @@ class MsSwift:
             words,
             resume=["--resume_from_checkpoint", "{}"],
             exports=exports(run, writer),
+            own_template="template" in run.recipe.options,
         )
 
     def _fields(self, run: Run) -> dict[str, Any]:

@@ -22,13 +22,14 @@ from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
 from aiops.layers.l3_tuning.base_digest import read_base
 from aiops.layers.l3_tuning.compile import compile_run
 from aiops.layers.l3_tuning.data.row import Row
+from aiops.layers.l3_tuning.recipe import Placement
 from aiops.layers.l3_tuning.recipe_text import digest_of, document_of, yaml_of
 from aiops.layers.l3_tuning.resume import changes, going_on, not_compared, refused
 from aiops.layers.l3_tuning.run import CAUSES, Cause, Run
 from aiops.layers.l3_tuning.run_document import Making, code_digest, document, making_of, read_document
 from aiops.layers.l3_tuning.run_folder import Contents
 from aiops.layers.l3_tuning.shipped import shipped
-from aiops.layers.l3_tuning.trainer import Export
+from aiops.layers.l3_tuning.trainer import Export, Rendered
 
 CODE = {"train.py": b"print()\n", "deep/er.py": b"x = 1\n"}
 
@@ -377,6 +378,19 @@ def test_every_shipped_recipe_becomes_a_job(name: str) -> None:
     assert ("OMP_NUM_THREADS" in document.env) == (recipe.placement.devices == 0)
     assert document.checkpoint is not None
     assert document.checkpoint.path == f"{run.folder}/checkpoints"
+
+
+@pytest.mark.parametrize(("devices", "threads"), [(0, "1"), (8, None)])
+def test_threads_are_the_trainers_to_say(devices: int, threads: str | None) -> None:
+    """One on processors, where it says nothing; an option by that name means what the trainer takes it for."""
+    run = plain_run(options={"program": "/x.py", "threads": 4}, placement=Placement(nodes=1, devices=devices))
+    rendered = Plain().render(run)
+
+    def env(rendered: Rendered) -> Mapping[str, str]:
+        return read_job_file(compile_run(run, rendered), "job.yml", folder="/").document.env
+
+    assert env(rendered).get("OMP_NUM_THREADS") == threads
+    assert env(replace(rendered, variables={"OMP_NUM_THREADS": "6"}))["OMP_NUM_THREADS"] == "6"
 
 
 def test_the_job_says_what_the_recipe_says_of_it() -> None:

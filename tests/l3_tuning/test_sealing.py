@@ -48,6 +48,7 @@ class Site:
         *,
         adapter: AdapterKind = "lora",
         bare: bool = False,
+        own_template: bool = False,
         machines: tuple[Machine, ...] = (),
         **recipe: Any,
     ) -> None:
@@ -71,7 +72,7 @@ class Site:
             trainer=Plain(),
             machines=machines,
         )
-        rendered = replace(Plain().render(run), output="checkpoints", bare=bare)
+        rendered = replace(Plain().render(run), output="checkpoints", bare=bare, own_template=own_template)
         self.made, self.rendered = run, rendered
         self.base, self.steps, self.run = base, run.steps, place / "runs" / "llama-facts-1"
         self.output = self.run / "checkpoints"
@@ -227,12 +228,19 @@ def test_another_template_than_the_datas_is_refused_with_the_row(tmp_path: Path)
 
 
 def test_a_template_of_the_tools_own_is_not_compared_and_not_said_to_be(tmp_path: Path) -> None:
-    site = Site(tmp_path, options={"program": "/x.py", "template": "qwen"})
+    site = Site(tmp_path, own_template=True)
     folder = site.leave(ADAPTER)
     (folder / "chat_template.jinja").write_text("{{ messages }}")
     found = sealed(site.run, NOW)
     assert found is not None
     assert (found.lineage["template"], found.lineage["template_rows_compared"]) == (None, None)
+
+
+def test_an_option_that_a_trainer_calls_template_is_not_one_of_the_tools_own(tmp_path: Path) -> None:
+    site = Site(tmp_path, options={"program": "/x.py", "template": "letter.tex"})
+    folder = site.leave(ADAPTER)
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    refused(site, "artefact.template", "facts.jsonl:1: what it writes for the prompt changes")
 
 
 def test_an_adapter_without_a_tokenizer_is_not_compared(tmp_path: Path) -> None:

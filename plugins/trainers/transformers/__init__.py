@@ -83,15 +83,24 @@ class TransformersTrainer:
 
     def render(self, run: Run) -> Rendered:
         """A run as the worker wants it."""
+        # Python's own hashes must not make two ranks differ.
+        variables = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONHASHSEED": "0"}
+        threads = threads_of(run.recipe)
+        if threads is not None:
+            variables["OMP_NUM_THREADS"] = str(threads)
         return Rendered(
             command=(f"{run.environment}/bin/torchrun", f"{run.worker}/train.py", f"{run.folder}/{DOCUMENT}"),
             launch="torchrun",
             files={DOCUMENT: json.dumps(document(run), indent=1).encode() + b"\n"},
             processes=processes_of(run.recipe),
-            # Python's own hashes must not make two ranks differ.
-            variables={"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONHASHSEED": "0"},
+            variables=variables,
             checkpoint_format="files",
         )
+
+
+def threads_of(recipe: Recipe) -> int | None:
+    """Threads of torch in each process; None on accelerators, where they are left as they are. Pure."""
+    return None if recipe.placement.devices else int(recipe.options.get("threads", 1))
 
 
 def document(run: Run) -> dict[str, object]:
@@ -130,7 +139,7 @@ def document(run: Run) -> dict[str, object]:
         },
         "sharding": sharding,
         "devices": recipe.placement.devices,
-        "threads": recipe.options.get("threads", 1) if recipe.placement.devices == 0 else None,
+        "threads": threads_of(recipe),
         "every": recipe.checkpoint.every,
         "keep": recipe.checkpoint.keep,
         "questions": recipe.evaluation.questions,

@@ -116,6 +116,18 @@ def test_what_cannot_be_done_is_refused(
     assert path in {one.path for one in refusals(replace(a_recipe(), **changes), trainer)}
 
 
+@pytest.mark.parametrize(
+    ("devices", "options", "threads"), [(0, {}, 1), (0, {"threads": 3}, 3), (8, {}, None), (8, {"threads": 3}, None)]
+)
+def test_threads_are_of_processors(
+    trainer: TransformersTrainer, devices: int, options: dict[str, Any], threads: int | None
+) -> None:
+    run = a_run(replace(a_recipe(), placement=Placement(1, devices), options=options), trainer)
+    rendered = trainer.render(run)
+    assert json.loads(rendered.files[DOCUMENT])["threads"] == threads
+    assert rendered.variables.get("OMP_NUM_THREADS") == (None if threads is None else str(threads))
+
+
 def test_pairs_share_no_samples(trainer: TransformersTrainer) -> None:
     recipe = a_recipe("dpo")
     recipe = replace(recipe, data=replace(recipe.data, packing=True))
