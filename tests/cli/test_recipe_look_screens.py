@@ -118,7 +118,7 @@ def test_nodes_that_the_recipe_names(shown: Shown, there: Nodes) -> None:
 
 
 def test_an_older_controller_is_no_failure(shown: Shown, there: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "VERBS", desk.VERBS - {"survey"})
+    monkeypatch.setattr(desk, "VERBS", set(desk.VERBS) - {"survey"})
     screen = shown(*PLAN)
     assert screen.startswith("exit: 3\n")
     why = "none could be asked: the controller knows no `survey`"
@@ -131,7 +131,7 @@ def test_an_older_controller_is_no_failure(shown: Shown, there: Nodes, monkeypat
 def test_who_may_reach_nodes_asks_them_where_an_older_controller_does_not(
     shown: Shown, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk, "VERBS", desk.VERBS - {"survey"})
+    monkeypatch.setattr(desk, "VERBS", set(desk.VERBS) - {"survey"})
     (written / "inventory.yml").write_text(INVENTORY.format(name="here", cluster="lab-a"))
     assert document(shown(*PLAN))["nodes"] == ["here"]
 

@@ -1,4 +1,4 @@
-"""Asks a node for somebody: the probe's questions, answered by that user and nobody else. Nothing of it is left behind.
+"""Asks a node for somebody: the probe's questions, answered by that user and nobody else. Nothing of it goes on.
 
 Root opens no path that the user has named and runs no program: all of it is done in a child that is the user for good,
 and whatever that has started, daemons too, is ended with it. Who cannot be answered so is told why on stderr, with the
