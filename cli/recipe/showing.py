@@ -8,7 +8,8 @@ import typer
 
 from aiops.cli.app import App
 from aiops.cli.exit import Exit
-from aiops.cli.options import JsonOption, QuietOption
+from aiops.cli.head import on_head
+from aiops.cli.options import InventoryOption, JsonOption, QuietOption
 from aiops.layers.core.errors import InputError
 
 from .planning import SetOption
@@ -26,10 +27,14 @@ def show(
     what: WhatArgument,
     *,
     sets: SetOption = None,
+    inventory: InventoryOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> int:
-    """Show all that a recipe says, and where each value comes from; of a run also where its tuned model is."""
+    """Show all that a recipe says, and where each value comes from; of a run also where its tuned model is.
+
+    An absolute path that is not here is looked for on the head.
+    """
     from aiops.layers.l3_tuning.run_folder import RUN
 
     aiops: App = context.obj
@@ -43,6 +48,10 @@ def show(
                 hints=["show its recipe changed: `aiops recipe show FILE --set KEY=VALUE`"],
             )
         return _run(screen, place)
+    if Path(what).is_absolute() and not place.exists():
+        passed = on_head(aiops, inventory)
+        if passed is not None:
+            return passed
     return _recipe(aiops, screen, what, sets or [])
 
 

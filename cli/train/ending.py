@@ -58,6 +58,7 @@ def finish(aiops: App, screen: "Screen", place: Path, asked: Asked, *, succeeded
             hints=[f"see what it has said: `aiops recipe show {place}`", f"have it go on: `{asked.again}`"],
         )
     told = hand_on(artefact, aiops.plugins)
+    screen.note(f"  evaluation: {artefact.verdict}")
     screen.note(f"  tuned model: {artefact.folder}")
     for words in told:
         screen.note(f"  {words}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiops.cli.app import App
 from aiops.cli.controller.embedding import deciding
+from aiops.cli.data.checking import needed
 from aiops.cli.exit import Exit
 from aiops.cli.head import on_head
 from aiops.layers.core.errors import InputError
@@ -119,6 +120,7 @@ def _handed_in(
     aiops: App, screen: "Screen", asked: Asked, inventory: Path | None, desk: "Counter"
 ) -> tuple[Ready, dict[str, Any]]:
     """A run whose folder is whole, and the request of its job; empty where it needs none any more."""
+    needed()
     with ExitStack() as locks:
         found = ready(aiops, screen, asked, inventory, desk=desk, locks=locks)
         screen.note(f"{found.place.name} · {aiops.nickname(str(found.place))}")

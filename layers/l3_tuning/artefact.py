@@ -40,7 +40,11 @@ class Artefact:
         if self.passed is None:
             measured = (self.lineage.get("evaluation") or {}).get("measured")
             return "not measured" if measured is False else "nothing was asked"
-        return "passed" if self.passed else "failed: " + "; ".join(self.why)
+        if not self.passed:
+            return "failed: " + "; ".join(self.why)
+        judged = self.lineage.get("evaluation") or {}
+        asked, right = judged.get("asked"), judged.get("right")
+        return f"passed, {right} of {asked} right" if asked else "passed"
 
 
 class ArtefactHooks:

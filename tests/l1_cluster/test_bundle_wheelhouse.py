@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from aiops.layers.core.errors import FailedError, UnreachableError
 from aiops.layers.l1_cluster.bundle import wheelhouse
@@ -13,6 +14,7 @@ from aiops.layers.l1_cluster.bundle.manifest import sha256_of_bytes
 from aiops.layers.l1_cluster.bundle.program import Ended
 from aiops.layers.l1_cluster.bundle.target import Target
 from aiops.layers.l1_cluster.bundle.wheelhouse import Wheelhouse, parse_report
+from aiops.layers.l1_cluster.bundle.wheels import requirements
 
 TARGET = Target("trixie", "amd64")
 CONTENT = b"a wheel"
@@ -152,3 +154,10 @@ def test_a_lock_that_lacks_what_a_package_needs_is_told(tmp_path: Path, monkeypa
     with pytest.raises(FailedError, match="the environment `trainer` needs") as caught:
         Wheelhouse(tmp_path).locked(TARGET, lock)
     assert caught.value.problems[0].message == "its lock has nothing that satisfies `numpy>=2`"
+
+
+def test_a_head_has_what_recipes_and_data_stand_on() -> None:
+    names = {Requirement(word).name for word in requirements()}
+    assert {"typer", "orjson", "tokenizers", "pyarrow", "datatrove"} <= names
+    assert "psycopg" not in names
+    assert all(Requirement(word).marker is None or "extra" not in word for word in requirements())

@@ -51,9 +51,23 @@ def own_wheel(folder: Path) -> Path:
     return path
 
 
+EXTRAS = frozenset({"tuning", "datatrove"})
+"""Of aiops, what a head has: recipes and data are worked on there, and pip has no way out of a closed site."""
+
+
 def requirements() -> tuple[str, ...]:
-    """What this aiops depends on, as pip reads it."""
-    return tuple(distribution("aiops").requires or ())
+    """What this aiops depends on as a head has it, as pip reads it."""
+    from packaging.requirements import Requirement
+
+    found = []
+    for word in distribution("aiops").requires or ():
+        requirement = Requirement(word)
+        marker = requirement.marker
+        if marker is None or "extra ==" not in str(marker):
+            found.append(word)
+        elif any(marker.evaluate({"extra": extra}) for extra in EXTRAS):
+            found.append(_without_marker(requirement))
+    return tuple(found)
 
 
 def closure_gaps(wheels: Iterable[Path], wanted: Iterable[str], target: Target) -> tuple[str, ...]:
