@@ -33,13 +33,15 @@ def main(spec):
     # While we are root still: the user need not be able to read the library that our interpreter imports of.
     program = {"__name__": "aiops_probe"}
     exec(compile(spec["probe"], "probe.py", "exec"), program)  # noqa: S102 - it is our own
+    with open(os.devnull):  # the first file of text imports more (until Python 3.9)
+        pass
     processes.become_subreaper()
     reading, writing = os.pipe()
     forked(lambda: asked(spec, program["main"], user, reading, writing))
     os.close(writing)
     text = received(reading, spec["longest"], time.monotonic() + spec["seconds"])
     processes.Herd(None).kill_all(_KILLING)
-    if text is None:
+    if not text:
         sys.stderr.write("its questions were not answered in time, or at too great length\n")
         sys.exit(1)
     with os.fdopen(1, "wb") as stream:
