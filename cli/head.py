@@ -52,7 +52,7 @@ def on_head(aiops: "App", inventory: Path | None, *, text: str | None = None, fi
     """
     from .counter import knock
 
-    read = _cluster(aiops, inventory)
+    read = cluster_of(aiops, inventory)
     if read is None or read.head is None or read.head.connection.kind == "local":
         return None
     door = knock(aiops)
@@ -67,7 +67,7 @@ def on_head(aiops: "App", inventory: Path | None, *, text: str | None = None, fi
     return _passed(aiops, read.head, _words(aiops.words, file), text, file)
 
 
-def _cluster(aiops: "App", option: Path | None) -> "Inventory | None":
+def cluster_of(aiops: "App", option: Path | None) -> "Inventory | None":
     """The inventory that is meant; None where there is none and none was named, or where it is a head's own."""
     from aiops.layers.l0_nodes.inventory import SYSTEM_PATH
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from aiops.layers.l2_jobs.power import PowerTold
     from aiops.layers.l2_jobs.record import JobRecord
     from aiops.layers.l2_jobs.steady import Steady
+    from aiops.layers.l2_jobs.survey import Surveyor
     from aiops.layers.l2_jobs.term import Term
 
 TIDY_SECONDS = 3600.0
@@ -237,6 +238,7 @@ def assembled(
             logs,
             compile_job=compiler.job,
             plan=planned,
+            surveyor=_surveyor(aiops, fleet, sites),
             now=steady,
             look=lambda: None,
             progress=controller.progress,
@@ -250,6 +252,13 @@ def assembled(
         )
         stack.enter_context(vigil(running.fall))
         yield running
+
+
+def _surveyor(aiops: App, fleet: "Fleet", sites: Sites) -> "Surveyor":
+    """Who asks nodes for users; our own questions, and those of root, are asked as we reach nodes."""
+    from aiops.layers.l2_jobs.survey import Surveyor
+
+    return Surveyor(fleet, sites.nodes, aiops.clock, os.geteuid())
 
 
 def _lines(

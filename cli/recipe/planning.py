@@ -1,7 +1,6 @@
 """`aiops recipe plan`: whether a recipe fits, before anything is started."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from aiops.cli.exit import Exit
 from aiops.cli.options import InventoryOption, JsonOption, QuietOption
 from aiops.layers.core.errors import InputError
 
+from . import looking
 from .plan_screen import show
 
 if TYPE_CHECKING:
@@ -22,13 +22,7 @@ if TYPE_CHECKING:
     from aiops.layers.l3_tuning.plan.plan import Plan
     from aiops.layers.l3_tuning.recipe import Recipe
 
-
-@dataclass(frozen=True)
-class Seen:
-    """The nodes that a recipe may be placed on, and what they have said, word for word."""
-
-    machines: "tuple[Machine, ...]"
-    records: "tuple[Record, ...]" = ()
+    from .looking import Seen
 
 
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe.yml, or a shipped one by its name.")]
@@ -90,16 +84,16 @@ def exit_of_plan(plan: "Plan") -> Exit:
 def planned(
     aiops: App, screen: "Screen", recipe: "Recipe", device_memory: str | None, inventory: Path | None
 ) -> "Plan":
-    """The plan of a recipe, on imagined nodes or on those of the inventory.
+    """The plan of a recipe, on imagined nodes or on those of the cluster.
 
     Raises:
         InputError: The base is not there or is no model, or the recipe cannot be placed.
         FailedError: The prepared data that it names is damaged.
     """
-    seen = (
-        Seen(_imagined(recipe, device_memory)) if device_memory is not None else look(aiops, screen, recipe, inventory)
-    )
-    return plan_upon(recipe, seen)
+    if device_memory is not None:
+        return plan_upon(recipe, looking.Seen(_imagined(recipe, device_memory)))
+    with looking.asker(aiops, inventory) as desk:
+        return plan_upon(recipe, looking.look(aiops, screen, recipe, inventory, desk))
 
 
 def plan_upon(recipe: "Recipe", seen: "Seen") -> "Plan":
@@ -136,49 +130,6 @@ def _imagined(recipe: "Recipe", text: str) -> "tuple[Machine, ...]":
     if size < 1:
         raise InputError(f"`--device-memory {text}` is none at all", code="usage.memory")
     return imagined(recipe.placement.nodes, recipe.placement.devices, size)
-
-
-def look(aiops: App, screen: "Screen", recipe: "Recipe", inventory: Path | None) -> "Seen":
-    """The nodes that a recipe may be placed on, asked once each, and what they said.
-
-    Raises:
-        InputError: There is no inventory, or none of its nodes may be used.
-    """
-    from aiops.layers.l0_nodes.fact_reading import fact_asks, facts_of
-    from aiops.layers.l0_nodes.probe import probe
-    from aiops.layers.l0_nodes.vendor import vendors_of
-    from aiops.layers.l2_jobs.controller.places import workers_of
-    from aiops.layers.l3_tuning.plan.asking import machine_of, plan_asks, silent
-    from aiops.layers.l3_tuning.trainer import trainers_of
-
-    try:
-        read = aiops.inventory(inventory)
-    except InputError as error:
-        imagine = "or plan for nodes that you do not have: `--device-memory '80 GiB'`"
-        raise InputError(error.message, code=error.code, hints=[*error.hints, imagine]) from error
-    only = recipe.placement.only
-    nodes = [node for node in workers_of(read.nodes) if not only or node.name in only]
-    if not nodes:
-        raise InputError(
-            "the recipe's `placement.only` names no node of this inventory",
-            code="plan.nodes",
-            hints=["`aiops node list` shows all nodes"],
-        )
-    vendors = vendors_of(aiops.plugins)
-    trainer = trainers_of(aiops.plugins).get(recipe.trainer)
-    asks = (*fact_asks(vendors), *(plan_asks(recipe) if trainer is None else plan_asks(recipe, trainer.environment)))
-    made: list[Machine] = []
-    records: list[Record] = []
-    with aiops.fleet(read, nodes) as fleet, screen.step("nodes", nodes=[node.name for node in nodes]) as step:
-        for outcome in probe(fleet, nodes, lambda _: asks, aiops.clock):
-            name, record = outcome.node.name, outcome.value
-            if record is not None:
-                records.append(record)
-                made.append(machine_of(record, facts_of(record, vendors)))
-            else:
-                made.append(silent(name, outcome.error.message if outcome.error else "it did not answer"))
-            step.done(name, failed=record is None)
-    return Seen(tuple(sorted(made, key=lambda one: one.name)), tuple(records))
 
 
 def _model(recipe: "Recipe", records: "Sequence[Record]") -> "Model":

@@ -99,14 +99,14 @@ def ready(
     seen = None
     if old is not None:
         # Nodes are asked before the data is prepared, which may take an hour: theirs is the environment.
-        seen = seen_for(aiops, screen, recipe, source.folder, inventory)
+        seen = seen_for(aiops, screen, recipe, source.folder, inventory, desk=desk)
         making, code, unknown = _going_on(aiops, asked, old, with_environment(making, seen), code)
         if unknown is not None:
             screen.note(unknown)
     require_fitting(file, recipe, source)
     data = prepared_of(prepared(aiops, screen, source))
     if seen is None:
-        seen = seen_for(aiops, screen, recipe, source.folder, inventory)
+        seen = seen_for(aiops, screen, recipe, source.folder, inventory, desk=desk)
         making = with_environment(making, seen)
     require_fit(screen, recipe, data.path, seen, asked.named)
 

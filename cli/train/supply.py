@@ -9,7 +9,8 @@ from aiops.cli.app import App
 from aiops.cli.data.checking import needed
 
 if TYPE_CHECKING:
-    from aiops.cli.recipe.planning import Seen
+    from aiops.cli.counter import Counter
+    from aiops.cli.recipe.looking import Seen
     from aiops.cli.screen import Screen
     from aiops.layers.l3_tuning.data.preparation import Preparation
     from aiops.layers.l3_tuning.recipe import Recipe
@@ -143,15 +144,18 @@ def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen", nam
         raise wrong
 
 
-def seen_for(aiops: App, screen: "Screen", recipe: "Recipe", data: Path, inventory: Path | None) -> "Seen":
-    """The nodes that a run may be placed on, asked once each, also whether they see its data.
+def seen_for(
+    aiops: App, screen: "Screen", recipe: "Recipe", data: Path, inventory: Path | None, *, desk: "Counter"
+) -> "Seen":
+    """The nodes that a run may be placed on, asked once each by who takes its job, also whether they see its data.
 
     Raises:
-        InputError: There is no inventory, or none of its nodes may be used.
+        InputError: None of the nodes may be used.
     """
-    from aiops.cli.recipe import planning
+    from aiops.cli.recipe import looking
 
-    return planning.look(aiops, screen, replace(recipe, data=replace(recipe.data, train=(str(data),))), inventory)
+    recipe = replace(recipe, data=replace(recipe.data, train=(str(data),)))
+    return looking.look(aiops, screen, recipe, inventory, desk)
 
 
 def with_environment(making: "Making", seen: "Seen") -> "Making":

@@ -4,9 +4,11 @@ The probe asks and never parses: raw answers travel and are stored, pure parsers
 So a parser's bug is mended without touching a node, and any stored record can be judged again.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from aiops.layers.core.errors import InputError
@@ -42,6 +44,33 @@ class Ask:
     makers: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     alone: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """JSON-ready values, as the probe takes them; `Ask.of` makes the same ask of them again."""
+        return {
+            "name": self.name,
+            "argv": list(self.argv),
+            "paths": list(self.paths),
+            "timeout": self.timeout,
+            "max_bytes": self.max_bytes,
+            **({"scratch": True} if self.scratch else {}),
+            **({"tail": True} if self.tail else {}),
+            **({"makers": list(self.makers)} if self.makers else {}),
+            **({"environment": dict(self.environment)} if self.environment else {}),
+            **({"alone": True} if self.alone else {}),
+        }
+
+    @classmethod
+    def of(cls, document: Any) -> "Ask":
+        """The ask that `document` was made of.
+
+        Raises:
+            InputError: It is not the document of an ask (`ask.garbled`).
+        """
+        try:
+            return _ask_of(document)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"this is no question for a node: {error}", code="ask.garbled") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +154,73 @@ def answer_of(values: Mapping[str, Any]) -> Answer:
         known[field_.name] = value
     return Answer(**known)
 
+
+def _ask_of(document: Any) -> Ask:
+    """An ask from JSON values of anybody's.
+
+    Raises:
+        TypeError: A value has the wrong type, or there is one that no ask has.
+        ValueError: A value is none that an ask may have.
+    """
+    if not isinstance(document, Mapping):
+        raise TypeError(f"it is {type(document).__name__}")
+    for name, value in document.items():
+        kind = _KINDS.get(name)
+        if kind is None:
+            raise TypeError(f"`{str(name)[:80]}` is nothing that can be said of it")
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise TypeError(f"`{name}` is {type(value).__name__}")
+    name, environment = document.get("name"), dict(document.get("environment", {}))
+    argv, paths, makers = (tuple(document.get(key, ())) for key in ("argv", "paths", "makers"))
+    for text in (name, *argv, *paths, *makers, *environment, *environment.values()):
+        _require_text(text)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"`{str(name)[:80]}` is no name of a question")
+    timeout, size = float(document.get("timeout", Ask(name).timeout)), document.get("max_bytes", Ask(name).max_bytes)
+    if not (0 < timeout < inf and size > 0):
+        raise ValueError(f"`{name}` has no time, or no room, for an answer")
+    return Ask(
+        name,
+        argv,
+        paths,
+        timeout=timeout,
+        max_bytes=size,
+        scratch=document.get("scratch", False),
+        tail=document.get("tail", False),
+        makers=makers,
+        environment=tuple(environment.items()),
+        alone=document.get("alone", False),
+    )
+
+
+def _require_text(text: Any) -> None:
+    """Refuse what no program can be given.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It holds NUL, or half of a pair, which no encoding has.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{type(text).__name__} stands where a text should")
+    if "\0" in text or (not text.isascii() and text.encode("utf-8", "ignore").decode() != text):
+        raise ValueError("a text of it is none that a program can be given")
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""The probe names a file by it."""
+
+_KINDS: Mapping[str, Any] = {
+    "name": str,
+    "argv": list,
+    "paths": list,
+    "timeout": float | int,
+    "max_bytes": int,
+    "scratch": bool,
+    "tail": bool,
+    "makers": list,
+    "environment": Mapping,
+    "alone": bool,
+}
 
 _TYPES: Mapping[str, Any] = {
     "name": str,

@@ -42,6 +42,11 @@ class Fleet:
         """Those that are closed as soon as they have been used once, and are nobody else's."""
         self._lock = threading.Lock()
 
+    @property
+    def width(self) -> int:
+        """How many nodes are worked on at once."""
+        return self._width
+
     def transport(self, node: Node) -> Transport:
         """The one transport of `node`; made on the first call."""
         with self._lock:

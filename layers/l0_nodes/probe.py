@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from aiops.layers.core.clock import Clock
 from aiops.layers.core.command import Command, Completed
@@ -24,7 +25,9 @@ MAX_BYTES = 8 * 1024 * 1024
 
 CLOCK = "probe.clock"
 PYTHON = "probe.python"
-_GRACE = 10.0  # for starting Python and sending the answers
+GRACE = 10.0
+"""For starting Python and sending the answers."""
+
 _MARK = b'{"aiops_probe": 1,'
 _NOT_FOUND = 127
 
@@ -73,34 +76,25 @@ def longest(asks: Iterable[Ask]) -> float:
 
 def command(node: Node, asks: Iterable[Ask], seconds: float = SECONDS) -> Command:
     """What is run on `node` to have `asks` answered within `seconds`."""
+    call = f"\nmain(json.loads({json.dumps(json.dumps(request_of(asks, seconds)))}))\n"
+    python = shlex.split(node.connection.python or "") or ["python3"]
+    return Command((*python, "-I", "-S", "-"), stdin=(source() + call).encode(), timeout=seconds + GRACE, root=True)
+
+
+def request_of(asks: Iterable[Ask], seconds: float = SECONDS, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """What the remote probe's `main` is given to have `asks` answered within `seconds`, by so much text in all."""
     asks = tuple(asks)
-    request = {
+    return {
         "seconds": seconds,
         **({"shared_seconds": SECONDS} if any(ask.alone for ask in asks) else {}),
-        "max_bytes": MAX_BYTES,
-        "asks": [
-            {
-                "name": ask.name,
-                "argv": list(ask.argv),
-                "paths": list(ask.paths),
-                "timeout": ask.timeout,
-                "max_bytes": ask.max_bytes,
-                **({"scratch": True} if ask.scratch else {}),
-                **({"tail": True} if ask.tail else {}),
-                **({"makers": list(ask.makers)} if ask.makers else {}),
-                **({"environment": dict(ask.environment)} if ask.environment else {}),
-                **({"alone": True} if ask.alone else {}),
-            }
-            for ask in asks
-        ],
+        "max_bytes": max_bytes,
+        "asks": [ask.document() for ask in asks],
     }
-    call = f"\nmain(json.loads({json.dumps(json.dumps(request))}))\n"
-    python = shlex.split(node.connection.python or "") or ["python3"]
-    return Command((*python, "-I", "-S", "-"), stdin=(_source() + call).encode(), timeout=seconds + _GRACE, root=True)
 
 
 @cache
-def _source() -> str:
+def source() -> str:
+    """The text of the remote probe."""
     return files("aiops.layers.l0_nodes.remote").joinpath("probe.py").read_text("utf-8")
 
 

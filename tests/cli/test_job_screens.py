@@ -24,6 +24,7 @@ from aiops.layers.l2_jobs.controller.ledger import Ledger
 from aiops.layers.l2_jobs.controller.logs import Logs
 from aiops.layers.l2_jobs.job import Account, CheckpointPlan, Job
 from aiops.layers.l2_jobs.report import Stepped
+from aiops.layers.l2_jobs.survey import Surveyor
 
 Shown = Callable[..., str]
 
@@ -31,7 +32,7 @@ Shown = Callable[..., str]
 class House:
     """A controller at the door of AIOPS_HOME, ticking in a thread."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, surveyor: Surveyor | None = None) -> None:
         self.rig = Rig(home)
         self.logs = Logs(home)
         self.controller = self.rig.begin()
@@ -43,6 +44,7 @@ class House:
             now=lambda: self.rig.now,
             look=self.tick,
             plan=lambda _submission, _account: {"document": {"job": "sleep-0"}, "lines": ["sleep-0 would run"]},
+            surveyor=surveyor,
             progress=self.controller.progress,
             status=lambda: {
                 "cluster": "lab-a",

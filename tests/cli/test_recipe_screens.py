@@ -16,8 +16,8 @@ from tests.l3_tuning.data.tiny_model import lay_model
 from tests.l3_tuning.test_sealing import weights
 from tests.l3_tuning.test_trainer import Plain
 
-from aiops.cli.recipe import planning
-from aiops.cli.recipe.planning import Seen
+from aiops.cli.recipe import looking
+from aiops.cli.recipe.looking import Seen
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.request import Cancel
 from aiops.layers.l3_tuning import run_folder, run_jobs, trainer
@@ -67,7 +67,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "recipe.yml").write_text(RECIPE)
     monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Plain()})
-    monkeypatch.setattr(planning, "look", lambda _aiops, _screen, recipe, _inventory: nodes(recipe))
+    monkeypatch.setattr(looking, "look", lambda _aiops, _screen, recipe, _inventory, _desk: nodes(recipe))
     return tmp_path
 
 
@@ -353,7 +353,7 @@ def test_another_environment_is_refused_by_name(
     place = written / "runs" / "facts-1"
 
     def has(**said: Any) -> None:
-        monkeypatch.setattr(planning, "look", lambda _aiops, _screen, recipe, _inventory: nodes(recipe, **said))
+        monkeypatch.setattr(looking, "look", lambda _aiops, _screen, recipe, _inventory, _desk: nodes(recipe, **said))
 
     def ends(number: int) -> dict[str, Any]:
         house.end(number)
@@ -668,7 +668,7 @@ def test_plan_dry_run_and_start_judge_alike(  # noqa: PLR0917
     code: int,
     told: str,
 ) -> None:
-    monkeypatch.setattr(planning, "look", lambda _aiops, _screen, recipe, _inventory: nodes(recipe, **said))
+    monkeypatch.setattr(looking, "look", lambda _aiops, _screen, recipe, _inventory, _desk: nodes(recipe, **said))
     for command in (["recipe", "plan", "recipe.yml"], ["train", "recipe.yml", "--dry-run"]):
         screen = shown(*command, *words)
         assert screen.startswith(f"exit: {code}\n"), screen

@@ -16,6 +16,7 @@ from aiops.layers.l2_jobs.document import document
 from aiops.layers.l2_jobs.job import Account, Job
 from aiops.layers.l2_jobs.record import OVER, JobRecord
 from aiops.layers.l2_jobs.request import Cancel, Hold, Request, Resume, Submit
+from aiops.layers.l2_jobs.survey import Surveyor, asks_of, names_of
 
 from .ledger import Ledger
 from .logs import PIECE, Logs
@@ -82,6 +83,7 @@ class Desk:
         now: Callable[[], float],
         look: Callable[[], None],
         plan: Callable[[Submission, Account], Mapping[str, Any]] | None = None,
+        surveyor: Surveyor | None = None,
         progress: Callable[[Key], Progress | None] = nobody,
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
@@ -91,6 +93,7 @@ class Desk:
         self._now = now
         self._look = look
         self._plan = plan
+        self._surveyor = surveyor
         self._progress = progress
         self._status = status
 
@@ -130,9 +133,7 @@ class Desk:
     ) -> Mapping[str, Any]:
         """What would run of a job file now; nothing is changed."""
         if self._plan is None:
-            raise ConflictError(
-                "no controller runs that could say", code="controller.none", hints=["start one: `aiops controller run`"]
-            )
+            raise _nobody()
         return self._plan(Submission(text, file, folder, overrides or {}), caller.account)
 
     def cancel(self, caller: Caller, job: str) -> dict[str, Any]:
@@ -260,6 +261,15 @@ class Desk:
         begin, data = self._logs.read(Key(record.job.id, attempt), node, max(0, offset), PIECE)
         return {"data": base64.b64encode(data).decode(), "next": begin + len(data)}
 
+    def survey(self, caller: Caller, asks: Any, nodes: Any = None) -> dict[str, Any]:
+        """What nodes say, asked as the caller: the asks as documents; nodes by name, none for all.
+
+        Those that are `left` are to be asked for again.
+        """
+        if self._surveyor is None:
+            raise _nobody()
+        return self._surveyor.survey(asks_of(asks), names_of(nodes), caller.account).document()
+
     def status(self, caller: Caller) -> dict[str, Any]:  # noqa: ARG002 - everybody may ask
         """How the controller is."""
         return {**self._status(), "jobs": self._ledger.counts()}
@@ -355,9 +365,16 @@ VERBS: Collection[str] = frozenset(
         "attempts",
         "logs",
         "log",
+        "survey",
         "status",
     }
 )
+
+
+def _nobody() -> ConflictError:
+    return ConflictError(
+        "no controller runs that could say", code="controller.none", hints=["start one: `aiops controller run`"]
+    )
 
 
 def _may(caller: Caller, record: JobRecord) -> bool:

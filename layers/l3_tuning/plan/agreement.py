@@ -55,8 +55,10 @@ def remarks(recipe: Recipe, need: DiskNeed, ending: EndingPlan, machines: Sequen
 
 def _remarks(recipe: Recipe, need: DiskNeed, ending: EndingPlan, machines: Sequence[Machine]) -> Iterator[Remark]:
     silent: dict[str, list[str]] = {}
+    for why in dict.fromkeys(one.silent for one in machines if one.nameless):
+        yield Remark("nodes", "unknown", f"none could be asked: {why}")
     for one in machines:
-        if one.silent:
+        if one.silent and not one.nameless:
             silent.setdefault(one.silent, []).append(one.name)
     for why, names in silent.items():
         yield Remark("nodes", "unknown", f"{fold(names)}: {why}", f"`aiops node facts {fold(names)}` asks again")

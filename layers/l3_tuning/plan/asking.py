@@ -15,7 +15,7 @@ from aiops.layers.l3_tuning.recipe import Recipe
 from aiops.layers.l3_tuning.run import environment_of
 
 from .agreement import SHARED_MEMORY
-from .machine import Machine
+from .machine import Machine, imagined
 
 T = TypeVar("T")
 
@@ -116,6 +116,15 @@ def config_text(record: Record, recipe: Recipe) -> str | None:
 def silent(name: str, why: str) -> Machine:
     """A node that has not answered."""
     return Machine(name, silent=why)
+
+
+def unasked(recipe: Recipe, why: str) -> tuple[Machine, ...]:
+    """Nodes of which nobody could ask any. Their names are made up where the recipe says none."""
+    place = recipe.placement
+    if place.only:
+        return tuple(silent(name, why) for name in sorted(place.only))
+    made_up = imagined(place.nodes, place.devices, 0)
+    return tuple(Machine(one.name, silent=why, nameless=True) for one in made_up)
 
 
 def _known(reader: Callable[[], T]) -> T | None:

@@ -27,6 +27,7 @@ class Machine:
         torch: Its build; None where there is none, or it could not be read.
         simulated: Whether it is a host of the lab.
         silent: Why it has not answered; empty where it has.
+        nameless: Whether its name is made up: nobody could say which nodes there are.
         imagined: Whether there is no such node: it was described on the command line.
     """
 
@@ -46,6 +47,7 @@ class Machine:
     torch: TorchBuild | None = None
     simulated: bool = False
     silent: str = ""
+    nameless: bool = False
     imagined: bool = False
 
 

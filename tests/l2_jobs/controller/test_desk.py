@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 from tests.l2_jobs.controller.rig import ANN, NODES, Rig, job
 
 from aiops.layers.core.errors import AiopsError, ConflictError, FailedError, InputError, NotFoundError, UnreachableError
+from aiops.layers.l0_nodes.ask import Ask
 from aiops.layers.l2_jobs.action import Decided, Decision
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.checkpoint.checkpoint import Checkpoint, Level
@@ -22,8 +23,20 @@ from aiops.layers.l2_jobs.controller.visitor import Visitor, error_document, err
 from aiops.layers.l2_jobs.fault.fault import Evidence, Fault
 from aiops.layers.l2_jobs.job import Account, CheckpointPlan, Job
 from aiops.layers.l2_jobs.shelf import Shelf
+from aiops.layers.l2_jobs.survey import Survey, Surveyor
 
 BEN = Account("ben", 1002, 1002)
+
+
+class Nodes(Surveyor):
+    """Nodes that say who asks."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[tuple[Ask, ...], Sequence[str] | None]] = []
+
+    def survey(self, asks: Sequence[Ask], names: Sequence[str] | None, account: Account) -> Survey:
+        self.asked.append((tuple(asks), names))
+        return Survey((), {"n1": f"asked as {account.user}, {account.uid}"}, ("n2",))
 
 
 class Office:
@@ -33,6 +46,7 @@ class Office:
         self.rig = Rig(home)
         self.logs = Logs(home)
         self.looked = 0
+        self.surveyor = Nodes()
         self.controller = self.rig.begin()
         self.desk = Desk(
             self.rig.ledger,
@@ -40,6 +54,7 @@ class Office:
             compile_job=self.compiled,
             now=lambda: self.rig.now,
             look=self.look,
+            surveyor=self.surveyor,
             progress=self.controller.progress,
             status=lambda: {"cluster": "c"},
         )
@@ -80,6 +95,25 @@ def test_a_job_is_numbered_shown_and_followed(office: Office) -> None:
     found = office.ask(ANN, "standing", job="sleep-1")
     assert [one["kind"] for one in found["decisions"]] == ["job_started"]
     assert office.ask(ANN, "standing", job="sleep-1", after=found["decisions"][0]["number"])["decisions"] == []
+
+
+def test_nodes_are_asked_as_the_caller_and_as_nobody_whom_they_name(office: Office) -> None:
+    asks = [Ask("who", ("id",), timeout=900.0).document()]
+    found = office.ask(BEN, "survey", asks=asks)
+    assert found == {"records": [], "silent": {"n1": "asked as ben, 1002"}, "left": ["n2"]}
+    assert office.ask(ROOT, "survey", asks=asks, nodes=["n1"])["silent"] == {"n1": "asked as root, 0"}
+    assert office.surveyor.asked == [((Ask("who", ("id",), timeout=20.0),), names) for names in (None, ("n1",))]
+    for words in (
+        {"account": "root"},
+        {"asks": asks, "account": {"user": "root", "uid": 0, "gid": 0}},
+        {"asks": [{**asks[0], "user": "root"}]},
+        {"asks": "id"},
+        {"asks": asks, "nodes": "n1"},
+        {"asks": asks, "nodes": [7]},
+    ):
+        with pytest.raises(InputError):
+            office.ask(BEN, "survey", **words)
+    assert len(office.surveyor.asked) == 2
 
 
 def test_one_that_is_not_taken_up_yet_is_there(office: Office) -> None:
