@@ -216,6 +216,7 @@ def test_every_family_has_an_exit_code_of_the_table() -> None:
         "NotFoundError": 6,
         "UnreachableError": 3,
         "ConflictError": 5,
+        "CriticalError": 4,
         "FailedError": 1,
         "PendingError": 8,
     }
