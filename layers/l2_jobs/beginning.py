@@ -34,12 +34,12 @@ def _waits(attempt: Attempt, track: Track) -> str:
     number, said = attempt.key.number, track.scheduled
     if said is None or said.state != "PENDING":
         return being_started(number)
-    slurm = plain(f"Slurm: {said.reason}" if said.reason not in {"", "None"} else "in Slurm's queue", _LONGEST)
+    slurm = "" if said.reason in {"", "None"} else plain(f" (Slurm: {said.reason})", _LONGEST)
     if not said.completing:
-        return f"attempt {number} waits ({slurm})"
+        return f"attempt {number} waits{slurm}" if slurm else being_started(number)
     which = "is" if len(said.completing) == 1 else "are"
     names = ", ".join(said.completing[:4])
-    return f"attempt {number} waits: {names} {which} still completing the attempt before ({slurm})"
+    return f"attempt {number} waits: {names} {which} still completing the attempt before{slurm}"
 
 
 def _freed(draft: Draft, record: JobRecord, track: Track) -> JobRecord:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from aiops.layers.l2_jobs.report import End, Ended, NotStarted, Report, Scheduled, Started
+from aiops.layers.l2_jobs.report import End, Ended, Freed, NotStarted, Report, Scheduled, Started
 from aiops.layers.l2_jobs.text import plain
 from aiops.layers.l2_jobs.wire import status_of
 
@@ -26,6 +26,9 @@ HOLD = 5.0
 NUDGE = 3.0
 """Seconds between two nudges of a restart that waits: slurmctld itself looks only each half minute or minute whether
 the nodes that its predecessor has left are free by now, and learns of each some seconds late while another is lost."""
+
+SOON = 1.0
+"""Seconds until the next nudge once a node was given back: slurmctld asks it first whether it is there."""
 
 NUDGES = 10
 """So often at most: then it waits for more than its predecessor's nodes, and Slurm has others to look after."""
@@ -124,6 +127,20 @@ def surveyed(one: Enlisted, at: float, completing: tuple[str, ...]) -> Turn:
         return Turn(one)
     told = Scheduled(one.key, at, one.state, one.reason, one.number, completing)
     return Turn(replace(one, completing=completing), (told,))
+
+
+def freed(one: Enlisted, at: float, node: str, before: tuple[int, ...], said: str) -> Turn:
+    """What follows once a node was given back to Slurm, which hears of it within `SOON`: told, and never done again.
+
+    Args:
+        one: The attempt for which that was done.
+        at: Now, steady clock.
+        node: Its name.
+        before: The earlier attempts for which Slurm has kept it.
+        said: What came of it, where that was not all.
+    """
+    known = replace(one, freed=one.freed | {node}, nudge_at=at + SOON)
+    return Turn(known, (Freed(one.key, node, at, before, said),))
 
 
 def _nudged(one: Enlisted, at: float) -> tuple[Enlisted, tuple[Errand, ...]]:

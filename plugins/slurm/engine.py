@@ -24,7 +24,7 @@ from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.engine import Engine, EngineContext
 from aiops.layers.l2_jobs.job import Job
-from aiops.layers.l2_jobs.report import Available, Deposed, Freed, Report, Unavailable
+from aiops.layers.l2_jobs.report import Available, Deposed, Report, Unavailable
 from aiops.layers.l2_jobs.steady import Steady
 
 from . import course
@@ -315,14 +315,12 @@ class SlurmEngine:
             one = self._ones.get(key)
             if one is None or not course.waits(one) or found.name in one.freed:
                 return
-            self._ones[key] = replace(one, freed=one.freed | {found.name})
         said: str | None = "nobody has said what came of it"
         try:
             said = self._completion.free(found)
         finally:
             if said is not None:
-                with self._lock:
-                    self._reports.append(Freed(key, found.name, self._now(), found.before, said))
+                self._take(key, partial(course.freed, node=found.name, before=found.before, said=said))
 
     def _end(self, one: Enlisted) -> None:
         if one.number and one.over_since is None:

@@ -100,7 +100,7 @@ class Enlisted:
         begun: The boot of each node when its group began, as that has told.
         before: Earlier attempts of its job that were let go.
         completing: Its nodes that Slurm keeps from it, as it last said, for an earlier attempt is not all over there.
-        freed: Its nodes that were given back to Slurm, or would have been, had nothing changed there: once each.
+        freed: Its nodes that were given back to Slurm, or that may have been: once each.
         started: Nodes whose group has begun.
         ended: Nodes whose group has ended, or never began.
         held: Ends that Slurm may have to explain, with the time at which they are told in any case.

@@ -25,7 +25,9 @@ REASON = "aiops: rebooted, being freed"
 """Of a node that is down for a moment by our doing. Whoever finds one resumes it."""
 
 _BASES = frozenset({"IDLE", "ALLOCATED", "MIXED"})
-_FLAGS = frozenset({"COMPLETING", "NOT_RESPONDING"})
+_FLAGS = frozenset({"COMPLETING", "NOT_RESPONDING", "PLANNED"})
+"""`PLANNED`: the backfill scheduler means to give it to a job that waits, mostly to the one that waits for it here."""
+
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\Z")
 
 

@@ -30,7 +30,11 @@ def after(*reports: Report, record: JobRecord = RECORD) -> tuple[JobRecord, Draf
 @pytest.mark.parametrize(
     ("report", "words"),
     [
-        (Scheduled(KEY, 99.0, "PENDING"), "attempt 2 waits (in Slurm's queue)"),
+        (Scheduled(KEY, 99.0, "PENDING"), "attempt 2 is being started"),
+        (
+            Scheduled(KEY, 99.0, "PENDING", "", "42", ("b",)),
+            "attempt 2 waits: b is still completing the attempt before",
+        ),
         (Scheduled(KEY, 99.0, "PENDING", "Resources", "42"), "attempt 2 waits (Slurm: Resources)"),
         (
             Scheduled(KEY, 99.0, "PENDING", "Resources", "42", ("b",)),

@@ -51,6 +51,7 @@ def test_a_node_that_has_booted_since_and_that_only_the_attempt_before_keeps_is_
     assert is_freed()
     earlier = Forerunner(Key(KEY.job, 1), "30", BEFORE.boots)
     third = replace(TENANT, number="30", comment=f"aiops:{STORE}:{KEY.job}.1")
+    assert is_freed(node=replace(NODE, states=NODE.states | {"PLANNED"}))
     over = replace(TENANT, number="7", state="COMPLETED", comment="somebody's", uid=5)
     assert is_freed(replace(WAITS, before=(earlier, BEFORE)), tenants=(TENANT, third, over))
 
@@ -95,7 +96,18 @@ def test_one_of_which_anything_is_otherwise_is_left_as_it_is(changes: dict[str, 
     assert not is_freed(**changes)
 
 
-FLAGS = ("IDLE", "ALLOCATED", "MIXED", "COMPLETING", "COMPLETING", "DRAIN", "DOWN", "NOT_RESPONDING", "MAINT")
+FLAGS = (
+    "IDLE",
+    "ALLOCATED",
+    "MIXED",
+    "COMPLETING",
+    "COMPLETING",
+    "DRAIN",
+    "DOWN",
+    "NOT_RESPONDING",
+    "MAINT",
+    "PLANNED",
+)
 TENANTS = st.builds(
     Tenant,
     st.sampled_from(["41", "41", "41", "40", "50"]),
@@ -118,7 +130,7 @@ def test_nothing_is_given_back_that_anybody_may_need(
     if not is_freed(node=replace(NODE, states=states), tenants=tuple(tenants), answer={"boot_id": boot, "left": left}):
         return
     assert "COMPLETING" in states
-    assert len(states) == 2
+    assert len(states - {"PLANNED"}) == 2
     assert not states & {"DRAIN", "DOWN", "NOT_RESPONDING", "MAINT"}
     assert (boot, left) == ("second", 0)
     alive = [one for one in tenants if one.state in {"COMPLETING", "RUNNING"}]
@@ -131,6 +143,7 @@ def test_nothing_is_given_back_that_anybody_may_need(
         ("DOWN", REASON, True),
         ("DOWN*", REASON, True),
         ("DOWN+COMPLETING", REASON, True),
+        ("DOWN+PLANNED", REASON, True),
         ("DOWN", f"{REASON} x", False),
         ("DOWN", "Not responding", False),
         ("DOWN+DRAIN", REASON, False),
@@ -156,6 +169,12 @@ def test_a_list_of_a_nodes_jobs_that_somebody_has_written_into_is_read_as_what_i
         read_tenants(Completed(Command(("squeue",)), 1, b"", b"squeue: error: x\n", 0.1))
 
 
+def test_once_a_node_was_given_back_slurm_is_asked_soon_whether_it_can_start_the_restart() -> None:
+    turn = course.freed(replace(WAITS, nudge_at=12.5), 10.0, "n2", (3,), "")
+    assert turn.reports == (Freed(AGAIN, "n2", 10.0, (3,)),)
+    assert (turn.enlisted.freed, turn.enlisted.nudge_at) == (frozenset({"n2"}), 11.0)
+
+
 # -- the engine
 
 
@@ -163,6 +182,7 @@ def test_a_list_of_a_nodes_jobs_that_somebody_has_written_into_is_read_as_what_i
 def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr(module, "PAUSE", 0.02)
     monkeypatch.setattr(course, "NUDGE", 0.05)
+    monkeypatch.setattr(course, "SOON", 0.05)
     made = Desk()
     yield made
     for engine in made.engines:
@@ -217,6 +237,19 @@ def test_a_node_that_stays_kept_is_set_down_once_for_each_attempt(desk: Desk) ->
     nudged(desk)
     assert desk.queue.deeds == [("free", "n2")]
     assert [one.completing for one in desk.of(Scheduled)][-1] == ("n2",)
+
+
+def test_what_changes_at_the_last_moment_is_left_and_may_be_given_back_later(desk: Desk) -> None:
+    lose_power(desk)
+    desk.queue.meanwhile = lambda: setattr(desk.queue.nodes["n2"], "base", "IDLE+COMPLETING+DRAIN")
+    wait_again(desk)
+    desk.until(lambda: desk.queue.deeds)
+    nudged(desk)
+    assert (desk.queue.nodes["n2"].base, desk.of(Freed)) == ("IDLE+COMPLETING+DRAIN", [])
+    desk.queue.meanwhile = lambda: None
+    desk.queue.nodes["n2"].base = "IDLE+COMPLETING"
+    desk.until(lambda: desk.of(Freed))
+    assert desk.queue.deeds == [("free", "n2")] * 2
 
 
 @pytest.mark.parametrize("why", ["same boot", "left", "silent", "drained"])
@@ -326,9 +359,10 @@ DOWN_WORDS = f"update NodeName=gpu02 State=DOWN Reason={REASON}"
 RESUME_WORDS = "update NodeName=gpu02 State=RESUME"
 
 
-def test_it_is_set_down_and_resumed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["IDLE+COMPLETING", "IDLE+COMPLETING+PLANNED"])
+def test_it_is_set_down_and_resumed(tmp_path: Path, state: str) -> None:
     jobs = "41|COMPLETING\n7|COMPLETED\n42|PENDING\n"
-    answer, said = told(tmp_path, *FREE, state="IDLE+COMPLETING", jobs=jobs)
+    answer, said = told(tmp_path, *FREE, state=state, jobs=jobs)
     assert answer == {"done": "freed", "said": ""}
     assert said == [DOWN_WORDS, RESUME_WORDS]
 

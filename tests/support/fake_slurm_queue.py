@@ -2,7 +2,7 @@
 
 import ast
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,8 @@ class FakeQueue:
         """By node, how many processes of Slurm's jobs are there."""
         self.deeds: list[tuple[Any, ...]] = []
         """What the head was asked to do to nodes that Slurm keeps."""
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What comes to pass between the last look at such a node and the deed."""
         self.cut_off = 0
         """So many of those end once the node is down."""
         self.lost_answers = 0
@@ -140,6 +142,7 @@ class FakeQueue:
         deed, name, *values = (ast.literal_eval(value) for value in call.args)
         self.deeds.append((deed, name))
         node = self.nodes[name]
+        self.meanwhile()
         if deed == "free":
             states, jobs, _, reason = values
             mine = [f"{job.number}|{job.state}" for job in self.jobs.values() if name in job.nodes]

@@ -14,6 +14,9 @@ import sys
 SECONDS = 12.0
 """slurmctld's own clients try for 9 s to reach one that is gone."""
 
+PLANNED = "PLANNED"
+"""A part of a state that comes and goes by itself: the backfill scheduler has a plan for the node."""
+
 _SYMBOLS = "*~#!%$@^-+"
 _SIGNED = re.compile(r" \[[^\[\]]*@[^\[\]]*\]$")
 
@@ -46,7 +49,7 @@ def run(*words):
 
 
 def standing(name):
-    """The parts of a node's state, sorted, and the reason that goes with it."""
+    """The parts of a node's state, sorted and without `PLANNED`, and the reason that goes with it."""
     state, reason = "", ""
     for line in (one.strip() for one in run("scontrol", "show", "node", name).split("\n")):
         if line.startswith("State=") and not state:
@@ -55,7 +58,7 @@ def standing(name):
             reason = _SIGNED.sub("", line.partition("=")[2])
     parts = set(part.rstrip(_SYMBOLS) for part in state.split("+"))
     parts |= set(["NOT_RESPONDING"] if "*" in state else [])
-    return sorted(parts - {""}), reason
+    return sorted(parts - {"", PLANNED}), reason
 
 
 def holding(name, over):
@@ -81,7 +84,7 @@ def free(name, states, jobs, over, reason):
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # whoever has asked may be gone: it is not left down for that
     try:
-        if holding(name, over) != sorted(jobs) or standing(name)[0] != sorted(states):
+        if holding(name, over) != sorted(jobs) or standing(name)[0] != sorted(set(states) - {PLANNED}):
             return {"done": "changed", "said": ""}
     except SilentError as error:
         return {"done": "refused", "said": str(error)}
