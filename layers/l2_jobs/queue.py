@@ -6,6 +6,7 @@ from dataclasses import replace
 from .action import Examine, Launch, Notify, Verify
 from .allocation import Allocation
 from .attempt import Attempt, Key
+from .beginning import being_started
 from .checkpoint.checkpoint import Checkpoint, Wanted, fits, newest
 from .defects import About
 from .draft import Draft
@@ -149,7 +150,7 @@ def _launch(draft: Draft, record: JobRecord, allocation: Allocation) -> None:
     started = draft.turn(
         record,
         state="starting",
-        reason=f"attempt {key.number} is being started",
+        reason=being_started(key.number),
         attempt=attempt,
         launched=key.number,
         fault=None,

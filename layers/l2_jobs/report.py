@@ -199,13 +199,34 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """What Slurm says of an attempt, in Slurm's words: PENDING, RUNNING, NODE_FAIL ..."""
+    """What Slurm says of an attempt, in Slurm's words: PENDING, RUNNING, NODE_FAIL ...
+
+    Attributes:
+        completing: Nodes that Slurm keeps from it, since an earlier attempt of the job is not over there in its eyes.
+    """
 
     key: Key
     at: float
     state: str
     reason: str = ""
     handle: str = ""
+    completing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """A node that Slurm kept from an attempt was given back to it: it has booted, and nothing of `before` runs there.
+
+    Attributes:
+        before: The earlier attempts for which Slurm kept it.
+        said: What came of it, where that was not all of it.
+    """
+
+    key: Key
+    node: str
+    at: float
+    before: tuple[int, ...]
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +280,7 @@ Report = (
     | Frozen
     | Signed
     | Scheduled
+    | Freed
     | Unavailable
     | Available
     | Ready

@@ -6,6 +6,7 @@ from dataclasses import replace
 from . import lease
 from .action import Diagnose, Dump, Examine, Kill, Notify, Release, Stop, Verify
 from .attempt import Attempt
+from .beginning import begun
 from .blame import blame, immediate_fault, node_lost
 from .draft import Draft
 from .fault.fault import Evidence, Fault, usual_fault
@@ -41,13 +42,13 @@ def watch_over(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
         words = "cancelled" if record.stop == "cancel" else "held"
         return stop_it(draft, record, attempt, f"it is being {words} as its owner has asked")
     if not world.settled:
-        return _begun(draft, record, attempt, track)
+        return begun(draft, record, attempt, track)
     if not held.running and not held.silent and _all_done(record, attempt, track):
         return _succeed(draft, record, attempt)
     fault = _found(draft, record, attempt, track, held)
     if fault is not None:
         return end_it(draft, record, attempt, held, fault)
-    record = _begun(draft, record, attempt, track)
+    record = begun(draft, record, attempt, track)
     limit = record.job.limits.time
     if limit is not None and record.began is not None and record.ran + now - record.began >= limit:
         record = replace(record, after="failed")
@@ -178,16 +179,6 @@ def _succeed(draft: Draft, record: JobRecord, attempt: Attempt) -> JobRecord:
     )
     draft.say(record, "job_succeeded", record.reason, {"attempts": record.launched, "seconds": round(record.ran, 1)})
     draft.do(Notify(record.job.id, f"succeeded after {record.launched} attempts"))
-    return record
-
-
-def _begun(draft: Draft, record: JobRecord, attempt: Attempt, track: Track) -> JobRecord:
-    if record.state != "starting":
-        return record
-    if not all(track.group(node).started is not None for node in attempt.allocation.nodes):
-        return record
-    record = draft.turn(record, state="running", reason="runs", began=draft.now)
-    draft.say(record, "job_running", f"runs on {', '.join(attempt.allocation.nodes[:8])}")
     return record
 
 

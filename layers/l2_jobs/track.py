@@ -9,6 +9,7 @@ from .pace import Pace
 from .report import (
     Ended,
     Exited,
+    Freed,
     Frozen,
     Halted,
     NotStarted,
@@ -35,6 +36,7 @@ AttemptReport = (
     | Frozen
     | Signed
     | Scheduled
+    | Freed
     | Ready
     | Halted
 )
@@ -82,6 +84,7 @@ class Track:
         pace: Its steps.
         signs: Lines that the fault catalogue knows, oldest first.
         scheduled: What Slurm last said.
+        freed: Nodes that were given back to Slurm for it.
         ready: Since when its service is ready; None while it is not.
         unready: Since when it is no longer ready; None where it is, or never was.
         served: Seconds that it was ready, up to the last change.
@@ -92,6 +95,7 @@ class Track:
     pace: Pace = field(default_factory=Pace)
     signs: tuple[Signed, ...] = ()
     scheduled: Scheduled | None = None
+    freed: tuple[Freed, ...] = ()
     ready: float | None = None
     unready: float | None = None
     served: float = 0.0
@@ -110,6 +114,9 @@ class Track:
                 return self if known else replace(self, signs=(*self.signs, report))
             case Scheduled():
                 return replace(self, scheduled=report)
+            case Freed():
+                known = any(one.node == report.node for one in self.freed)
+                return self if known else replace(self, freed=(*self.freed, report))
             case Ready():
                 return self._ready(report)
         group = self.group(report.node)

@@ -8,29 +8,40 @@ from aiops.layers.core.errors import AiopsError, FailedError
 from aiops.layers.l0_nodes.answer_reading import UnreadableError
 from aiops.layers.l0_nodes.node import Node
 from aiops.layers.l0_nodes.transport import Transport
+from aiops.layers.l1_cluster.script import answer_of, command
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.job import Account
 
 from .commands import show_nodes
+from .freeing import REASON
+from .program import freeing
 from .queue import (
     AWAY,
+    OVER,
+    SECONDS,
     USERS,
     SlurmJob,
+    Tenant,
     cancel,
     comment,
     end_script,
     read_commented,
     read_jobs,
     read_number,
+    read_tenants,
     renamed,
     said,
     show_jobs,
     show_jobs_of,
+    show_tenants,
     signal_steps,
 )
-from .reading import named, read_nodes
+from .reading import SlurmNode, named, read_nodes
 from .submission import Room
 from .view import device_count
+
+_DEED_SECONDS = 5 * SECONDS
+"""A deed asks slurmctld five times at most."""
 
 
 class AwayError(FailedError):
@@ -89,6 +100,59 @@ class Bureau:
         ]
         return min(found, key=lambda job: (job.over, int(job.number)), default=None)
 
+    def nodes(self) -> list[SlurmNode]:
+        """All nodes that Slurm has.
+
+        Raises:
+            AwayError: It does not answer.
+        """
+        return read_nodes(self._asked(show_nodes()).text)
+
+    def tenants(self, node: str) -> tuple[Tenant, ...]:
+        """The jobs that have a node, or had it; `node` is Slurm's name of it.
+
+        Raises:
+            AwayError: It does not answer.
+        """
+        return read_tenants(self._asked(show_tenants(node)))
+
+    def free(self, node: SlurmNode, tenants: Sequence[Tenant]) -> tuple[str, str]:
+        """Have Slurm wait no longer for jobs of which nothing runs on a node; as `remote/freeing.py` tells it.
+
+        Args:
+            node: The node.
+            tenants: All that hold it.
+
+        Raises:
+            AwayError: The head does not answer, or not in time: it may have been done all the same.
+        """
+        jobs = sorted(f"{one.number}|{one.state}" for one in tenants)
+        return self._done("free", node.name, sorted(node.states), jobs, sorted(OVER | {"PENDING"}), REASON)
+
+    def resume(self, node: SlurmNode) -> None:
+        """Resume a node that is down by our doing.
+
+        Raises:
+            AwayError: The head does not answer, or not in time.
+        """
+        self._done("resume", node.name, REASON)
+
+    def _done(self, deed: str, *values: object) -> tuple[str, str]:
+        """What came of a deed of `remote/freeing.py`, and why.
+
+        Raises:
+            AwayError: The head does not answer, or not in time.
+        """
+        call = f"tell({', '.join(repr(one) for one in (deed, *values))})"
+        done = self._run(command(self._head.node, freeing(call), timeout=_DEED_SECONDS))
+        if not done.ok:
+            raise AwayError(said(done), code="slurm.silent")
+        try:
+            answer = answer_of(self._head.node, done, "slurm.garbled", dict)
+        except FailedError as error:
+            raise AwayError(error.message, code=error.code) from error
+        return str(answer.get("done")), str(answer.get("said") or "")
+
     def rooms(self, nodes: Sequence[Node]) -> tuple[Room, ...]:
         """Nodes as Slurm has them, in the same order.
 
@@ -96,7 +160,7 @@ class Bureau:
             AwayError: It does not answer.
             RefusedError: It does not have one of them.
         """
-        known = named(nodes, read_nodes(self._asked(show_nodes()).text))
+        known = named(nodes, self.nodes())
         missing = [node.name for node in nodes if node.name not in known]
         if missing:
             raise RefusedError(f"Slurm has no node {', '.join(missing)}", "scheduler")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from aiops.layers.l2_jobs.report import End, Ended, NotStarted, Report, Scheduled, Started
+from aiops.layers.l2_jobs.report import End, Ended, Freed, NotStarted, Report, Scheduled, Started
 from aiops.layers.l2_jobs.text import plain
 from aiops.layers.l2_jobs.wire import status_of
 
@@ -27,11 +27,18 @@ NUDGE = 3.0
 """Seconds between two nudges of a restart that waits: slurmctld itself looks only each half minute or minute whether
 the nodes that its predecessor has left are free by now, and learns of each some seconds late while another is lost."""
 
+SOON = 1.0
+"""Seconds until the next nudge once a node was given back: slurmctld asks it first whether it is there."""
+
 NUDGES = 10
 """So often at most: then it waits for more than its predecessor's nodes, and Slurm has others to look after."""
 
 AGAIN = 5.0
 """Seconds until Slurm is asked to end a job again that has not ended, and a node that did not answer."""
+
+LONG_NUDGES = 40
+"""So often where Slurm keeps a node from it for an attempt of its own before: slurmctld takes up to KillWait and twice
+MessageTimeout, and then until its purge, to ask a node again that was lost: 91 s with Slurm's defaults."""
 
 _LONGEST = 2000
 """Letters of a reason: the user may have written it himself, as all of the record of the end."""
@@ -77,9 +84,10 @@ def seen(one: Enlisted, at: float, found: SlurmJob | None) -> Turn:
     reports: list[Report] = []
     errands: list[Errand] = []
     number = found.number if found is not None else one.number
+    completing = one.completing if state == "PENDING" else ()
     if (state, reason, number) != (one.state, one.reason, one.number):
-        reports.append(Scheduled(one.key, at, state, reason, number))
-    now = replace(one, state=state, reason=reason, number=number)
+        reports.append(Scheduled(one.key, at, state, reason, number, completing))
+    now = replace(one, state=state, reason=reason, number=number, completing=completing)
     if found is not None and not found.over:
         now = replace(now, over_since=None, look_at=None)
         if state == "PENDING" and reason in NEVER and not now.refusal:
@@ -108,10 +116,37 @@ def seen(one: Enlisted, at: float, found: SlurmJob | None) -> Turn:
     return Turn(replace(now, cancel_at=None), tuple(reports), tuple(errands))
 
 
+def waits(one: Enlisted) -> bool:
+    """Whether it is a restart, and wanted, and Slurm has it in its queue."""
+    return one.state == "PENDING" and one.wish == "run" and one.key.number > 1
+
+
+def surveyed(one: Enlisted, at: float, completing: tuple[str, ...]) -> Turn:
+    """What follows once it is known which nodes Slurm keeps from a restart for an earlier attempt of it."""
+    if completing == one.completing or not waits(one):
+        return Turn(one)
+    told = Scheduled(one.key, at, one.state, one.reason, one.number, completing)
+    return Turn(replace(one, completing=completing), (told,))
+
+
+def freed(one: Enlisted, at: float, node: str, before: tuple[int, ...], said: str) -> Turn:
+    """What follows once a node was given back to Slurm, which hears of it within `SOON`: told, and never done again.
+
+    Args:
+        one: The attempt for which that was done.
+        at: Now, steady clock.
+        node: Its name.
+        before: The earlier attempts for which Slurm has kept it.
+        said: What came of it, where that was not all.
+    """
+    known = replace(one, freed=one.freed | {node}, nudge_at=at + SOON)
+    return Turn(known, (Freed(one.key, node, at, before, said),))
+
+
 def _nudged(one: Enlisted, at: float) -> tuple[Enlisted, tuple[Errand, ...]]:
     """Whether Slurm is to look now whether it can start a restart that waits."""
-    waits = one.state == "PENDING" and one.wish == "run" and one.key.number > 1 and one.nudged < NUDGES
-    if not waits:
+    most = LONG_NUDGES if one.completing else NUDGES
+    if not waits(one) or one.nudged >= most:
         return one, ()
     if one.nudge_at is None or at < one.nudge_at:
         return replace(one, nudge_at=one.nudge_at or at + NUDGE), ()
@@ -145,7 +180,8 @@ def told(one: Enlisted, report: Report) -> tuple[Enlisted, Report | None]:
     """What follows from a word of a launcher or of the agent beside it; the report as it is passed on, if it is."""
     match report:
         case Started(node=node):
-            return replace(one, started=one.started | {node}), report
+            begun = {node: report.boot_id, **one.begun}
+            return replace(one, started=one.started | {node}, begun=begun), report
         case Ended(node=node) | NotStarted(node=node):
             if one.own or node in one.ended:  # a user's own command has no launcher, and its end is told by a look
                 return one, None

@@ -29,9 +29,11 @@ from aiops.layers.l2_jobs.steady import Steady
 
 from . import course
 from .bureau import Bureau, GarbledError
+from .completion import Completion
 from .enlisted import Enlisted, Turn
 from .enrolment import Enrolment, require_whole
 from .errands import Errands
+from .freeing import Kept
 from .groundwork import DeposedError, Groundwork
 
 PAUSE = 1.0
@@ -61,6 +63,7 @@ class SlurmEngine:
         self._bureau = bureau
         self._groundwork = Groundwork(context.fleet, context.term)
         self._enrolment = Enrolment(context, bureau, self._groundwork)
+        self._completion = Completion(context.inventory, bureau, self._groundwork)
         self._lock = threading.RLock()
         self._ones: dict[Key, Enlisted] = {}
         self._strangers: set[Key] = set()
@@ -86,7 +89,8 @@ class SlurmEngine:
         with self._lock:
             if attempt.key in self._ones:
                 return
-            self._ones[attempt.key] = Enlisted(job, attempt, submitting=True)
+            before = self._completion.before(attempt.key)
+            self._ones[attempt.key] = Enlisted(job, attempt, submitting=True, before=before)
         self._send(attempt.key, "submit", self._submit)
         self._run()
 
@@ -123,7 +127,8 @@ class SlurmEngine:
     def adopt(self, running: Mapping[Key, tuple[Job, Attempt]]) -> None:
         """Follow attempts that an earlier controller has submitted."""
         with self._lock:
-            fresh = {key: Enlisted(*pair) for key, pair in running.items() if key not in self._ones}
+            new = {key: pair for key, pair in running.items() if key not in self._ones}
+            fresh = {key: Enlisted(*pair, before=self._completion.before(key)) for key, pair in new.items()}
             self._ones |= fresh
         for one in fresh.values():
             self._follow(one)
@@ -134,6 +139,8 @@ class SlurmEngine:
         with self._lock:
             one = self._ones.pop(key, None)
             self._strangers.discard(key)
+            if one is not None:
+                self._completion.let_go(one)
         for node in one.nodes if one is not None else ():
             self._lines.release(key, node)
 
@@ -192,6 +199,8 @@ class SlurmEngine:
         """
         with self._lock:
             ones = [one for one in self._ones.values() if not one.settled]
+        if self._completion.owed:
+            self._errands.send("mend", partial(self._guarded, "slurm", self._completion.mend))
         if not ones and not self._away:
             return
         known = self._bureau.jobs([one.number for one in ones if one.number])
@@ -240,17 +249,23 @@ class SlurmEngine:
 
         def errand() -> None:
             one = self._ones.get(key)
-            if one is not None and not self._deposed:
-                try:
-                    work(one)
-                except DeposedError as error:
-                    self._depose(error)
-                except AiopsError as error:
-                    self._answers(error.message)
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is this attempt's alone
-                    self._defects.met(str(key), error, "what was to be done for it in Slurm is tried again")
+            if one is not None:
+                self._guarded(str(key), partial(work, one))
 
         self._errands.send((name, str(key)), errand)
+
+    def _guarded(self, about: str, work: Callable[[], object]) -> None:
+        """Do `work`, unless there is a later controller."""
+        if self._deposed:
+            return
+        try:
+            work()
+        except DeposedError as error:
+            self._depose(error)
+        except AiopsError as error:
+            self._answers(error.message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this attempt's alone
+            self._defects.met(about, error, "what was to be done for it in Slurm is tried again")
 
     def _submit(self, one: Enlisted) -> None:
         """Give an attempt to Slurm; followed before that, for its lease begins with its first launcher.
@@ -277,7 +292,35 @@ class SlurmEngine:
             self._follow(one)
 
     def _nudge(self, one: Enlisted) -> None:
+        """Have Slurm look whether it can start a restart, with those nodes that are free by now, and known to be.
+
+        Raises:
+            AwayError: slurmctld does not answer.
+            DeposedError: A node has seen a later controller.
+        """
+        found = self._completion.survey(one)
+        names = tuple(each.name for each in found.kept)
+        self._take(one.key, partial(course.surveyed, completing=names))
+        for each in found.due:
+            self._free(one.key, each)
         self._bureau.nudge(one.number, one.key)
+
+    def _free(self, key: Key, found: Kept) -> None:
+        """Give a node back to Slurm that is proved to be free, once for each attempt.
+
+        Raises:
+            AwayError: The head does not answer, or slurmctld.
+        """
+        with self._lock:
+            one = self._ones.get(key)
+            if one is None or not course.waits(one) or found.name in one.freed:
+                return
+        said: str | None = "nobody has said what came of it"
+        try:
+            said = self._completion.free(found)
+        finally:
+            if said is not None:
+                self._take(key, partial(course.freed, node=found.name, before=found.before, said=said))
 
     def _end(self, one: Enlisted) -> None:
         if one.number and one.over_since is None:

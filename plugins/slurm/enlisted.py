@@ -65,6 +65,20 @@ def _record(found: Any, epoch: int) -> Mapping[str, Any] | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Forerunner:
+    """An earlier attempt of the same job, which has ended and was let go; Slurm may not have heard of that.
+
+    Attributes:
+        number: Slurm's.
+        boots: By node, the boots in which it was, or may have been, there; none where that is not known.
+    """
+
+    key: Key
+    number: str
+    boots: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Enlisted:
     """An attempt as Slurm's job.
 
@@ -83,6 +97,10 @@ class Enlisted:
         refusal: Why it can never run, where that is so.
         boots: The boot of each node when it was asked.
         traces: What the attempt has left there.
+        begun: The boot of each node when its group began, as that has told.
+        before: Earlier attempts of its job that were let go.
+        completing: Its nodes that Slurm keeps from it, as it last said, for an earlier attempt is not all over there.
+        freed: Its nodes that were given back to Slurm, or that may have been: once each.
         started: Nodes whose group has begun.
         ended: Nodes whose group has ended, or never began.
         held: Ends that Slurm may have to explain, with the time at which they are told in any case.
@@ -106,6 +124,10 @@ class Enlisted:
     refusal: str = ""
     boots: Mapping[str, str] = field(default_factory=dict, hash=False)
     traces: Traces = Traces()
+    begun: Mapping[str, str] = field(default_factory=dict, hash=False)
+    before: tuple[Forerunner, ...] = ()
+    completing: tuple[str, ...] = ()
+    freed: frozenset[str] = frozenset()
     started: frozenset[str] = frozenset()
     ended: frozenset[str] = frozenset()
     held: tuple[tuple[Ended, float], ...] = ()
@@ -129,6 +151,12 @@ class Enlisted:
     def settled(self) -> bool:
         """Whether all of its groups have ended."""
         return self.ended.issuperset(self.nodes)
+
+    @property
+    def forerunner(self) -> Forerunner:
+        """What is kept of it once it was let go."""
+        boots = {name: frozenset({self.boots.get(name, ""), self.begun.get(name, "")} - {""}) for name in self.nodes}
+        return Forerunner(self.key, self.number, boots)
 
     @property
     def silent(self) -> tuple[str, ...]:

@@ -91,6 +91,10 @@ class Groundwork:
         call = self._call("swept", str(key), owner.uid, owner.gid, job)
         return self._ask(nodes, {node.name: call for node in nodes})
 
+    def remains(self, owner: Account, jobs: Sequence[str], node: Node) -> Found:
+        """The boot of a node, and how many processes (`left`) of these jobs of Slurm's are there."""
+        return self._ask([node], {node.name: self._call("remains", owner.uid, list(jobs))})
+
     def require_latest(self, nodes: Sequence[Node]) -> None:
         """Ask `nodes` whether they obey this controller, until one has answered; where none does, nobody can tell."""
         if self._term is None:

@@ -19,6 +19,11 @@ def placing(call: str) -> str:
     return _known(TERMS) + program(("place",), call, _PACKAGE)
 
 
+def freeing(call: str) -> str:
+    """The program that gives a node back to Slurm, on the head, with one call of `tell`."""
+    return program(("freeing",), call, _PACKAGE)
+
+
 @cache
 def keeper() -> str:
     """The program that is srun's task on each node: the keeper, with the launcher in it."""

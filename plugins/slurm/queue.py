@@ -18,6 +18,7 @@ SECONDS = 15.0
 
 STATE_FORMAT = "%i|%T|%U|%r"
 COMMENT_FORMAT = "%i|%T|%U|%k"
+TENANT_FORMAT = "%i|%T|%U|%S|%k"
 
 OVER = frozenset(
     {
@@ -48,6 +49,7 @@ AWAY = re.compile(
 
 _NO_SUCH = "invalid job id"
 _FIELDS = 4
+_TENANT_FIELDS = 5
 _NUMBER = re.compile(r"^([0-9]+)(?:;.*)?$")
 
 
@@ -71,6 +73,29 @@ class SlurmJob:
         return self.state in OVER
 
 
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A job that has a node, or had it, as that node's list shows it.
+
+    Attributes:
+        number: Slurm's name of it; empty where a line is no job, as the second line of somebody's comment.
+        state: Its state; the line itself where that is no job.
+        began: When it began, as Slurm writes times.
+        comment: Its owner may have written that.
+    """
+
+    number: str
+    state: str
+    uid: int = -1
+    began: str = ""
+    comment: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it may hold the node."""
+        return self.state not in OVER and self.state != "PENDING"
+
+
 def show_jobs(numbers: Sequence[str]) -> Command:
     """The jobs of these numbers, those too that are over and not forgotten."""
     argv = ("squeue", "--all", "--noheader", "--states=all", f"--jobs={','.join(numbers)}", f"--format={STATE_FORMAT}")
@@ -80,6 +105,12 @@ def show_jobs(numbers: Sequence[str]) -> Command:
 def show_jobs_of(uid: int) -> Command:
     """All jobs of a user with their comments."""
     argv = ("squeue", "--all", "--noheader", "--states=all", f"--user={uid:d}", f"--format={COMMENT_FORMAT}")
+    return Command(argv, timeout=SECONDS, root=True)
+
+
+def show_tenants(node: str) -> Command:
+    """All jobs that have a node; `node` is Slurm's name of it."""
+    argv = ("squeue", "--all", "--noheader", "--states=all", f"--nodelist={node}", f"--format={TENANT_FORMAT}")
     return Command(argv, timeout=SECONDS, root=True)
 
 
@@ -140,6 +171,25 @@ def read_commented(completed: Completed) -> tuple[SlurmJob, ...]:
     if garbled is not None and not found:
         raise garbled
     return tuple(found)
+
+
+def read_tenants(completed: Completed) -> tuple[Tenant, ...]:
+    """The answer to `show_tenants`; a line that is no job is a tenant of whom nothing is known.
+
+    Raises:
+        FailedError: Slurm does not answer (`slurm.silent`).
+    """
+    if not completed.ok:
+        raise FailedError(said(completed), code="slurm.silent")
+    return tuple(_tenant(line) for line in completed.text.splitlines() if line.strip())
+
+
+def _tenant(line: str) -> Tenant:
+    parts = [part.strip() for part in line.strip().split("|", _TENANT_FIELDS - 1)]
+    if len(parts) != _TENANT_FIELDS or not _NUMBER.match(parts[0]) or not parts[2].isdecimal():
+        return Tenant("", line)
+    number, state, uid, began, words = parts
+    return Tenant(number, state, int(uid), began, words)
 
 
 def _job(line: str) -> SlurmJob:

@@ -24,7 +24,7 @@ from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.engine import EngineContext
 from aiops.layers.l2_jobs.job import Account, CheckpointPlan, Devices, Job, Limits, Span
 from aiops.layers.l2_jobs.open_lines import OpenLines
-from aiops.layers.l2_jobs.report import Ended, NotStarted, Report, Scheduled, Started
+from aiops.layers.l2_jobs.report import Ended, Freed, NotStarted, Report, Scheduled, Started
 from aiops.layers.l2_jobs.steady import Steady
 from aiops.layers.l2_jobs.term import Term
 from aiops.plugins.slurm.engine import SlurmEngine, engine
@@ -301,6 +301,29 @@ def test_a_rank_that_outlives_its_slurmd_has_not_ended_until_it_is_killed(
     assert shell.run("gpu02", "pgrep -u ann -f step").returncode == 1
     shell("gpu02", "systemctl restart slurmd")
     until_idle(slurm_lab)
+
+
+def test_a_node_that_has_booted_is_given_back_to_slurm_which_completes_an_attempt_there(bench: SlurmBench) -> None:
+    """slurmctld asks a lost node again after KillWait and twice MessageTimeout; a restart need not wait for that."""
+    one = bench.job("back", 2)
+    first = bench.attempt(one, 1, NODES)
+    again = replace(first, key=Key(one.id, 2))
+
+    def of(told: list[Report], attempt: Attempt, kind: type) -> list[Report]:
+        return [word for word in told if isinstance(word, kind) and getattr(word, "key", None) == attempt.key]
+
+    bench.engine.start(one, first)
+    bench.collect(lambda told: len(of(told, first, Started)) == 2, SECONDS)
+    bench.power("gpu02", on=False)
+    bench.engine.kill(first.key, NODES)
+    bench.collect(lambda told: bool(of(told, first, Ended)), SECONDS)
+    bench.power("gpu02", on=True)
+    bench.engine.release(first.key)
+    bench.engine.start(one, again)
+    told = bench.collect(lambda told: len(of(told, again, Started)) == 2, 40.0)
+    assert [(word.node, word.before, word.said) for word in told if isinstance(word, Freed)] == [("gpu02", (1,), "")]
+    bench.engine.kill(again.key, NODES)
+    bench.collect(lambda told: len(of(told, again, Ended)) == 2, SECONDS)
 
 
 def test_asked_to_leave_it_saves_and_one_that_waits_leaves_at_once(

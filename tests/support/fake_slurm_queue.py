@@ -2,11 +2,11 @@
 
 import ast
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.fake_slurm import BLOCK
+from tests.support.fake_slurm import BLOCK, FakeNode
 from tests.support.fake_transport import FakeTransport
 
 from aiops.layers.core.command import Command
@@ -30,6 +30,7 @@ class FakeJob:
     state: str = "PENDING"
     reason: str = "None"
     signals: list[str] = field(default_factory=list)
+    began: str = "2026-11-22T01:00:00"
 
 
 @dataclass
@@ -53,6 +54,16 @@ class FakeQueue:
         self.deaf = True
         """Whether scripts do not hear that they are to end, as where their node is lost."""
         self.nudges = 0
+        self.nodes = {name: FakeNode(address=f"10.0.0.{number}") for number, name in enumerate(names, 1)}
+        self.boots = {name: f"{BOOT}{name}" for name in names}
+        self.left: dict[str, int] = {}
+        """By node, how many processes of Slurm's jobs are there."""
+        self.deeds: list[tuple[Any, ...]] = []
+        """What the head was asked to do to nodes that Slurm keeps."""
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What comes to pass between the last look at such a node and the deed."""
+        self.cut_off = 0
+        """So many of those end once the node is down."""
         self.lost_answers = 0
         """So many submissions are taken and never answered."""
         self.refusal = b""
@@ -69,7 +80,7 @@ class FakeQueue:
         """The connection to a node, or to the head."""
         if node.name not in self.names:
             programs = {name: self._slurms(name) for name in ("scontrol", "squeue", "sbatch", "scancel")}
-            return FakeTransport(node, programs)
+            return FakeTransport(node, {**programs, "python3": self._freeing})
         return FakeTransport(node, {"python3": lambda command: self._remote(node.name, command)})
 
     def place(self, node: str, key: Key) -> FakePlace:
@@ -117,11 +128,33 @@ class FakeQueue:
         if command.argv[1] == "update":
             self.nudges += 1
             return 0, b"", b""
-        blocks = [
-            BLOCK.format(name=name, address=f"10.0.0.{number}", state="IDLE", started="2026-11-22T00:11:02")
-            for number, name in enumerate(self.names, 1)
-        ]
+        blocks = []
+        for name, node in self.nodes.items():
+            block = BLOCK.format(name=name, address=node.address, state=node.base, started=node.started)
+            signed = f"   Reason={node.reason} [root@2026-11-22T00:11:43]\n" if node.reason else ""
+            blocks.append(block + signed)
         return 0, "\n".join(blocks).encode(), b""
+
+    def _freeing(self, command: Command) -> tuple[int, bytes, bytes]:
+        """Do what `remote/freeing.py` does."""
+        call = ast.parse(command.stdin.decode().rstrip().rpartition("\n")[2].rpartition("'].")[2], mode="eval").body
+        assert isinstance(call, ast.Call)
+        deed, name, *values = (ast.literal_eval(value) for value in call.args)
+        self.deeds.append((deed, name))
+        node = self.nodes[name]
+        self.meanwhile()
+        if deed == "free":
+            states, jobs, _, reason = values
+            mine = [f"{job.number}|{job.state}" for job in self.jobs.values() if name in job.nodes]
+            if sorted(node.base.split("+")) != states or not set(jobs) <= set(mine):
+                return 0, b'{"done": "changed", "said": ""}', b""
+            node.base, node.reason = "DOWN", reason
+            if self.cut_off:
+                self.cut_off -= 1
+                return 1, b"", b"killed\n"
+        if node.base == "DOWN" and node.reason == values[-1]:
+            node.base, node.reason = "IDLE", ""
+        return 0, b'{"done": "freed", "said": ""}', b""
 
     def _squeue(self, command: Command) -> tuple[int, bytes, bytes]:
         options = dict(word.partition("=")[::2] for word in command.argv[1:])
@@ -133,6 +166,10 @@ class FakeQueue:
                 return 1, b"", b"slurm_load_jobs error: Invalid job id specified\n"
         if "--user" in options:
             jobs = [job for job in jobs if job.uid == int(options["--user"])]
+        if "--nodelist" in options:
+            jobs = [job for job in jobs if options["--nodelist"] in job.nodes and job.state != "PENDING"]
+            told = [f"{job.number}|{job.state}|{job.uid}|{job.began}|{job.comment}\n" for job in jobs]
+            return 0, "".join(told).encode(), b""
         last = {"%k": "comment", "%r": "reason"}[options["--format"].rpartition("|")[2]]
         lines = [f"{job.number}|{job.state}|{job.uid}|{getattr(job, last)}\n" for job in jobs]
         return 0, "".join(lines).encode(), b""
@@ -186,9 +223,11 @@ class FakeQueue:
             if node in self.refusing:
                 return 0, json.dumps({"refused": self.refusing[node], "causer": "user"}).encode(), b""
             place = self.places.setdefault((node, values[0]), FakePlace(values[2]))
+        if deed == "remains":
+            return 0, json.dumps({"boot_id": self.boots[node], "left": self.left.get(node, 0)}).encode(), b""
         if deed == "swept":
             self.swept.append((node, values[3]))
-        answer = {"boot_id": f"{BOOT}{node}", "placed": place is not None, "left": 0}
+        answer = {"boot_id": self.boots[node], "placed": place is not None, "left": 0}
         place = place or FakePlace()
         answer |= {"begun": place.begun, "end": place.end, "launched": place.launched, "said": place.said}
         return 0, json.dumps(answer).encode(), b""

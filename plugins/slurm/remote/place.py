@@ -244,7 +244,12 @@ def here(_base):
     return {"boot_id": boot_id()}
 
 
-DEEDS = {"place": place, "look": look, "swept": swept, "here": here}
+def remains(_base, uid, jobs):
+    """This boot, and how many processes of this user there are of Slurm's `jobs`."""
+    return {"boot_id": boot_id(), "left": sum(len(members(job, uid)) for job in jobs)}
+
+
+DEEDS = {"place": place, "look": look, "swept": swept, "here": here, "remains": remains}
 
 
 def tell(deed, base, term, *values):
