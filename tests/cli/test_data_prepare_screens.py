@@ -122,6 +122,17 @@ def test_a_row_is_shown_with_what_is_learnt_of_it(shown: Shown) -> None:
     assert "rows are numbered from 1 to 20" in shown("data", "show", "data", "21")
 
 
+@pytest.mark.parametrize("name", ["tokens.bin", "mask.bin", "samples.bin", "rows.jsonl.zst"])
+def test_a_row_of_a_damaged_folder_is_an_error_that_says_what_to_type(folder: Path, shown: Shown, name: str) -> None:
+    shown(*PREPARE)
+    digest = _digest(folder)
+    (folder / "data" / digest / name).write_bytes(b"")
+    said = shown("data", "show", "data", "1")
+    assert said.startswith(f"exit: 1\n--- stdout\n--- stderr\nerror: [TMP]/data/{digest}/{name} has 0 bytes, not ")
+    assert f"`aiops data show [TMP]/data/{digest} --verify`" in said
+    assert f"`rm -r [TMP]/data/{digest}`, and prepare it again" in said
+
+
 def test_removed_rows_are_listed(shown: Shown) -> None:
     shown(*PREPARE)
     said = shown("data", "show", "data", "--removed")
