@@ -84,18 +84,24 @@ def trainer_for(aiops: App, file: "RecipeFile", recipe: "Recipe") -> "Trainer":
     """Who trains it.
 
     Raises:
-        InputError: There is no such trainer, or it cannot do what the recipe asks; all of it together, with lines.
+        InputError: There is no such trainer, or it cannot do what the recipe asks; all of it together, with lines. Or
+            the recipe names layers that its base has not.
     """
     from aiops.layers.l2_jobs.mistake import dotted
     from aiops.layers.l3_tuning.base_digest import known_config
+    from aiops.layers.l3_tuning.plan.architecture import model_of
+    from aiops.layers.l3_tuning.plan.plan import require_parts
     from aiops.layers.l3_tuning.recipe_file import wrong_recipe
     from aiops.layers.l3_tuning.trainer import refusals, trainer_named, trainers_of
 
     trainer = trainer_named(trainers_of(aiops.plugins), recipe.trainer)
-    wrong = refusals(recipe, trainer, known_config(recipe.base))
+    config = known_config(recipe.base)
+    wrong = refusals(recipe, trainer, config)
     if wrong:
         problems = [file.chain.problem(one.path, f"`{dotted(one.path)}` {one.words}", one.hint) for one in wrong]
         raise wrong_recipe(problems, file.chain.links[0].file)
+    if config is not None:
+        require_parts(recipe, model_of(config))
     return trainer
 
 

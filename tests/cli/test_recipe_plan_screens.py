@@ -91,6 +91,10 @@ def test_a_tight_one_is_no_failure(shown: Shown, tmp_path: Path) -> None:
         (("--device-memory", "80"), "memory is written like"),
         (("--device-memory", "0 B"), "none at all"),
         (("--set", "train.batch=0", "--device-memory", "80 GiB"), "train.batch"),
+        (
+            ("--set", "adapter={type: lora, layers: 99}", "--device-memory", "80 GiB"),
+            "`--set adapter.layers=32`",
+        ),
         (("--set", "base=/nowhere", "--device-memory", "80 GiB"), "there is no folder /nowhere"),
     ],
 )

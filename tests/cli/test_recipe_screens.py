@@ -608,6 +608,18 @@ def test_what_is_wrong_is_told_before_anything_starts(
     assert not (written / "runs").exists()
 
 
+@pytest.mark.usefixtures("house")
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_layers_that_the_base_has_not_start_nothing(
+    shown: Shown, written: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(Plain, "abilities", replace(Plain.abilities, layers=True))
+    screen = shown("train", "recipe.yml", "--set", "adapter.layers=99", *words)
+    assert screen.startswith("exit: 2\n"), screen
+    assert "`adapter.layers` is 99, and [TMP]/model has 2 layers" in screen
+    assert not (written / "runs").exists()
+
+
 def test_a_recipe_runs_by_either_command(shown: Shown, house: House, written: Path) -> None:
     screen = shown("recipe", "run", "recipe.yml", "--detach", "--set", "train.seed=7")
     assert screen.startswith("exit: 0\n--- stdout\nsleep-1\n"), screen
