@@ -108,11 +108,15 @@ def _json(source: SourceFile, seen: Seen | None) -> Iterator[Record | Fault]:
             yield at(Place(source.name, error.lineno), _unparsed(content, error))
         return
     if isinstance(value, dict) and len(value) == 1:
-        inner = next(iter(value.values()))
-        if isinstance(inner, list) and all(isinstance(one, dict) for one in inner) and not set(value) & _TURN_LISTS:
-            value = inner
+        ((key, inner),) = value.items()
+        if isinstance(inner, list) and key not in _TURN_LISTS and (key == "data" or _has_rows(inner)):
+            value = inner  # what of it is no row is told by the number of its element, as in a bare list
     for number, one in enumerate(value if isinstance(value, list) else [value], 1):
         yield Record(Place(source.name, number), one)
+
+
+def _has_rows(inner: list[Any]) -> bool:
+    return not inner or any(isinstance(one, dict) for one in inner)
 
 
 _TURN_LISTS = {"messages", "conversations", "conversation"}

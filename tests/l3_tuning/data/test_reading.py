@@ -74,6 +74,28 @@ def test_lines_are_numbered_as_an_editor_does(tmp_path: Path) -> None:
     assert report.rows == 2000
 
 
+@pytest.mark.parametrize(
+    "content", [b'[{"text": "a"}, 3]', b'{"data": [{"text": "a"}, 3]}', b'{"rows": [{"text": "a"}, 3]}']
+)
+def test_what_is_no_row_is_told_by_its_number_in_a_list(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    report = check(sources([path]), Wish())
+    assert {kind: [str(one.place) for one in report.shown[kind]] for kind in report.kinds} == {
+        "json.not_object": [f"{path}:2"]
+    }
+    assert (report.form, report.rows) == ("text", 2)
+
+
+def test_a_row_whose_only_key_is_a_list_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(line({"messages": pair(1)}))
+    assert check(sources([path]), Wish()).kinds == ()
+    path.write_bytes(b'{"words": ["a", "b"]}')
+    report = check(sources([path]), Wish())
+    assert (report.rows, report.kinds) == (1, ("form.unknown",))
+
+
 def test_a_folder_is_walked_in_order_and_hidden_files_are_left_out(tmp_path: Path) -> None:
     for name in ("b/a.jsonl", "a/z.json.gz", "a/b.TXT", ".hidden/x.jsonl", ".x.jsonl", "README", "a.csv.xz", "c.bin"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
