@@ -67,7 +67,7 @@ def test_prepare_is_one_document(folder: Path, shown: Shown) -> None:
 
 def test_a_dry_run_writes_nothing(folder: Path, shown: Shown) -> None:
     said = shown(*PREPARE, "--dry-run")
-    assert "1 files would be prepared; nothing was changed" in said
+    assert "1 file would be prepared; nothing was changed" in said
     assert not (folder / "data").exists()
     shown(*PREPARE)
     assert f"[TMP]/data/{_digest(folder)}\n--- stderr\n" in shown(*PREPARE, "--dry-run")
@@ -89,6 +89,8 @@ def test_a_dry_run_writes_nothing(folder: Path, shown: Shown) -> None:
         (("--length", "60"), 2, "[TMP]/facts.jsonl:2: length.answer_cut_off: "),
         (("--decontaminate", "exam.jsonl"), 2, "there is no [TMP]/exam.jsonl"),
         (("--base", "nowhere"), 2, "[TMP]/nowhere has no tokenizer.json"),
+        (("--into", "facts.jsonl"), 2, "`--into facts.jsonl` cannot be written: is no folder"),
+        (("--into", "facts.jsonl/x"), 2, "`--into facts.jsonl/x` cannot be written: [TMP]/facts.jsonl is no folder"),
         (("--decontaminate", "facts.jsonl"), 2, "no row is left to train on"),
     ],
 )
