@@ -1,5 +1,6 @@
 """`aiops data check`: what is wrong with data, by file and line, before anybody learns from it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,7 +97,7 @@ def check(
         reader=_reader(folder, base, template, length) if base is not None and full else None,
         evaluation=evaluation_of(against, folder) if against and full else None,
         most=most,
-        allowed=tolerated(None, _kinds(allow or [])),
+        allowed=tolerated(None, kinds_of(allow or [])),
     )
     report = _checked(screen, files, wish)
     if html is not None and target is not None:
@@ -178,18 +179,21 @@ def _form(name: str) -> "Form | None":
     return form
 
 
-def _kinds(names: list[str]) -> frozenset[str]:
-    from difflib import get_close_matches
+def kinds_of(names: Iterable[str]) -> frozenset[str]:
+    """The kinds of faults that `--allow` names.
 
-    from aiops.layers.l3_tuning.data.fault import CATALOGUE
+    Raises:
+        InputError: There is none of a name (`data.kind`).
+    """
+    from aiops.layers.l3_tuning.data.fault import CATALOGUE, nearest_kind
 
     for name in names:
         if name not in CATALOGUE:
-            near = get_close_matches(name, CATALOGUE, n=1)
+            near = nearest_kind(name)
             raise InputError(
                 f"there is no kind of fault {name}",
                 code="data.kind",
-                hints=[f"did you mean `--allow {near[0]}`?" if near else "docs/data.md has all kinds"],
+                hints=[f"did you mean `--allow {near}`?" if near else "docs/data.md has all kinds"],
             )
     return frozenset(names)
 

@@ -12,7 +12,7 @@ from aiops.cli.output import output_folder
 from aiops.layers.core.count import counted
 from aiops.layers.core.errors import InputError
 
-from .checking import needed
+from .checking import kinds_of, needed
 from .progress import Progress
 from .summary import document, summary
 
@@ -175,6 +175,4 @@ def _one_of(option: str, given: str, known: tuple[str, ...]) -> str:
 
 
 def _allowed(kinds: list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    from aiops.layers.l3_tuning.data.fault import CATALOGUE
-
-    return tuple(_one_of("--allow", kind, tuple(CATALOGUE)) for kind in kinds)
+    return tuple(sorted(kinds_of(kinds)))

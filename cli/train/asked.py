@@ -140,7 +140,7 @@ def overrides_for(
         InputError: One of them makes no sense for a recipe.
     """
     from aiops.layers.core.places import Override
-    from aiops.layers.l2_jobs.job_override import overrides_of
+    from aiops.layers.l3_tuning.recipe_override import recipe_overrides
 
     if max_restarts is not None:
         raise InputError(
@@ -148,7 +148,7 @@ def overrides_for(
             code="usage.recipe",
             hints=["a recipe's job follows aiops' own budget: leave it out"],
         )
-    found = list(overrides_of(sets))
+    found = list(recipe_overrides(sets))
     given = (("nodes", nodes), ("engine", engine), ("priority", priority), ("queue", queue))
     found += [Override(("placement", key), str(value), f"--{key} {value}") for key, value in given if value is not None]
     return tuple(found)

@@ -82,6 +82,7 @@ def test_a_dry_run_writes_nothing(folder: Path, shown: Shown) -> None:
         (("--mask", "email,fone"), 2, "did you mean `--mask phone`?"),
         (("--filter", "symbol"), 2, "did you mean `symbols`?"),
         (("--allow", "json.brokn"), 2, "did you mean `--allow json.broken`?"),
+        (("--allow", "role"), 2, "did you mean `--allow role.order`?"),
         (("--engine", "spark"), 2, "there is no engine `spark` for data"),
         (("--length", "0"), 2, "a sample of 0 tokens holds nothing"),
         (("--held-out", "2"), 2, "2 of the rows cannot be held out"),
@@ -101,6 +102,14 @@ def test_what_is_wrong_is_told_and_nothing_comes_of_it(
     assert screen.startswith(f"exit: {code}\n--- stdout\n--- stderr\n")
     assert said in screen
     assert not list((folder / "data").glob("[0-9a-f]*/manifest.json"))
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_rows_is_told_as_empty(folder: Path, shown: Shown, content: str) -> None:
+    (folder / "facts.jsonl").write_text(content)
+    said = shown(*PREPARE)
+    assert said.startswith("exit: 2\n")
+    assert "error: [TMP]/facts.jsonl is empty: it has no rows\n" in said
 
 
 def test_show_tells_what_is_there_and_how_long_it_is(folder: Path, shown: Shown) -> None:

@@ -584,6 +584,7 @@ def test_questions_count_by_what_stands_in_them(
     [
         (["recipe.yml", "--set", "train.lr=1"], 2, "--set train.lr=1: unknown key `lr` in `train`"),
         (["recipe.yml", "--set", "method=dpo"], 2, "--set method=dpo: `method` is `dpo`, which plain cannot do"),
+        (["recipe.yml", "--set", "rate"], 2, "hint: write it as KEY=VALUE: `--set train.rate=1e-5`"),
         (["recipe.yml", "--set", "trainer=plane"], 2, "there is no trainer `plane`; installed are plain"),
         (["recipe.yml", "--max-restarts", "3"], 2, "`--max-restarts` is of job files"),
         (["recipe.yml", "--resume"], 6, "there is no run of facts in"),

@@ -9,7 +9,7 @@ from .fault import Fault, Flaw, at
 from .form import SAMPLE, form_of
 from .row import Form, Place
 from .source import SourceFile
-from .stream import HUGE, BrokenError, line_blocks, pieces
+from .stream import HUGE, BrokenError, line_blocks, pieces, text_pieces
 
 Seen = Callable[[int], None]
 _ROWS = 1024
@@ -58,6 +58,11 @@ def form_found(files: Iterable[SourceFile]) -> Form | None:
     return None
 
 
+def without_rows(file: SourceFile) -> bool:
+    """Whether a file is empty."""
+    return any(isinstance(one, Fault) and one.kind == "file.empty" for one in islice(records(file), 1))
+
+
 def parsed(line: bytes) -> Any:
     """What a line of JSON says; a `Flaw` where it says nothing."""
     import orjson
@@ -96,7 +101,7 @@ def _json(source: SourceFile, seen: Seen | None) -> Iterator[Record | Fault]:
     """A list of rows; `{"data": [...]}` with one list; one row; or rows line by line, which many call `.json`."""
     import orjson
 
-    content = b"".join(pieces(source, seen)).removeprefix(b"\xef\xbb\xbf")
+    content = b"".join(text_pieces(source, seen))
     if not content.strip():
         return
     try:
@@ -221,7 +226,7 @@ def _cell(key: str, cell: str) -> Any:
 
 
 def _text(source: SourceFile, seen: Seen | None) -> Iterator[Record | Fault]:
-    content = b"".join(pieces(source, seen)).removeprefix(b"\xef\xbb\xbf")
+    content = b"".join(text_pieces(source, seen))
     if not content.strip():
         return
     try:
