@@ -112,6 +112,13 @@ def test_a_file_without_rows_is_told_as_empty(folder: Path, shown: Shown, conten
     assert "error: [TMP]/facts.jsonl is empty: it has no rows\n" in said
 
 
+def test_rows_that_nobody_can_tell_have_a_check_to_type(folder: Path, shown: Shown) -> None:
+    (folder / "facts.jsonl").write_text('{"prompt": "a", "completion": "b"}\n', encoding="utf-16")
+    said = shown(*PREPARE)
+    assert "see what is wrong: `aiops data check [TMP]/facts.jsonl`" in said
+    assert "`iconv -f UTF-16 -t UTF-8`" in shown("data", "check", "facts.jsonl")
+
+
 def test_show_tells_what_is_there_and_how_long_it_is(folder: Path, shown: Shown) -> None:
     shown(*PREPARE)
     digest = _digest(folder)

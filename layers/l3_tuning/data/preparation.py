@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 from aiops.layers.core.errors import FailedError, InputError
@@ -140,7 +141,10 @@ def preparation_of(
         raise InputError(
             f"nobody can tell what the rows of {', '.join(plan.train)} are",
             code="data.form",
-            hints=[f"say it: `--format {'|'.join(FORMS)}`", "see what is wrong: `aiops data check --help`"],
+            hints=[
+                f"say it: `--format {'|'.join(FORMS)}`",
+                f"see what is wrong: `aiops data check {join(plan.train)}`",
+            ],
         )
     if form == "preference" and plan.packing:
         raise InputError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aiops.layers.core.errors import FailedError
-from aiops.layers.l3_tuning.data import prepared_rows
+from aiops.layers.l3_tuning.data import prepared_rows, store
 from aiops.layers.l3_tuning.recipe import DataPlan
 
 from .prepared_folder import asked, prepare, write_rows
@@ -98,4 +98,4 @@ def test_a_manifest_that_counts_otherwise_ends_no_reader(tmp_path: Path, whole: 
 
     folder = damaged(whole, tmp_path / "x", "manifest.json", deed)
     with pytest.raises(FailedError, match="is not what was written"):
-        prepared_rows.row(folder, prepared_rows.whole(folder).rows)
+        prepared_rows.row(folder, store.load(folder).rows)
