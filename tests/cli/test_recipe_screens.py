@@ -339,7 +339,7 @@ def test_a_run_knows_whether_its_nodes_are_simulated(
     for number, said in enumerate((None, True, False), 1):
         told: dict[str, Any] = {} if said is None else {"imagined": False, "simulated": said}
         monkeypatch.setattr(
-            looking, "look", lambda _aiops, _screen, recipe, _inventory, told=told: nodes(recipe, **told)
+            looking, "look", lambda _aiops, _screen, recipe, _inventory, _desk, told=told: nodes(recipe, **told)
         )
         screen = shown("train", *(["--resume"] if number > 1 else []), "recipe.yml", "--detach")
         assert screen.startswith(f"exit: 0\n--- stdout\nsleep-{number}\n"), screen
