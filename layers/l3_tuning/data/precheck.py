@@ -1,12 +1,14 @@
 """Precheck: what `aiops data check` says of rows before anything is made of them."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from aiops.layers.core.errors import InputError, Problem
 
 from .check import Wish, check
+from .evaluation_set import exam_of
 from .fault import CATALOGUE
 from .lesson import Reader
 from .preparation import Preparation
@@ -30,14 +32,17 @@ def precheck(preparation: Preparation, told: Callable[[int], None]) -> tuple[Rep
         What was found of the rows, and of those of files that are held out.
 
     Raises:
-        InputError: There are faults that are not allowed; the first of each kind, with file and line.
+        InputError: There are faults that are not allowed; the first of each kind, with file and line. Or the
+            evaluation that is to be removed has faults itself.
+        FailedError: The file of that evaluation is not any more what was hashed.
     """
     plan = preparation.plan
     tokenizer = read_tokenizer(Path(preparation.base))
     template = read_template(tokenizer, None if plan.template is None else Path(plan.template))
     wish = Wish(preparation.form, Reader(tokenizer, template, plan.length), most=_SHOWN, allowed=tolerated(plan))
     reports = []
-    for files in (preparation.train, preparation.evaluation):
+    exam = exam_of(preparation)
+    for files, asked in ((preparation.train, exam), (preparation.evaluation, None)):
         if files:
             said = 0
 
@@ -46,7 +51,7 @@ def precheck(preparation: Preparation, told: Callable[[int], None]) -> tuple[Rep
                 told(rows - said)
                 said = rows
 
-            report = check(sources([file.path for file in files]), wish, more)
+            report = check(sources([file.path for file in files]), replace(wish, evaluation=asked), more)
             if report.failed:
                 raise _refused(report)
             reports.append(report)

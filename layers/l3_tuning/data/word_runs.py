@@ -7,6 +7,7 @@ eight. Equal words have equal numbers, so none is missed; the few texts that are
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import accumulate, compress
@@ -36,6 +37,11 @@ _ASCII: Final = 128
 _WHOLE: Final = 1 << 64
 _SINGLE: Final = 2
 """Class of a character that is a word; 1 is one that words are made of, 0 any other."""
+
+
+def folded(text: str) -> str:
+    """Text without case. What is composed of two characters is one first, as a preparation writes it."""
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 class WordRuns:
@@ -79,7 +85,7 @@ class WordRuns:
         import numpy as np
 
         if not narrow:
-            texts = [text.casefold() for text in texts]
+            texts = [folded(text) for text in texts]
         numbers, starts = _words(texts)
         begins = np.fromiter(accumulate(map(len, texts), initial=0), np.int64, len(texts) + 1)
         begins += np.arange(len(begins))  # with what stands between two

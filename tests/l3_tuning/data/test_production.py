@@ -189,7 +189,7 @@ def test_every_removed_row_is_told_with_place_and_reason(tmp_path: Path, base: s
         (4, "duplicates", "resembles an earlier row", "facts.jsonl:3"),
         (5, "filter", "shortest: fewer than 16 characters", None),
         (6, "length", "longer than 512 tokens", None),
-        (7, "decontaminate", "asks the same question", "exam.jsonl:1"),
+        (7, "decontaminate", "asks what the evaluation asks", "exam.jsonl:1"),
     ]
     assert [(one["file"], one["line"]) for one in store.rows(folder)] == [("facts.jsonl", line) for line in (1, 3, 8)]
     assert made.lineage["removed"]["duplicates"] == {"equals an earlier row": 1, "resembles an earlier row": 1}
