@@ -100,8 +100,7 @@ def prepare(
     from aiops.layers.l3_tuning.data.filter import chosen
     from aiops.layers.l3_tuning.data.personal import KINDS
     from aiops.layers.l3_tuning.data.preparation import preparation_of
-    from aiops.layers.l3_tuning.data.production import produce
-    from aiops.layers.l3_tuning.data.store import prepared
+    from aiops.layers.l3_tuning.data.production import made_before, produce
     from aiops.layers.l3_tuning.recipe import DataPlan
 
     aiops: App = context.obj
@@ -134,7 +133,7 @@ def prepare(
     with Progress(screen) as progress:
         preparation = preparation_of(plan, str(model), chosen(filter_ or ()), told=progress.hashed)
         if dry_run:
-            there = prepared(target, preparation.digest)
+            there = made_before(preparation, target)
         else:
             made = produce(preparation, target, engine=carrier, shares=jobs, emit=progress.listen)
     folder = target / preparation.digest

@@ -51,6 +51,7 @@ def require_prepared_for(file: RecipeFile, recipe: Recipe, folder: Path, manifes
     """
     found = list(_read_otherwise(recipe, manifest))
     found += [*_other_files(recipe.data, manifest), *_done_otherwise(recipe, manifest)]
+    found += _in_spite_of(recipe.data, manifest)
     if not found:
         return
     count = len(found)
@@ -117,6 +118,18 @@ def _done_otherwise(recipe: Recipe, manifest: Manifest) -> Iterator[Difference]:
                 yield ("data", key), f"`data.mask` names {', '.join(left)}, which was not masked in it"
         elif asked not in (getattr(plain, key), done):
             yield ("data", key), f"`data.{key}` is {asked}, it was prepared with {done}"
+
+
+def _in_spite_of(data: DataPlan, manifest: Manifest) -> Iterator[Difference]:
+    """Faults that were let pass for somebody else; of what is not said nothing is concluded."""
+    from .data.tolerance import not_allowed
+
+    met = not_allowed(manifest, data)
+    if met is None:
+        yield ("data", "train"), "it does not say which faults were allowed when it was prepared: prepare it again"
+    elif met:
+        said = ", ".join(f"{kind} ({count:,})" for kind, count in met.items())
+        yield ("data", "allow"), f"`data.allow` does not name {said}, in spite of which it was prepared"
 
 
 def _done(manifest: Manifest, key: str) -> Any:

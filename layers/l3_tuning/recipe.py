@@ -58,7 +58,8 @@ class DataPlan:
         mask: Kinds of personal data that are masked.
         decontaminate: Files whose rows must not be in `train`, absolute; those found are removed.
         allow: Kinds of faults in spite of which something is prepared. No part of any digest: they say whether
-            something comes of it, not what.
+            something comes of it, not what. Those that were met stand in the manifest, and whoever takes what is there
+            already has to allow them too.
     """
 
     train: tuple[str, ...]

@@ -132,5 +132,5 @@ def test_a_job_that_nobody_waits_for_is_cancelled(tmp_path: Path, slurm: Path, m
     base = str(lay_model(tmp_path / "model"))
     file = write_rows(tmp_path / "facts.jsonl", [asked(1), {"prompt": "p", "completion": "word " * 600}])
     with pytest.raises(InputError, match="1 row cannot be prepared"):
-        prepare(DataPlan((str(file),), length=512), base, tmp_path / "data", engine=Datatrove("research"), check=False)
+        prepare(DataPlan((str(file),), length=512), base, tmp_path / "data", engine=Datatrove("research"), checked=())
     assert (tmp_path / "cancelled").read_text() == "7\n"

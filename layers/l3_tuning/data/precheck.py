@@ -1,6 +1,6 @@
 """Precheck: what `aiops data check` says of rows before anything is made of them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -64,7 +64,7 @@ def _refused(report: Report) -> InputError:
         f"{report.faulty:,} of {report.rows:,} rows cannot be prepared:",
         code="data.refused",
         problems=_problems(report, kinds),
-        hints=[*_hints(report, kinds), "see all: `aiops data check PATH --base DIR`"],
+        hints=[*ways_out(report.counts, kinds), "see all: `aiops data check PATH --base DIR`"],
     )
 
 
@@ -73,12 +73,12 @@ def _problems(report: Report, kinds: Iterable[str]) -> list[Problem]:
     return [Problem(f"{one.kind}: {one.reason}", one.place.file, one.place.line) for one in islice(shown, 2 * _SHOWN)]
 
 
-def _hints(report: Report, kinds: Iterable[str]) -> Iterator[str]:
-    """What can be done, as a command line says it and as a recipe does."""
-    if report.counts["length.over"] or report.counts["length.answer_cut_off"]:
+def ways_out(counts: Mapping[str, int], kinds: Iterable[str]) -> Iterator[str]:
+    """What can be done about kinds of faults, as a command line says it and as a recipe does."""
+    if counts.get("length.over") or counts.get("length.answer_cut_off"):
         yield "cut longer rows, or leave them out: `--long truncate` or `--long drop`; of a recipe `data.long`"
     for kind in islice((one for one in kinds if not one.startswith("length.")), 3):
-        said = f"{kind} ({report.counts[kind]:,})"
+        said = f"{kind} ({counts[kind]:,})"
         allow = f"`--allow {kind}`; of a recipe `data.allow: [{kind}]`"
         if kind.startswith("personal."):
             mask = kind.partition(".")[2]

@@ -136,7 +136,7 @@ def test_other_bytes_need_another_version(tmp_path: Path, monkeypatch: pytest.Mo
         if plan.template is not None:
             (tmp_path / "marked.jinja").write_text(plan.template, "utf-8")
             plan = replace(plan, template=str(tmp_path / "marked.jinja"))
-        made = prepare(plan, base, tmp_path / "data", filters, check=False)
+        made = prepare(plan, base, tmp_path / "data", filters, checked=())
         removed = {step: sum(reasons.values()) for step, reasons in made.lineage["removed"].items()}
         sums = {file: one.get("content", one["sha256"]) for file, one in made.files.items()}
         inputs = {key: one for key, one in made.inputs.items() if key != "tokenizer"}  # a library has written its file
