@@ -89,7 +89,7 @@ class TransformersTrainer:
             files={DOCUMENT: json.dumps(document(run), indent=1).encode() + b"\n"},
             processes=processes_of(run.recipe),
             # Python's own hashes must not make two ranks differ.
-            variables={"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONHASHSEED": "0"},
+            variables={"PYTHONHASHSEED": "0"},
             checkpoint_format="files",
         )
 
