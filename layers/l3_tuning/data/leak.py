@@ -44,14 +44,18 @@ def questions_of(row: Row) -> tuple[str, ...]:
 class Evaluation:
     """The questions of an evaluation, to be looked for.
 
+    Of runs only hashes of 64 bits are kept, since each process of a preparation has all: that four fifths of those of a
+    question are met by chance does not happen.
+
     Attributes:
         questions: How many there are.
     """
 
     questions: int = 0
     _short: dict[tuple[str, ...], Place] = field(default_factory=dict)
-    _runs: dict[tuple[str, ...], list[int]] = field(default_factory=dict)
-    _long: list[tuple[Place, int]] = field(default_factory=list)
+    _first: dict[int, int] = field(default_factory=dict)  # by run the first question that has it
+    _others: dict[int, list[int]] = field(default_factory=dict)  # and of few runs the others
+    _long: list[tuple[Place, int, str]] = field(default_factory=list)  # with the number of its runs, and its words
     _sought: WordRuns | None = None
 
     def add(self, place: Place, row: Row) -> None:
@@ -65,15 +69,16 @@ class Evaluation:
             if len(words) < RUN:
                 self._short.setdefault(tuple(words), place)
                 continue
-            runs = set(_runs(words))
+            number, runs = len(self._long), set(map(hash, _runs(words)))
             for run in runs:
-                self._runs.setdefault(run, []).append(len(self._long))
-            self._long.append((place, len(runs)))
+                if self._first.setdefault(run, number) != number:
+                    self._others.setdefault(run, []).append(number)
+            self._long.append((place, len(runs), " ".join(words)))
 
     def suspects(self, texts: Sequence[str]) -> set[int]:
         """Numbers of the texts in which something may have leaked: in all others nothing has. Quick for many texts."""
         if self._sought is None:
-            self._sought = WordRuns(self._runs, self._short)
+            self._sought = WordRuns((words for _, _, words in self._long), self._short)
         return self._sought.within(texts)
 
     def leaks(self, rows: Sequence[Sequence[str]]) -> dict[int, Place]:
@@ -109,7 +114,10 @@ class Evaluation:
         return None
 
     def _counted(self, words: Sequence[str]) -> Place | None:
-        counted = Counter(number for run in set(_runs(words)) for number in self._runs.get(run, ()))
+        counted: Counter[int] = Counter()
+        for run in set(map(hash, _runs(words))):
+            if run in self._first:
+                counted.update((self._first[run], *self._others.get(run, ())))
         whole = [number for number, count in counted.items() if count >= SHARE * self._long[number][1]]
         return self._long[min(whole)][0] if whole else None  # the first: in no order of hashes, so that bytes are equal
 

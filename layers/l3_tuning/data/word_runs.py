@@ -47,23 +47,25 @@ def folded(text: str) -> str:
 class WordRuns:
     """Words in a row that are looked for."""
 
-    def __init__(self, runs: Iterable[Sequence[str]], short: Iterable[Sequence[str]]) -> None:
+    def __init__(self, long: Iterable[str], short: Iterable[Sequence[str]]) -> None:
         """Take what is looked for.
 
         Args:
-            runs: Each of `RUN` words, wherever they stand.
-            short: Each of fewer, that are a text alone.
+            long: Words with a space between, `RUN` or more: each run of them, wherever it stands.
+            short: Words, fewer: where they are a text alone.
         """
         import numpy as np
 
         by_length: dict[int, list[str]] = {}
-        for words in (*runs, *short):
+        for words in short:
             by_length.setdefault(len(words), []).append(" ".join(words))
         self._sought = {
             length: _Few(np.concatenate([_joined(_words(part)[0], length)[::length] for part in _parts(texts)]))
             for length, texts in by_length.items()
         }
-        self._runs = self._sought.pop(RUN, None)
+        # With runs from one into the next, which stand in no text but by chance: a text may be named in vain.
+        runs = [_joined(_words(part)[0], RUN) for part in _parts(list(long))]
+        self._runs = _Few(np.concatenate(runs)) if runs else None
 
     def within(self, texts: Sequence[str]) -> set[int]:
         """Numbers of texts that may hold one; of all others it is sure that they do not."""

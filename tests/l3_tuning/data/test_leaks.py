@@ -97,7 +97,7 @@ def removed(base: str, file: Path, exam: Path, into: Path, **said: Any) -> dict[
     return {one["line"]: one["of"].split(":")[1] for one in found}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data(), st.sampled_from(["text", "prompt", "preference", "chat"]), st.sampled_from([(), ("email",)]))
 def test_what_a_check_tells_is_what_a_preparation_removes(
     base: str, data: st.DataObject, form: str, mask: tuple[str, ...]
@@ -113,7 +113,7 @@ def test_what_a_check_tells_is_what_a_preparation_removes(
         assert gone == told(base, file, exam)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data(), st.sampled_from(["text", "chat"]))
 def test_many_at_once_and_in_normal_form_are_judged_as_each_alone(data: st.DataObject, form: str) -> None:
     questions = data.draw(st.lists(said(1, 14), min_size=1, max_size=4))
