@@ -16,8 +16,10 @@ from tests.l3_tuning.data.tiny_model import lay_model
 from tests.l3_tuning.test_sealing import weights
 from tests.l3_tuning.test_trainer import Plain
 
+from aiops.cli.data.progress import Progress
 from aiops.cli.recipe import looking
 from aiops.cli.recipe.looking import Seen
+from aiops.cli.train import supply
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.request import Cancel
 from aiops.layers.l3_tuning import run_folder, run_jobs, trainer
@@ -468,6 +470,57 @@ def test_data_is_checked_once_by_one_rule(
     assert len(calls) == 1
     (folder,) = (written / "runs" / "data").iterdir()
     assert json.loads((folder / "manifest.json").read_text())["lineage"]["masked"] == {"key": 1}
+
+
+def test_what_one_has_allowed_is_not_allowed_for_the_next(shown: Shown, house: House, written: Path) -> None:
+    rows = [{"prompt": "Who?", "completion": "ann.lee@corp.io"}]
+    (written / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    allow = ("--set", "data.allow=[personal.email]")
+    assert shown("train", "recipe.yml", "--detach", *allow).startswith("exit: 0\n")
+    refused = shown("train", "recipe.yml", "--detach")
+    assert refused.startswith("exit: 2\n"), refused
+    assert "faults were allowed that are not allowed here: personal.email" in refused
+    assert "of a recipe `data.allow: [personal.email]`" in refused
+    assert run_folder.numbers(written / "runs", "facts") == [1]
+    again = shown("train", "recipe.yml", "--detach", *allow)
+    assert again.startswith("exit: 0\n"), again
+    assert "1 rows of prompt, checked before" in again
+
+
+def test_data_is_prepared_by_all_processors_and_rows_are_counted_meanwhile(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiops.layers.l3_tuning.data import data_engine, production, work
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)))
+    monkeypatch.setattr(work, "CHUNK_ROWS", 7)
+    shares, texts = [], []
+
+    class Alone(data_engine.LocalEngine):
+        def carry_out(self, folder: Path, step: Any, count: int, told: Any) -> None:
+            shares.append(count)
+            super().carry_out(folder, step, 1, told)
+
+    class Heard(Progress):
+        def listen(self, kind: str, message: str = "", /, **data: Any) -> None:
+            super().listen(kind, message, **data)
+            texts.append(self._step.summary if self._step else "")
+
+    monkeypatch.setattr(production, "LocalEngine", Alone)
+    monkeypatch.setattr(supply, "Progress", Heard)
+    assert shown("train", "recipe.yml", "--detach").startswith("exit: 0\n")
+    assert shares == [3, 1, 3, 1]
+    assert {"read", "read, 30 rows", "duplicates", "tokens, 30 rows", "write, 30 rows"} <= {*texts}
+
+
+@pytest.mark.parametrize(
+    ("rows", "cores", "wanted"), [(0, 4, 1), (1, 4, 1), (4097, 4, 2), (10**6, 4, 4), (10**6, 64, 8)]
+)
+def test_no_more_processes_prepare_than_have_something_to_do(
+    rows: int, cores: int, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert supply.shares_of(rows) == wanted
 
 
 def _prepared(shown: Shown, written: Path, *words: str) -> Path:

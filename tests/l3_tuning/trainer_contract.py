@@ -9,6 +9,7 @@ import pytest
 
 from aiops.layers.l2_jobs.job_conflicts import VISIBLE
 from aiops.layers.l2_jobs.torchrun_options import names_script, ours
+from aiops.layers.l3_tuning.compile import OFFLINE
 from aiops.layers.l3_tuning.data.dataset import Manifest
 from aiops.layers.l3_tuning.data.row import Form, Row, Turn
 from aiops.layers.l3_tuning.recipe import (
@@ -223,7 +224,9 @@ class TrainerContract:
                 assert found.processes is None
 
     def test_it_says_no_variable_that_others_say(self, trainer: Trainer) -> None:
-        taken = VISIBLE | {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK"}
+        taken = (
+            VISIBLE | OFFLINE.keys() | {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK"}
+        )
         for _, found in self.rendered(trainer):
             assert not taken & set(found.variables)
             assert not any(name.startswith(("AIOPS_", "SLURM_", "TORCHELASTIC_")) for name in found.variables)

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,9 +13,11 @@ from aiops.layers.core.errors import ConflictError, FailedError, InputError
 from .assembly import WHOLE
 from .data_engine import DataEngine, LocalEngine
 from .dataset import Manifest
-from .precheck import precheck
+from .precheck import precheck, ways_out
 from .preparation import Preparation
+from .report import Report
 from .store import prepared
+from .tolerance import not_allowed, only_allowed
 from .work import STEPS, Work
 
 
@@ -33,7 +35,7 @@ def produce(
     *,
     engine: DataEngine | None = None,
     shares: int = 1,
-    check: bool = True,
+    checked: Iterable[Report] | None = None,
     emit: Emit | None = None,
 ) -> Manifest:
     """Make the folder that `preparation` asks for, `into / digest`; where it is already, nothing is done.
@@ -43,18 +45,19 @@ def produce(
         into: The folder of all prepared data; made when absent.
         engine: Who does the work; this machine's processes by default.
         shares: How many do it at once.
-        check: Whether rows are checked before, at the level full; who did so already says no. What cannot be read or
-            rendered is refused also without.
+        checked: What `precheck` found, of whoever has asked it already; None to ask it here. What cannot be read or
+            rendered is refused whatever it found.
         emit: Told of steps as they begin and end, and of rows.
 
     Raises:
-        InputError: A file is wrong; a row cannot be read or is too long; no row is left.
+        InputError: A file is wrong; a row cannot be read or is too long; no row is left; or what is there was made in
+            spite of faults that are not allowed now.
         ConflictError: Somebody else makes the same at this moment.
         FailedError: A file changed meanwhile, or what is there was damaged.
     """
     tell = emit or _nobody
     digest = preparation.digest
-    there = prepared(into, digest)
+    there = made_before(preparation, into)
     work = into / f".{digest}"
     if there is not None:
         tell("data_found", "", digest=digest)
@@ -67,14 +70,14 @@ def produce(
     except OSError as error:
         raise InputError(f"{into} cannot be made: {error.strerror}", code="data.into") from error
     with _alone(into, digest):
-        there = prepared(into, digest)
+        there = made_before(preparation, into)
         if there is not None:
             return there
-        if check:
+        if checked is None:
             tell("data_step_started", "", step="check", shares=1)
-            precheck(preparation, _counting(tell, "data_rows_done", "rows", step="check"))
+            checked = precheck(preparation, _counting(tell, "data_rows_done", "rows", step="check"))
             tell("data_step_ended", "", step="check")
-        Work.begin(work, preparation)
+        Work.begin(work, preparation, only_allowed(checked, preparation.plan))
         for step, shared in STEPS:
             tell("data_step_started", "", step=step, shares=shares if shared else 1)
             (engine or LocalEngine()).carry_out(
@@ -82,6 +85,32 @@ def produce(
             )
             tell("data_step_ended", "", step=step, **({"rows": Work(work).rows()} if step == "examine" else {}))
         return _published(work, into, digest)
+
+
+def made_before(preparation: Preparation, into: Path) -> Manifest | None:
+    """What is at `into / digest` already; None for nothing.
+
+    Raises:
+        InputError: It was made in spite of faults that are not allowed now (`data.refused`).
+        FailedError: It was damaged since, or does not say what it was made in spite of.
+    """
+    there = prepared(into, preparation.digest)
+    if there is None:
+        return None
+    folder, wrong = into / preparation.digest, not_allowed(there, preparation.plan)
+    if wrong is None:
+        raise FailedError(
+            f"{folder} does not say which faults were allowed when it was prepared",
+            code="data.damaged",
+            hints=[f"make it anew: `rm -r {folder}`, and prepare it again"],
+        )
+    if wrong:
+        raise InputError(
+            f"{folder} was prepared where faults were allowed that are not allowed here: {', '.join(wrong)}",
+            code="data.refused",
+            hints=[*ways_out(wrong, wrong), "see where they are: `aiops data check PATH --base DIR`"],
+        )
+    return there
 
 
 def _counting(tell: Emit, kind: str, what: str, **data: str) -> Callable[[int], None]:
