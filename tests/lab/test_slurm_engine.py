@@ -303,13 +303,15 @@ def test_a_rank_that_outlives_its_slurmd_has_not_ended_until_it_is_killed(
     until_idle(slurm_lab)
 
 
-def test_a_node_that_has_booted_is_given_back_to_slurm_which_completes_an_attempt_there(bench: SlurmBench) -> None:
+def test_a_node_that_has_booted_is_given_back_to_slurm_which_completes_an_attempt_there(
+    slurm_lab: Cluster, bench: SlurmBench
+) -> None:
     """slurmctld asks a lost node again after KillWait and twice MessageTimeout; a restart need not wait for that."""
     one = bench.job("back", 2)
     first = bench.attempt(one, 1, NODES)
     again = replace(first, key=Key(one.id, 2))
 
-    def of(told: list[Report], attempt: Attempt, kind: type) -> list[Report]:
+    def of(told: Sequence[Report], attempt: Attempt, kind: type) -> list[Report]:
         return [word for word in told if isinstance(word, kind) and getattr(word, "key", None) == attempt.key]
 
     bench.engine.start(one, first)
@@ -318,6 +320,10 @@ def test_a_node_that_has_booted_is_given_back_to_slurm_which_completes_an_attemp
     bench.engine.kill(first.key, NODES)
     bench.collect(lambda told: bool(of(told, first, Ended)), SECONDS)
     bench.power("gpu02", on=True)
+    deadline = time.monotonic() + SECONDS
+    while slurm_lab.shell.run("gpu02", "systemctl is-active slurmd").returncode:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     bench.engine.release(first.key)
     bench.engine.start(one, again)
     told = bench.collect(lambda told: len(of(told, again, Started)) == 2, 40.0)
