@@ -8,7 +8,9 @@ import typer
 from aiops.cli.app import App
 from aiops.cli.exit import Exit
 from aiops.cli.options import JsonOption, QuietOption
+from aiops.cli.output import output_file, unwritten
 from aiops.cli.screen import Screen
+from aiops.layers.core.count import counted
 from aiops.layers.core.errors import InputError
 
 from .choice import kinds_of, one_of
@@ -88,6 +90,7 @@ def check(
     from aiops.layers.l3_tuning.data.tolerance import tolerated
 
     folder = aiops.working_folder
+    target = None if html is None else output_file(folder, html, "--html")
     full = base is not None and level != "structure"
     files = sources(paths, folder)
     wish = Wish(
@@ -98,11 +101,14 @@ def check(
         allowed=tolerated(None, kinds_of(allow)),
     )
     report = _checked(screen, files, wish)
-    if html is not None:
+    if html is not None and target is not None:
         from aiops.layers.core.file import write_atomic
         from aiops.layers.l3_tuning.data.page import page
 
-        write_atomic(folder / html, page(report).encode(), 0o644)
+        try:
+            write_atomic(target, page(report).encode(), 0o644)
+        except OSError as error:
+            raise unwritten(html, "--html", error) from error
     show(screen, report, paths)
     return Exit.FAILED if report.failed else Exit.DONE
 
@@ -113,7 +119,7 @@ def _checked(screen: Screen, files: "tuple[SourceFile, ...]", wish: "Wish") -> "
     size = sum(file.size for file in files)
     with screen.step("check") as step:
         report = look(files, wish, _counter(step, size))
-        step.summary = f"{report.rows:,} rows of {len(files)} file{'' if len(files) == 1 else 's'}, {report.level}"
+        step.summary = f"{counted(report.rows, 'row')} of {counted(len(files), 'file')}, {report.level}"
         step.mark = "✗" if report.failed else ""
     return report
 

@@ -30,12 +30,12 @@ def kinds_of(names: Iterable[str] | None) -> tuple[str, ...]:
     Raises:
         InputError: There is none of a name (`usage.value`).
     """
-    from aiops.layers.l3_tuning.data.fault import CATALOGUE
+    from aiops.layers.l3_tuning.data.fault import CATALOGUE, nearest_kind
 
     kinds = tuple(names or ())
     for name in kinds:
         if name not in CATALOGUE:
-            near = get_close_matches(name, CATALOGUE, n=1)
-            hint = f"did you mean `--allow {near[0]}`?" if near else "docs/data.md has all kinds"
+            near = nearest_kind(name)
+            hint = f"did you mean `--allow {near}`?" if near else "docs/data.md has all kinds"
             raise InputError(f"there is no kind of fault `{name}`", code="usage.value", hints=[hint])
     return kinds

@@ -8,6 +8,8 @@ import typer
 from aiops.cli.app import App
 from aiops.cli.exit import Exit
 from aiops.cli.options import DryRunOption, JsonOption, QuietOption
+from aiops.cli.output import output_folder
+from aiops.layers.core.count import counted
 
 from .checking import needed
 from .choice import kinds_of, one_of
@@ -130,7 +132,7 @@ def prepare(
         **words,
     )
     carrier = data_engine(aiops.plugins, engine)
-    target, model = here / into.expanduser(), here / base.expanduser()
+    target, model = output_folder(here, into, "--into"), here / base.expanduser()
     with Progress(screen) as progress:
         preparation = preparation_of(plan, str(model), chosen(filter_ or ()), told=progress.hashed)
         if dry_run:
@@ -146,7 +148,7 @@ def prepare(
             )
         else:
             screen.line(str(folder))
-            state = "it is prepared already" if there is not None else f"{files} files would be prepared"
+            state = "it is prepared already" if there is not None else f"{counted(files, 'file')} would be prepared"
             screen.note(f"{state}; nothing was changed")
         return Exit.DONE
     if json:

@@ -17,7 +17,7 @@ from .summary import document, summary
 
 if TYPE_CHECKING:
     from aiops.layers.l3_tuning.data.dataset import Manifest
-    from aiops.layers.l3_tuning.data.store import Kept
+    from aiops.layers.l3_tuning.data.prepared_rows import Kept
 
 WhereArgument = Annotated[
     Path,
@@ -53,7 +53,7 @@ def show(
 
     Of a row the tokens that are learnt stand in brackets, [so].
     """
-    from aiops.layers.l3_tuning.data import store
+    from aiops.layers.l3_tuning.data import prepared_rows, store
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
@@ -66,7 +66,7 @@ def show(
     if removed:
         _removed(screen, folder)
     elif row is not None:
-        kept = store.row(folder, row, held_out=held_out)
+        kept = prepared_rows.row(folder, row, held_out=held_out)
         texts = None if base is None else _texts(kept, aiops.working_folder / base.expanduser(), manifest)
         _row(screen, kept, texts)
     elif json:
@@ -74,7 +74,7 @@ def show(
     else:
         summary(screen, folder, manifest)
         if screen.terminal:
-            screen.text(_histogram(store.lengths(folder).tolist()))
+            screen.text(_histogram(prepared_rows.lengths(folder).tolist()))
     return Exit.DONE
 
 
@@ -108,9 +108,9 @@ def _found(path: Path) -> Path:
 
 
 def _removed(screen: Screen, folder: Path) -> None:
-    from aiops.layers.l3_tuning.data import store
+    from aiops.layers.l3_tuning.data.prepared_rows import removed
 
-    each = store.removed(folder)
+    each = removed(folder)
     if screen.json:
         screen.document(list(each))
         return
@@ -133,7 +133,7 @@ def _texts(kept: "Kept", base: Path, manifest: "Manifest") -> list[list[str]]:
     from aiops.layers.l3_tuning.data.tokenizer import read_tokenizer
 
     tokenizer = read_tokenizer(base)
-    if tokenizer.digest != manifest.inputs["tokenizer"]:
+    if tokenizer.digest != manifest.inputs.get("tokenizer"):
         raise InputError(
             f"{base} has another tokenizer than the one that made these tokens",
             code="data.other_tokenizer",

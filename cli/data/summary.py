@@ -32,13 +32,13 @@ def summary(screen: Screen, folder: Path, manifest: "Manifest") -> None:
     ]
     if "evaluation" in lineage:
         rows.append(("held out", spelled(lineage["evaluation"]["rows"]), ""))
-    for step, reasons in lineage["removed"].items():
+    for step, reasons in lineage.get("removed", {}).items():
         rows += [(f"removed: {step}", spelled(count), reason) for reason, count in reasons.items()]
     rows += [("allowed", spelled(count), kind) for kind, count in lineage.get(TOLERATED, {}).items()]
-    rows += [(f"masked: {kind}", spelled(count), "") for kind, count in lineage["masked"].items()]
+    rows += [(f"masked: {kind}", spelled(count), "") for kind, count in lineage.get("masked", {}).items()]
     rows += [
         ("from" if file["set"] == "train" else "held out from", spelled(file["rows"]), file["name"])
-        for file in lineage["files"]
+        for file in lineage.get("files", ())
     ]
     if person:  # its name would make the column wider than the terminal
         screen.line(f"{folder}\n")

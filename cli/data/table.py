@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiops.cli.cell import Cell
 from aiops.cli.screen import Screen
+from aiops.layers.core.count import counted
 from aiops.layers.l3_tuning.data.fault import CATALOGUE
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ def _notes(screen: Screen, report: "Report", paths: Sequence[str]) -> None:
         screen.note(f"{kind}{allowed}: {known.meaning}; {known.advice}")
     screen.note("")
     form = report.form or "no known format"
-    rows = "row" if report.rows == 1 else "rows"
-    screen.note(f"{report.rows:,} {rows} of {form}, {report.faulty:,} with faults; level {report.level}")
+    screen.note(f"{counted(report.rows, 'row')} of {form}, {report.faulty:,} with faults; level {report.level}")
     if report.level == "structure":
         screen.note(f"not checked: {', '.join(NOT_CHECKED)}")
         screen.hint(

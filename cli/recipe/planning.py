@@ -111,10 +111,10 @@ def plan_upon(recipe: "Recipe", seen: "Seen") -> "Plan":
 
 
 def _read(aiops: App, name: str, sets: Sequence[str]) -> "Recipe":
-    from aiops.layers.l2_jobs.job_override import overrides_of
     from aiops.layers.l3_tuning.recipe_file import compile_recipe, load_recipe
+    from aiops.layers.l3_tuning.recipe_override import recipe_overrides
 
-    return compile_recipe(load_recipe(name, aiops.working_folder, overrides_of(sets)))
+    return compile_recipe(load_recipe(name, aiops.working_folder, recipe_overrides(sets)))
 
 
 def _imagined(recipe: "Recipe", text: str) -> "tuple[Machine, ...]":

@@ -56,11 +56,11 @@ def show(
 
 
 def _recipe(aiops: App, screen: "Screen", what: str, sets: list[str]) -> int:
-    from aiops.layers.l2_jobs.job_override import overrides_of
     from aiops.layers.l3_tuning.recipe_file import compile_recipe, load_recipe, origins_of
+    from aiops.layers.l3_tuning.recipe_override import recipe_overrides
     from aiops.layers.l3_tuning.recipe_text import document_of
 
-    file = load_recipe(what, aiops.working_folder, overrides_of(sets), partial=True)
+    file = load_recipe(what, aiops.working_folder, recipe_overrides(sets), partial=True)
     recipe = compile_recipe(file)
     found, origins, about = document_of(recipe), origins_of(file, recipe), file.document.about
     missing = [one.message for one in file.partial]

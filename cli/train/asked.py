@@ -84,18 +84,24 @@ def trainer_for(aiops: App, file: "RecipeFile", recipe: "Recipe") -> "Trainer":
     """Who trains it.
 
     Raises:
-        InputError: There is no such trainer, or it cannot do what the recipe asks; all of it together, with lines.
+        InputError: There is no such trainer, or it cannot do what the recipe asks; all of it together, with lines. Or
+            the recipe names layers that its base has not.
     """
     from aiops.layers.l2_jobs.mistake import dotted
     from aiops.layers.l3_tuning.base_digest import known_config
+    from aiops.layers.l3_tuning.plan.architecture import model_of
+    from aiops.layers.l3_tuning.plan.plan import require_parts
     from aiops.layers.l3_tuning.recipe_file import wrong_recipe
     from aiops.layers.l3_tuning.trainer import refusals, trainer_named, trainers_of
 
     trainer = trainer_named(trainers_of(aiops.plugins), recipe.trainer)
-    wrong = refusals(recipe, trainer, known_config(recipe.base))
+    config = known_config(recipe.base)
+    wrong = refusals(recipe, trainer, config)
     if wrong:
         problems = [file.chain.problem(one.path, f"`{dotted(one.path)}` {one.words}", one.hint) for one in wrong]
         raise wrong_recipe(problems, file.chain.links[0].file)
+    if config is not None:
+        require_parts(recipe, model_of(config))
     return trainer
 
 
@@ -134,7 +140,7 @@ def overrides_for(
         InputError: One of them makes no sense for a recipe.
     """
     from aiops.layers.core.places import Override
-    from aiops.layers.l2_jobs.job_override import overrides_of
+    from aiops.layers.l3_tuning.recipe_override import recipe_overrides
 
     if max_restarts is not None:
         raise InputError(
@@ -142,7 +148,7 @@ def overrides_for(
             code="usage.recipe",
             hints=["a recipe's job follows aiops' own budget: leave it out"],
         )
-    found = list(overrides_of(sets))
+    found = list(recipe_overrides(sets))
     given = (("nodes", nodes), ("engine", engine), ("priority", priority), ("queue", queue))
     found += [Override(("placement", key), str(value), f"--{key} {value}") for key, value in given if value is not None]
     return tuple(found)

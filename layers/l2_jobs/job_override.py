@@ -21,6 +21,7 @@ def overrides_of(
     queue: str | None = None,
     max_restarts: int | None = None,
     resume: bool = False,
+    example: str = "limits.time=2d",
 ) -> tuple[Override, ...]:
     """The options as overrides, `--set` first, so that an option of its own counts more.
 
@@ -32,11 +33,12 @@ def overrides_of(
         queue: Its name.
         max_restarts: For the faults of each causer.
         resume: To begin with the newest checkpoint that is there.
+        example: Of `--set`, for whoever wrote it wrong: what they set is a job file's, or another kind's.
 
     Raises:
         InputError: One of them cannot be understood (`job.option`).
     """
-    found = [_set(text) for text in sets]
+    found = [_set(text, example) for text in sets]
     if nodes is not None:
         spans = _NODES.match(nodes)
         if not spans:
@@ -59,8 +61,10 @@ def overrides_of(
     return tuple(found)
 
 
-def _set(text: str) -> Override:
+def _set(text: str, example: str) -> Override:
     key, equals, value = text.partition("=")
     if not equals or not _KEY.match(key):
-        raise InputError(f"`--set {text}` sets nothing", code="job.option", hints=["`--set limits.time=2d`"])
+        raise InputError(
+            f"`--set {text}` sets nothing", code="job.option", hints=[f"write it as KEY=VALUE: `--set {example}`"]
+        )
     return Override(tuple(key.split(".")), value if value.strip() else "''", f"--set {text}")

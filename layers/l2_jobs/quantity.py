@@ -1,4 +1,4 @@
-"""Quantities as people write them: spans of time (`7d`, `1h30m`) and amounts of memory (`64 GiB`). Pure."""
+"""Quantities as people write them: spans of time (`7d`, `1h30m`) and amounts of memory (`64 GiB`, `64G`). Pure."""
 
 import re
 from math import inf
@@ -6,6 +6,7 @@ from math import inf
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES = {
     **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGTP", 1)},
+    **{letter: 1024**power for power, letter in enumerate("KMGTP", 1)},
     **{f"{letter}B": 1000**power for power, letter in enumerate("kMGTP", 1)},
     "B": 1,
 }
@@ -39,14 +40,14 @@ def seconds_of(text: str) -> float:
 
 
 def bytes_of(text: str) -> int:
-    """The bytes of an amount of memory: `64 GiB` by powers of 1024, `64 GB` by powers of 1000.
+    """The bytes of an amount of memory: `64 GiB` and `64G` by powers of 1024, `64 GB` by powers of 1000.
 
     Raises:
         ValueError: It is none, or has no unit.
     """
     found = _MEMORY.match(text.strip())
     if not found:
-        raise ValueError("memory is written like 64 GiB, 512 MiB or 1.5 TiB")
+        raise ValueError("memory is written like 64 GiB, 64G (the same), 512 MiB or 1.5 TiB")
     return int(float(found[1]) * _BYTES[found[2]])
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from aiops.layers.core.errors import FailedError, InputError
 
 from .data.identity import row_of
-from .data.store import Kept, spread
+from .data.prepared_rows import Kept, spread
 from .data.template import Template, read_template
 from .data.tokenizer import FILE, read_tokenizer
 from .data.tokens import Encoded, Encoder

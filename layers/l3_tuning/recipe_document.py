@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from aiops.layers.core.places import nearest
 from aiops.layers.l2_jobs.job import EngineName
 from aiops.layers.l2_jobs.job_document import Names, Span, Strict, untitled
 from aiops.layers.l2_jobs.mistake import WrongError
 
-from .data.fault import CATALOGUE
+from .data.fault import CATALOGUE, nearest_kind
 from .recipe import AdapterKind, Attention, Duplicates, Long, Loss, Method, Optimizer, Precision, Schedule, Sharding
 
 _NAME = r"^[a-z][a-z0-9-]{0,39}$"
@@ -76,7 +75,7 @@ def _options(value: Any) -> Any:
 
 def _fault(value: str) -> str:
     if value not in CATALOGUE:
-        near = nearest(value, tuple(CATALOGUE))
+        near = nearest_kind(value)
         raise WrongError(f"names no kind of fault: `{value}`" + (f"; is it `{near}`?" if near else ""))
     return value
 

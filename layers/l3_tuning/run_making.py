@@ -12,7 +12,8 @@ from aiops.layers.core.file import replacing
 from .compile import compile_run
 from .data.dataset import EVALUATION
 from .data.identity import row_of
-from .data.store import load, rows, whole
+from .data.prepared_rows import rows
+from .data.store import load, whole
 from .plan.layout import layout_of
 from .plan.machine import Machine, simulated_upon
 from .recipe import Recipe

@@ -71,6 +71,29 @@ def test_full_finds_more_and_never_tells_what_is_personal(rows: Path, shown: Sho
         assert EMAIL not in told
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "hint"),
+    [
+        ("nope/x.html", "there is no folder nope", "`mkdir -p nope`"),
+        ("data/a.jsonl/x.html", "data/a.jsonl is no folder", "`--html FILE`"),
+        ("data", "is a folder", "`--html data/FILE`"),
+    ],
+)
+def test_a_page_that_cannot_be_written_is_told_before_the_check(
+    rows: Path, shown: Shown, name: str, words: str, hint: str
+) -> None:
+    said = shown("data", "check", "data", "--html", name)
+    assert said.startswith(f"exit: 2\n--- stdout\n--- stderr\nerror: `--html {name}` cannot be written: {words}\n")
+    assert hint in said
+    assert "✗ check" not in said
+    assert sorted(one.name for one in rows.iterdir()) == ["data", "model"]
+
+
+def test_one_row_is_no_rows(rows: Path, shown: Shown) -> None:
+    (rows / "one.jsonl").write_bytes(line({"messages": pair(1)}))
+    assert "1 row of 1 file, structure" in shown("data", "check", "one.jsonl")
+
+
 def test_the_page_has_plots_and_nothing_from_elsewhere(rows: Path, shown: Shown) -> None:
     (rows / "data" / "<b>.jsonl").write_bytes(b"{")
     shown("data", "check", "data", "--base", "model", "--length", "100", "--html", "page.html")

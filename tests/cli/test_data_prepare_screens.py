@@ -67,7 +67,7 @@ def test_prepare_is_one_document(folder: Path, shown: Shown) -> None:
 
 def test_a_dry_run_writes_nothing(folder: Path, shown: Shown) -> None:
     said = shown(*PREPARE, "--dry-run")
-    assert "1 files would be prepared; nothing was changed" in said
+    assert "1 file would be prepared; nothing was changed" in said
     assert not (folder / "data").exists()
     shown(*PREPARE)
     assert f"[TMP]/data/{_digest(folder)}\n--- stderr\n" in shown(*PREPARE, "--dry-run")
@@ -82,6 +82,7 @@ def test_a_dry_run_writes_nothing(folder: Path, shown: Shown) -> None:
         (("--mask", "email,fone"), 2, "did you mean `--mask phone`?"),
         (("--filter", "symbol"), 2, "did you mean `symbols`?"),
         (("--allow", "json.brokn"), 2, "did you mean `--allow json.broken`?"),
+        (("--allow", "role"), 2, "did you mean `--allow role.order`?"),
         (("--engine", "spark"), 2, "there is no engine `spark` for data"),
         (("--length", "0"), 2, "a sample of 0 tokens holds nothing"),
         (("--held-out", "2"), 2, "2 of the rows cannot be held out"),
@@ -89,6 +90,8 @@ def test_a_dry_run_writes_nothing(folder: Path, shown: Shown) -> None:
         (("--length", "60"), 2, "[TMP]/facts.jsonl:2: length.answer_cut_off: "),
         (("--decontaminate", "exam.jsonl"), 2, "there is no [TMP]/exam.jsonl"),
         (("--base", "nowhere"), 2, "[TMP]/nowhere has no tokenizer.json"),
+        (("--into", "facts.jsonl"), 2, "`--into facts.jsonl` cannot be written: is no folder"),
+        (("--into", "facts.jsonl/x"), 2, "`--into facts.jsonl/x` cannot be written: [TMP]/facts.jsonl is no folder"),
         (("--decontaminate", "facts.jsonl"), 2, "no row is left to train on"),
     ],
 )
@@ -99,6 +102,14 @@ def test_what_is_wrong_is_told_and_nothing_comes_of_it(
     assert screen.startswith(f"exit: {code}\n--- stdout\n--- stderr\n")
     assert said in screen
     assert not list((folder / "data").glob("[0-9a-f]*/manifest.json"))
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_rows_is_told_as_empty(folder: Path, shown: Shown, content: str) -> None:
+    (folder / "facts.jsonl").write_text(content)
+    said = shown(*PREPARE)
+    assert said.startswith("exit: 2\n")
+    assert "error: [TMP]/facts.jsonl is empty: it has no rows\n" in said
 
 
 def test_show_tells_what_is_there_and_how_long_it_is(folder: Path, shown: Shown) -> None:
@@ -120,6 +131,17 @@ def test_a_row_is_shown_with_what_is_learnt_of_it(shown: Shown) -> None:
     assert "What is the capital of France?<|im_end|>\n<|im_start|>assistant\n[Paris.<|im_end|>]\n" in said
     assert "row 2 · facts.jsonl:2" in shown("data", "show", "data", "2")
     assert "rows are numbered from 1 to 20" in shown("data", "show", "data", "21")
+
+
+@pytest.mark.parametrize("name", ["tokens.bin", "mask.bin", "samples.bin", "rows.jsonl.zst"])
+def test_a_row_of_a_damaged_folder_is_an_error_that_says_what_to_type(folder: Path, shown: Shown, name: str) -> None:
+    shown(*PREPARE)
+    digest = _digest(folder)
+    (folder / "data" / digest / name).write_bytes(b"")
+    said = shown("data", "show", "data", "1")
+    assert said.startswith(f"exit: 1\n--- stdout\n--- stderr\nerror: [TMP]/data/{digest}/{name} has 0 bytes, not ")
+    assert f"`aiops data show [TMP]/data/{digest} --verify`" in said
+    assert f"`rm -r [TMP]/data/{digest}`, and prepare it again" in said
 
 
 def test_removed_rows_are_listed(shown: Shown) -> None:

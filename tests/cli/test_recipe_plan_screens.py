@@ -76,6 +76,12 @@ def test_options_say_which_cluster(shown: Shown, tmp_path: Path) -> None:
     assert found["memory"]["limit"] == 24 << 30
 
 
+def test_sizes_are_taken_as_elsewhere(shown: Shown, tmp_path: Path) -> None:
+    written(tmp_path)
+    words = ("recipe", "plan", "recipe.yml", "--json", "--device-memory")
+    assert json.loads(parts(shown(*words, "80G"))[1])["memory"]["limit"] == 80 << 30
+
+
 def test_a_tight_one_is_no_failure(shown: Shown, tmp_path: Path) -> None:
     written(tmp_path, adapter="lora", batch=1)
     words = ("recipe", "plan", "recipe.yml", "--json", "--device-memory")
@@ -88,9 +94,14 @@ def test_a_tight_one_is_no_failure(shown: Shown, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("--set", "rate", "--device-memory", "80 GiB"), "`--set train.rate=1e-5`"),
         (("--device-memory", "80"), "memory is written like"),
         (("--device-memory", "0 B"), "none at all"),
         (("--set", "train.batch=0", "--device-memory", "80 GiB"), "train.batch"),
+        (
+            ("--set", "adapter={type: lora, layers: 99}", "--device-memory", "80 GiB"),
+            "`--set adapter.layers=32`",
+        ),
         (("--set", "base=/nowhere", "--device-memory", "80 GiB"), "there is no folder /nowhere"),
     ],
 )

@@ -637,6 +637,7 @@ def test_questions_count_by_what_stands_in_them(
     [
         (["recipe.yml", "--set", "train.lr=1"], 2, "--set train.lr=1: unknown key `lr` in `train`"),
         (["recipe.yml", "--set", "method=dpo"], 2, "--set method=dpo: `method` is `dpo`, which plain cannot do"),
+        (["recipe.yml", "--set", "rate"], 2, "hint: write it as KEY=VALUE: `--set train.rate=1e-5`"),
         (["recipe.yml", "--set", "trainer=plane"], 2, "there is no trainer `plane`; installed are plain"),
         (["recipe.yml", "--max-restarts", "3"], 2, "`--max-restarts` is of job files"),
         (["recipe.yml", "--resume"], 6, "there is no run of facts in"),
@@ -658,6 +659,18 @@ def test_what_is_wrong_is_told_before_anything_starts(
     screen = shown("train", *words)
     assert screen.startswith(f"exit: {code}\n"), screen
     assert told in screen
+    assert not (written / "runs").exists()
+
+
+@pytest.mark.usefixtures("house")
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_layers_that_the_base_has_not_start_nothing(
+    shown: Shown, written: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(Plain, "abilities", replace(Plain.abilities, layers=True))
+    screen = shown("train", "recipe.yml", "--set", "adapter.layers=99", *words)
+    assert screen.startswith("exit: 2\n"), screen
+    assert "`adapter.layers` is 99, and [TMP]/model has 2 layers" in screen
     assert not (written / "runs").exists()
 
 

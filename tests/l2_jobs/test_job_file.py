@@ -158,7 +158,7 @@ service: {ports: [a, a], ready: "http:b/x"}
         ("kind: service\nservice: {ports: [a, a]}", "`service.ports` has `a` twice", ""),
         ("kind: service\nservice: {ports: [http], ready: 'http:htp/x'}", "asks the port `htp`", "`http`"),
         ("kind: service\nservice: {ready: 'http:x'}", "no command and no address", "http:http/health"),
-        ("limits: {memory: 64G}", "`limits.memory` is `64G`; memory is written like 64 GiB", ""),
+        ("limits: {memory: 64g}", "`limits.memory` is `64g`; memory is written like 64 GiB", ""),
         ("priority: 101", "`priority` must be at most 100, is 101", ""),
         ("priority: high", "`priority` must be a whole number, is 'high'", ""),
         ("checkpoint: {path: runs}", "`checkpoint.path` must be a path that begins with /", ""),
@@ -247,6 +247,9 @@ def test_the_command_line_counts_more_and_is_named_in_mistakes() -> None:
     for options in ({"sets": ["x"]}, {"sets": ["=3"]}, {"nodes": "many"}, {"nodes": "3-"}):
         with pytest.raises(InputError):
             overrides_of(**options)
+    with pytest.raises(InputError) as caught:
+        overrides_of(["time"])
+    assert caught.value.hints == ("write it as KEY=VALUE: `--set limits.time=2d`",)
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:

@@ -27,13 +27,22 @@ def test_no_span(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("64 GiB", 64 * 2**30), ("64GiB", 64 * 2**30), ("64 GB", 64 * 10**9), ("1.5 TiB", 3 * 2**39), ("10 kB", 10_000)],
+    [
+        ("64 GiB", 64 * 2**30),
+        ("64GiB", 64 * 2**30),
+        ("64 GB", 64 * 10**9),
+        ("1.5 TiB", 3 * 2**39),
+        ("10 kB", 10_000),
+        ("24G", 24 * 2**30),
+        ("512 M", 2**29),
+        ("1.5T", 3 * 2**39),
+    ],
 )
 def test_an_amount(text: str, count: int) -> None:
     assert bytes_of(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "64", "64G", "64 gib", "GiB", "-1 GiB", "1 GiB 2"])
+@pytest.mark.parametrize("text", ["", "64", "64g", "64Gi", "64 gib", "GiB", "-1 GiB", "1 GiB 2"])
 def test_no_amount(text: str) -> None:
     with pytest.raises(ValueError, match="memory is written"):
         bytes_of(text)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aiops.layers.core.count import counted
 from aiops.layers.core.errors import FailedError, NotFoundError, Problem
 
 from .manifest import Artefact, Manifest, sha256_of, sha256_of_bytes, sums_text
@@ -151,7 +152,7 @@ class Bundle:
 def damaged(path: Path, problems: Iterable[Problem]) -> FailedError:
     """The error of a bundle that differs from its manifest."""
     found = tuple(sorted(problems, key=lambda one: one.file or ""))
-    count = f"{len(found)} file{'' if len(found) == 1 else 's'}"
+    count = counted(len(found), "file")
     return FailedError(
         f"the bundle at {path} is damaged: {count} differ{'s' if len(found) == 1 else ''} from the manifest",
         code="bundle.damaged",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal, NamedTuple
 
 from .row import Place
@@ -10,6 +11,10 @@ Level = Literal["structure", "full"]
 """`structure` reads and compares; `full` also renders the template and runs the tokenizer."""
 
 LEVELS: tuple[Level, ...] = ("structure", "full")
+
+
+_ALIKE = 0.6
+"""From which ratio on two words are spelled alike, as difflib has it by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,11 @@ _KINDS = (
     # Encoding
     Kind("encoding.utf8", "bytes that are not UTF-8", "convert the file: `iconv -f LATIN1 -t UTF-8`"),
     Kind(
+        "encoding.wide",
+        "the file is UTF-16 or UTF-32",
+        "convert the file: `iconv -f UTF-16 -t UTF-8`, or `-f UTF-32`",
+    ),
+    Kind(
         "encoding.surrogate", "half of a surrogate pair, which no tokenizer can read", "remove it where rows are made"
     ),
     Kind("encoding.replacement", "U+FFFD stands where a character was lost", "read the source with its own encoding"),
@@ -134,3 +144,11 @@ _KINDS = (
 
 CATALOGUE: Mapping[str, Kind] = {kind.name: kind for kind in _KINDS}
 """All kinds by name, in the order of a report."""
+
+
+def nearest_kind(name: str) -> str | None:
+    """The kind that was surely meant: one that `name` is a part of (`role`), or one that is spelled alike."""
+    word = name.lower()
+    holding = [kind for kind in CATALOGUE if word in kind] if word else []
+    near = get_close_matches(word, holding or CATALOGUE, n=1, cutoff=0.0 if holding else _ALIKE)
+    return near[0] if near else None

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
+from aiops.layers.core.count import counted
+
 from .fault import CATALOGUE
 from .report import Report
 
@@ -50,8 +52,8 @@ def page(report: Report) -> str:
 
 def _summary(report: Report) -> str:
     form = escape(report.form or "no known format")
-    rows = f"{report.rows:,} rows of {form} in {len(report.files)} files, {report.faulty:,} with faults"
-    return f"<p>{rows}. Level: <b>{report.level}</b>.</p>"
+    rows, files = counted(report.rows, "row"), counted(len(report.files), "file")
+    return f"<p>{rows} of {form} in {files}, {report.faulty:,} with faults. Level: <b>{report.level}</b>.</p>"
 
 
 def _faults(report: Report) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from aiops.layers.core.errors import FailedError, InputError
 from aiops.layers.l3_tuning.recipe import DataPlan
 
-from .reading import form_found
+from .reading import form_found, without_rows
 from .row import FORMS, Form
 from .source import SourceFile, sources
 from .store import digest_of
@@ -131,6 +131,11 @@ def preparation_of(
     exam = materials(sources(plan.decontaminate), told) if plan.decontaminate else ()
     tokenizer = read_tokenizer(Path(base))
     form = form_found(found) if plan.form == "auto" else named_form(plan.form)
+    if form is None and all(map(without_rows, found)):
+        be = "is empty: it has" if len(found) == 1 else "are empty: they have"
+        raise InputError(
+            f"{', '.join(plan.train)} {be} no rows", code="data.empty", hints=["write rows, or name another file"]
+        )
     if form is None:
         raise InputError(
             f"nobody can tell what the rows of {', '.join(plan.train)} are",

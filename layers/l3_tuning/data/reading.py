@@ -9,7 +9,7 @@ from .fault import Fault, Flaw, at
 from .form import SAMPLE, form_of
 from .row import Form, Place
 from .source import SourceFile
-from .stream import HUGE, BrokenError, line_blocks, pieces
+from .stream import HUGE, BrokenError, line_blocks, pieces, text_pieces
 
 Seen = Callable[[int], None]
 _ROWS = 1024
@@ -58,6 +58,11 @@ def form_found(files: Iterable[SourceFile]) -> Form | None:
     return None
 
 
+def without_rows(file: SourceFile) -> bool:
+    """Whether a file is empty."""
+    return any(isinstance(one, Fault) and one.kind == "file.empty" for one in islice(records(file), 1))
+
+
 def parsed(line: bytes) -> Any:
     """What a line of JSON says; a `Flaw` where it says nothing."""
     import orjson
@@ -96,7 +101,7 @@ def _json(source: SourceFile, seen: Seen | None) -> Iterator[Record | Fault]:
     """A list of rows; `{"data": [...]}` with one list; one row; or rows line by line, which many call `.json`."""
     import orjson
 
-    content = b"".join(pieces(source, seen)).removeprefix(b"\xef\xbb\xbf")
+    content = b"".join(text_pieces(source, seen))
     if not content.strip():
         return
     try:
@@ -108,11 +113,15 @@ def _json(source: SourceFile, seen: Seen | None) -> Iterator[Record | Fault]:
             yield at(Place(source.name, error.lineno), _unparsed(content, error))
         return
     if isinstance(value, dict) and len(value) == 1:
-        inner = next(iter(value.values()))
-        if isinstance(inner, list) and all(isinstance(one, dict) for one in inner) and not set(value) & _TURN_LISTS:
-            value = inner
+        ((key, inner),) = value.items()
+        if isinstance(inner, list) and key not in _TURN_LISTS and (key == "data" or _has_rows(inner)):
+            value = inner  # what of it is no row is told by the number of its element, as in a bare list
     for number, one in enumerate(value if isinstance(value, list) else [value], 1):
         yield Record(Place(source.name, number), one)
+
+
+def _has_rows(inner: list[Any]) -> bool:
+    return not inner or any(isinstance(one, dict) for one in inner)
 
 
 _TURN_LISTS = {"messages", "conversations", "conversation"}
@@ -217,7 +226,7 @@ def _cell(key: str, cell: str) -> Any:
 
 
 def _text(source: SourceFile, seen: Seen | None) -> Iterator[Record | Fault]:
-    content = b"".join(pieces(source, seen)).removeprefix(b"\xef\xbb\xbf")
+    content = b"".join(text_pieces(source, seen))
     if not content.strip():
         return
     try:

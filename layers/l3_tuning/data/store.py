@@ -1,47 +1,18 @@
-"""Store: prepared folders, found by their digest or named by a recipe, read and verified."""
+"""Store: prepared folders, found by their digest or named by a recipe, and verified."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from shlex import quote
+from typing import Any
 
 from aiops.layers.core.errors import FailedError, InputError, NotFoundError
 from aiops.layers.l3_tuning.file_sums import Told, sums_of
 
-from .dataset import EVALUATION, MANIFEST, MASK, REMOVED, ROWS, SAMPLES, SEGMENTS, TOKENS, Manifest
+from .dataset import EVALUATION, MANIFEST, MASK, SAMPLES, TOKENS, Manifest
 from .row import FORMS
-
-if TYPE_CHECKING:
-    from .minhash import Array
-
-_PREFERENCE = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A row of a prepared folder with its tokens.
-
-    Attributes:
-        number: From 1.
-        file: Where it came from.
-        line: Likewise.
-        sample: The number of the sample that holds it, from 0.
-        segment: Its number within that; None where samples are not shared.
-        row: As JSON.
-        parts: Tokens; of preferences prompt, chosen and rejected.
-        masks: For each token 1 where the loss counts it.
-    """
-
-    number: int
-    file: str
-    line: int
-    sample: int
-    segment: int | None
-    row: dict[str, Any]
-    parts: "tuple[Array, ...]"
-    masks: "tuple[Array, ...]"
 
 
 def named(train: Sequence[str]) -> Path | None:
@@ -61,7 +32,7 @@ def named(train: Sequence[str]) -> Path | None:
             hints=["name the one prepared folder alone, or the files of rows that all of it is made of"],
         )
     if found and not (found[0] / MANIFEST).exists():
-        raise _damaged(found[0], found[0] / MANIFEST, "is missing")
+        raise damaged(found[0], found[0] / MANIFEST, "is missing")
     return found[0] if found else None
 
 
@@ -98,7 +69,10 @@ def load(folder: Path) -> Manifest:
 
 
 def _manifest(said: Any) -> Manifest:
-    known = {one.name for one in fields(Manifest)}
+    known = {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(Manifest)}
+    missing = [name for name, needed in known.items() if needed and name not in said]
+    if missing:
+        raise ValueError(f"it says no `{missing[0]}`")
     found = Manifest(**{name: value for name, value in said.items() if name in known})
     counts = ("samples", "rows", "tokens", "counted", "longest", "length", "vocabulary")
     wrong = [name for name in counts if type(getattr(found, name)) is not int or getattr(found, name) < 0]
@@ -131,18 +105,22 @@ def whole(folder: Path) -> Manifest:
         NotFoundError: There is no prepared data.
         FailedError: It was damaged since: a file is missing or has another length.
     """
+    return _complete(folder, anew(folder))
+
+
+def _complete(folder: Path, hints: Sequence[str]) -> Manifest:
     manifest = load(folder)
     parts = {EVALUATION for name in manifest.files if name.startswith(f"{EVALUATION}/")}
     for part in sorted(parts):
         if not (folder / part / MANIFEST).exists():
-            raise _damaged(folder, folder / part / MANIFEST, "is missing")
+            raise damaged(folder, folder / part / MANIFEST, "is missing", hints)
         load(folder / part)
     for name, kept in manifest.files.items():
         path = folder / name
         size = path.stat().st_size if path.is_file() else None
         if size != kept["size"]:
             words = "is missing" if size is None else f"has {size:,} bytes, not {kept['size']:,}"
-            raise _damaged(folder, path, words)
+            raise damaged(folder, path, words, hints)
     return manifest
 
 
@@ -158,9 +136,9 @@ def verify(folder: Path, cache: Path | None = None, told: Told = lambda _done, _
         NotFoundError: There is no prepared data.
         FailedError: A file is missing or is not what it was, or the manifest was made of something else than it says.
     """
-    manifest = whole(folder)
+    manifest = _complete(folder, (_again(folder),))
     if manifest.inputs and digest_of(manifest.inputs) != manifest.digest:
-        raise _damaged(folder, folder / MANIFEST, "is not what was written: its digest is not that of its inputs")
+        raise damaged(folder, folder / MANIFEST, "is not what was written: its digest is not that of its inputs")
     paths = [folder / name for name in manifest.files]
     try:
         sums = [_sum(path) for path in paths] if cache is None else sums_of(paths, cache, told)
@@ -170,7 +148,7 @@ def verify(folder: Path, cache: Path | None = None, told: Told = lambda _done, _
         ) from error
     for path, kept, found in zip(paths, manifest.files.values(), sums, strict=True):
         if found != kept["sha256"]:
-            raise _damaged(folder, path, "is not what was written")
+            raise damaged(folder, path, "is not what was written")
     return manifest
 
 
@@ -184,105 +162,20 @@ def _sum(path: Path) -> str:
         return file_digest(stream, "sha256").hexdigest()
 
 
-def _damaged(folder: Path, path: Path, words: str) -> FailedError:
-    return FailedError(f"{path} {words}", code="data.damaged", hints=[_again(folder)])
+def damaged(folder: Path, path: Path, words: str, hints: Sequence[str] = ()) -> FailedError:
+    """The error for a file of a prepared folder that is not what it was; by default it only says to make it anew."""
+    return FailedError(f"{path} {words}", code="data.damaged", hints=hints or [_again(folder)])
 
 
-def rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a folder with their places, in the order of the samples."""
-    yield from _lines(folder / ROWS)
-
-
-def removed(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows that were removed, with places and reasons, in the order of the source."""
-    yield from _lines(folder / REMOVED)
-
-
-def row(folder: Path, number: int, *, held_out: bool = False) -> Kept:
-    """One row with its tokens.
-
-    Args:
-        folder: Which.
-        number: From 1, in the order of the samples.
-        held_out: Whether it is of the part that is held out.
-
-    Raises:
-        InputError: There is none of that number.
-    """
-    manifest = load(folder / EVALUATION if held_out else folder)
-    if not 1 <= number <= manifest.rows:
-        raise InputError(
-            f"there is no row {number:,}",
-            code="data.row",
-            hints=[f"rows are numbered from 1 to {manifest.rows:,}"],
-        )
-    if held_out:
-        folder /= EVALUATION
-    found = next(one for count, one in enumerate(rows(folder), 1) if count == number)
-    return _Samples(folder, manifest).kept(number, found)
-
-
-def spread(folder: Path, count: int) -> Iterator[Kept]:
-    """About `count` rows with their tokens, spread evenly over all of them; all where there are fewer.
-
-    Args:
-        folder: Which.
-        count: How many, at most twice as many.
-
-    Raises:
-        NotFoundError: There is no prepared data.
-    """
-    manifest = load(folder)
-    samples, every = _Samples(folder, manifest), max(1, manifest.rows // count)
-    for number, found in enumerate(rows(folder), 1):
-        if (number - 1) % every == 0:
-            yield samples.kept(number, found)
-
-
-class _Samples:
-    """The tokens of a folder, as they are asked for."""
-
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self._each = _PREFERENCE if manifest.form == "preference" else 1
-        self._pairs = _mapped(folder / SAMPLES, "<u8").reshape(-1, self._each, 2)
-        self._tokens, self._mask = _mapped(folder / TOKENS, "<u4"), _mapped(folder / MASK, "u1")
-        self._segments = folder / SEGMENTS
-
-    def kept(self, number: int, found: dict[str, Any]) -> Kept:
-        """A row with its tokens."""
-        spans = [slice(int(start), int(start + size)) for start, size in self._pairs[found["sample"]]]
-        parts, masks = tuple(self._tokens[span] for span in spans), tuple(self._mask[span] for span in spans)
-        segment = found.get("segment")
-        if segment is not None:
-            mine = _mapped(self._segments, "<u4")[spans[0]] == segment
-            parts, masks = (parts[0][mine],), (masks[0][mine],)
-        return Kept(number, found["file"], found["line"], found["sample"], segment, found["row"], parts, masks)
-
-
-def lengths(folder: Path) -> "Array":
-    """Tokens of each sample; of preferences those of prompt and longer answer together."""
-    manifest = load(folder)
-    each = _PREFERENCE if manifest.form == "preference" else 1
-    sizes = _mapped(folder / SAMPLES, "<u8").reshape(-1, each, 2)[:, :, 1]
-    return sizes[:, 0] + (sizes[:, 1:].max(axis=1) if each > 1 else 0)
-
-
-def _mapped(path: Path, kind: str) -> "Array":
-    import numpy as np
-
-    return np.memmap(path, kind, "r") if path.stat().st_size else np.empty(0, kind)
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    import io
-
-    import orjson
-    import zstandard
-
-    with path.open("rb") as stream:
-        for line in io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)):
-            yield orjson.loads(line)
+def anew(folder: Path) -> tuple[str, str]:
+    """Hints for whoever met damage in a folder, or in its part that is held out, and has not compared all of it."""
+    return f"see what else is damaged: `aiops data show {quote(str(_top(folder)))} --verify`", _again(folder)
 
 
 def _again(folder: Path) -> str:
-    return f"make it anew: `rm -r {folder}`, and prepare it again"
+    return f"make it anew: `rm -r {quote(str(_top(folder)))}`, and prepare it again"
+
+
+def _top(folder: Path) -> Path:
+    """The prepared folder that the part that is held out belongs to: it is made, and removed, as a whole."""
+    return folder.parent if folder.name == EVALUATION and (folder.parent / MANIFEST).exists() else folder

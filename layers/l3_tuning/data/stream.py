@@ -19,7 +19,14 @@ HUGE: Final = 64 * 1024 * 1024
 """Bytes of one row, at most: more is a file whose lines have no ends."""
 
 BOM: Final = b"\xef\xbb\xbf"
-_WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
+_WIDE: Final = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""Other encodings by their byte order mark; that of UTF-32 begins as one of UTF-16 does."""
+_LONGEST_MARK: Final = 4
 
 
 class BrokenError(Exception):
@@ -113,24 +120,45 @@ def _unpackers(compression: Compression) -> tuple[Callable[[], Any], tuple[type[
     return (lambda: zstandard.ZstdDecompressor().decompressobj()), (zstandard.ZstdError,)
 
 
+def text_pieces(source: SourceFile, seen: Callable[[int], None] | None = None) -> Iterator[bytes]:
+    """The content of a source of text, decompressed and without a byte order mark.
+
+    Raises:
+        BrokenError: As `pieces`; or it is marked as UTF-16 or UTF-32.
+    """
+    head: bytes | None = b""
+    for piece in pieces(source, seen):
+        if head is None:
+            yield piece
+            continue
+        head += piece
+        if len(head) >= _LONGEST_MARK:
+            yield _unmarked(head)
+            head = None
+    if head:
+        yield _unmarked(head)
+
+
+def _unmarked(head: bytes) -> bytes:
+    for mark, encoding in _WIDE.items():
+        if head.startswith(mark):
+            words = f"the file begins with the byte order mark of {encoding}: `iconv -f {encoding} -t UTF-8`"
+            raise BrokenError(Flaw("encoding.wide", words))
+    return head.removeprefix(BOM)
+
+
 def line_blocks(source: SourceFile, seen: Callable[[int], None] | None = None) -> Iterator[Lines]:
     """The lines of a source in blocks of about a MiB.
 
     Raises:
         BrokenError: As `pieces`, with the line that was reached; the lines before it have been handed on. Or one line
-            is huge, or the file is UTF-16.
+            is huge.
     """
     first = 1
     held: list[bytes] = []
     size = 0
-    begun = False
     try:
-        for piece in pieces(source, seen):
-            if not begun:
-                begun = True
-                if piece.startswith(_WIDE):
-                    raise BrokenError(Flaw("encoding.utf8", "the file is UTF-16"))  # noqa: TRY301 - told with its line
-                piece = piece.removeprefix(BOM)  # noqa: PLW2901
+        for piece in text_pieces(source, seen):
             held.append(piece)
             size += len(piece)
             if size < BLOCK:
@@ -138,7 +166,7 @@ def line_blocks(source: SourceFile, seen: Callable[[int], None] | None = None) -
             end = piece.rfind(b"\n")
             if end < 0:
                 if size > HUGE:
-                    raise BrokenError(Flaw("row.huge", "has more than 64 MiB"))  # noqa: TRY301
+                    raise BrokenError(Flaw("row.huge", "has more than 64 MiB"))  # noqa: TRY301 - told with its line
                 continue
             held[-1] = piece[:end]
             raw = b"".join(held)

@@ -172,7 +172,12 @@ def _chosen(recipe: Recipe, machine: Machine) -> bool:
     return not recipe.placement.only or machine.name in recipe.placement.only
 
 
-def _require_sense(recipe: Recipe, model: Model, machines: Sequence[Machine]) -> None:
+def require_parts(recipe: Recipe, model: Model) -> None:
+    """Refuse a recipe that names layers which its base has not. Pure.
+
+    Raises:
+        InputError: It does (`plan.wrong`).
+    """
     targets = recipe.adapter.targets
     missing = [name for name in targets if name not in model.linears]
     if recipe.adapter.kind != "none" and targets and len(missing) == len(targets):
@@ -182,6 +187,17 @@ def _require_sense(recipe: Recipe, model: Model, machines: Sequence[Machine]) ->
             code="plan.wrong",
             hints=[f"its layers are {known}"],
         )
+    layers = recipe.adapter.layers
+    if recipe.adapter.kind != "none" and layers is not None and layers > model.layers:
+        raise InputError(
+            f"`adapter.layers` is {layers:,}, and {recipe.base} has {model.layers:,} layers",
+            code="plan.wrong",
+            hints=[f"`--set adapter.layers={model.layers}`, or leave it out: then all layers get one"],
+        )
+
+
+def _require_sense(recipe: Recipe, model: Model, machines: Sequence[Machine]) -> None:
+    require_parts(recipe, model)
     place = recipe.placement
     usable, silent = able(recipe, machines), [one for one in machines if one.devices is None or one.silent]
     if machines and not silent and len(usable) < place.nodes:

@@ -30,7 +30,7 @@ from .templates import DROPS_SYSTEM, NO_SYSTEM
 
 MOST = 10**6
 ELSEWHERE = {
-    *("file.empty", "file.unreadable", "compression.broken", "row.huge", "csv.broken"),
+    *("file.empty", "file.unreadable", "compression.broken", "row.huge", "csv.broken", "encoding.wide"),
     *("form.unknown", "text.empty", "preference.same", "preference.prompt"),
     *("duplicate.exact", "duplicate.conflicting", "template.error", "template.drops_text"),
 }
@@ -193,7 +193,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("b.jsonl.xz", "compression.broken"),
         ("c.jsonl", "file.empty"),
         ("d.parquet", "file.unreadable"),
-        ("e.jsonl", "encoding.utf8"),
+        ("e.jsonl", "encoding.wide"),
     }
     cut = next(one.place.line for one in report.shown["compression.broken"])
     assert 1 < cut <= 2000

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiops.layers.core.errors import InputError
-from aiops.layers.l3_tuning.data import store
+from aiops.layers.l3_tuning.data import prepared_rows
 from aiops.layers.l3_tuning.data.check import Wish, check
 from aiops.layers.l3_tuning.data.evaluation_set import evaluation_of
 from aiops.layers.l3_tuning.data.leak import Evaluation
@@ -91,9 +91,9 @@ def removed(base: str, file: Path, exam: Path, into: Path, **said: Any) -> dict[
     """What a preparation removes, by line."""
     plan = DataPlan((str(file),), decontaminate=(str(exam),), duplicates="keep", long="truncate", **said)
     made = prepare(plan, base, into)
-    found = list(store.removed(into / made.digest))
+    found = list(prepared_rows.removed(into / made.digest))
     assert {one["step"] for one in found} <= {"decontaminate"}
-    assert {one["line"] for one in store.rows(into / made.digest)}.isdisjoint(one["line"] for one in found)
+    assert {one["line"] for one in prepared_rows.rows(into / made.digest)}.isdisjoint(one["line"] for one in found)
     return {one["line"]: one["of"].split(":")[1] for one in found}
 
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from aiops.layers.l3_tuning.data.fault import CATALOGUE
+import pytest
+
+from aiops.layers.l3_tuning.data.fault import CATALOGUE, nearest_kind
 
 PAGE = Path(__file__).parents[3] / "docs/data.md"
 
@@ -14,3 +16,18 @@ def test_the_page_has_all_kinds() -> None:
         if line.startswith("| `") and line.count("|") == 5 and "." in line[:30]
     ]
     assert rows == [f"| `{kind.name}` | {kind.level} | {kind.meaning} | {kind.advice} |" for kind in CATALOGUE.values()]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("role", "role.order"),
+        ("Personal.Mail", "personal.email"),
+        ("json.brokn", "json.broken"),
+        ("leak", "leak.evaluation"),
+        ("xyzzy", None),
+        ("", None),
+    ],
+)
+def test_the_nearest_kind_is_told(name: str, near: str | None) -> None:
+    assert nearest_kind(name) == near

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError
-from aiops.layers.l3_tuning.data import examination, preparation, store, work
+from aiops.layers.l3_tuning.data import examination, preparation, prepared_rows, store, work
 from aiops.layers.l3_tuning.data.production import _alone
 from aiops.layers.l3_tuning.data.tokenizer import read_tokenizer
 from aiops.layers.l3_tuning.recipe import DataPlan
@@ -55,10 +55,10 @@ def test_a_folder_holds_each_row_with_its_tokens_and_what_is_learnt(tmp_path: Pa
     assert made.tokens == sum(len(ids) for ids, _ in sequences(folder))
     assert made.longest == max(len(ids) for ids, _ in sequences(folder))
     assert max(max(ids) for ids, _ in sequences(folder)) < made.vocabulary
-    first = store.row(folder, 1)
+    first = prepared_rows.row(folder, 1)
     assert (first.file, first.line, first.row["answer"][0]["content"]) == ("facts.jsonl", 1, "Paris.")
     assert first.parts[0].tolist() == ids
-    assert list(store.removed(folder)) == []
+    assert list(prepared_rows.removed(folder)) == []
     assert [path.name for path in (tmp_path / "data").iterdir()] == [made.digest]
 
 
@@ -185,14 +185,15 @@ def test_every_removed_row_is_told_with_place_and_reason(tmp_path: Path, base: s
     )
     made = prepare(plan, base, tmp_path / "data", filters=(("shortest", 16.0),))
     folder = tmp_path / "data" / made.digest
-    assert [(one["line"], one["step"], one["reason"], one.get("of")) for one in store.removed(folder)] == [
+    assert [(one["line"], one["step"], one["reason"], one.get("of")) for one in prepared_rows.removed(folder)] == [
         (2, "duplicates", "equals an earlier row", "facts.jsonl:1"),
         (4, "duplicates", "resembles an earlier row", "facts.jsonl:3"),
         (5, "filter", "shortest: fewer than 16 characters", None),
         (6, "length", "longer than 512 tokens", None),
         (7, "decontaminate", "asks what the evaluation asks", "exam.jsonl:1"),
     ]
-    assert [(one["file"], one["line"]) for one in store.rows(folder)] == [("facts.jsonl", line) for line in (1, 3, 8)]
+    kept = [(one["file"], one["line"]) for one in prepared_rows.rows(folder)]
+    assert kept == [("facts.jsonl", line) for line in (1, 3, 8)]
     assert made.lineage["removed"]["duplicates"] == {"equals an earlier row": 1, "resembles an earlier row": 1}
     assert made.lineage["files"][0]["rows"] == len(rows) == made.rows + 5
 
@@ -214,7 +215,7 @@ def test_cut_rows_end_at_the_length(tmp_path: Path, base: str) -> None:
     plan = DataPlan((str(write_rows(tmp_path / "facts.jsonl", rows)),), length=512, long="truncate")
     made = prepare(plan, base, tmp_path / "data")
     assert (made.rows, made.longest) == (2, 512)
-    (gone,) = store.removed(tmp_path / "data" / made.digest)
+    (gone,) = prepared_rows.removed(tmp_path / "data" / made.digest)
     assert (gone["line"], gone["reason"]) == (3, "cut at 512 tokens, nothing of the answer is left")
 
 
@@ -296,7 +297,7 @@ def test_packed_samples_hold_the_same_rows(tmp_path: Path, base: str) -> None:
     assert (shared.tokens, shared.counted) == (alone.tokens, alone.counted)
     assert all(len(ids) <= 512 for ids, _ in sequences(folder))
     for number in (1, 17, 40):
-        kept = store.row(folder, number)
+        kept = prepared_rows.row(folder, number)
         assert (kept.parts[0].tolist(), kept.masks[0].tolist()) in rows_of(folder)
         assert kept.line == int(kept.row["turns"][0]["content"].split()[1].rstrip(":")) + 1
 
@@ -305,7 +306,7 @@ def test_preferences_share_their_prompt(tmp_path: Path, base: str) -> None:
     rows = [{"prompt": "What is the capital of France?", "chosen": "Paris.", "rejected": "Lyon, I think."}]
     plan = DataPlan((str(write_rows(tmp_path / "facts.jsonl", rows)),))
     made = prepare(plan, base, tmp_path / "data")
-    kept = store.row(tmp_path / "data" / made.digest, 1)
+    kept = prepared_rows.row(tmp_path / "data" / made.digest, 1)
     tokenizer = read_tokenizer(Path(base)).inner
     said = [tokenizer.decode(part.tolist(), skip_special_tokens=False) for part in kept.parts]
     assert said[0].endswith("<|im_start|>assistant\n")
@@ -329,7 +330,7 @@ def test_held_out_files_are_kept_apart(tmp_path: Path, base: str) -> None:
     made = prepare(_plan(tmp_path, evaluation=(str(held),)), base, tmp_path / "data")
     folder = tmp_path / "data" / made.digest
     assert store.load(folder / "evaluation").rows == 3
-    assert store.row(folder, 2, held_out=True).file == "held.jsonl"
+    assert prepared_rows.row(folder, 2, held_out=True).file == "held.jsonl"
     assert len(sequences(folder / "evaluation")) == 3
 
 
@@ -337,7 +338,7 @@ def test_masked_rows_show_nothing(tmp_path: Path, base: str) -> None:
     rows = [{"prompt": "Whom do I ask?", "completion": "Write to jane.doe@corp-mail.com please."}]
     plan = DataPlan((str(write_rows(tmp_path / "facts.jsonl", rows)),), mask=("email",))
     made = prepare(plan, base, tmp_path / "data")
-    kept = store.row(tmp_path / "data" / made.digest, 1)
+    kept = prepared_rows.row(tmp_path / "data" / made.digest, 1)
     assert kept.row["answer"][0]["content"] == "Write to [EMAIL] please."
     assert made.lineage["masked"] == {"email": 1}
     assert b"jane" not in b"".join(contents(tmp_path / "data").values())

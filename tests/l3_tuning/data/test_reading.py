@@ -74,6 +74,57 @@ def test_lines_are_numbered_as_an_editor_does(tmp_path: Path) -> None:
     assert report.rows == 2000
 
 
+@pytest.mark.parametrize(
+    "content", [b'[{"text": "a"}, 3]', b'{"data": [{"text": "a"}, 3]}', b'{"rows": [{"text": "a"}, 3]}']
+)
+def test_what_is_no_row_is_told_by_its_number_in_a_list(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    report = check(sources([path]), Wish())
+    assert {kind: [str(one.place) for one in report.shown[kind]] for kind in report.kinds} == {
+        "json.not_object": [f"{path}:2"]
+    }
+    assert (report.form, report.rows) == ("text", 2)
+
+
+def test_a_row_whose_only_key_is_a_list_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(line({"messages": pair(1)}))
+    assert check(sources([path]), Wish()).kinds == ()
+    path.write_bytes(b'{"words": ["a", "b"]}')
+    report = check(sources([path]), Wish())
+    assert (report.rows, report.kinds) == (1, ("form.unknown",))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.jsonl.gz"])
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        ("utf-16-le", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("utf-32-le", "UTF-32"),
+        ("utf-32-be", "UTF-32"),
+    ],
+)
+def test_other_encodings_are_known_by_their_mark(tmp_path: Path, name: str, encoding: str, told: str) -> None:
+    path = tmp_path / name
+    content = '\ufeff{"text": "a"}'.encode(encoding)
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    report = check(sources([path]), Wish())
+    assert report.kinds == ("encoding.wide",)
+    (fault,) = report.shown["encoding.wide"]
+    assert f"`iconv -f {told} -t UTF-8`" in fault.reason
+    assert "LATIN1" not in fault.reason + CATALOGUE[fault.kind].advice
+
+
+def test_the_mark_of_utf_8_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    for content in (b"\xef\xbb\xbfa", b"a"):
+        path.write_bytes(content)
+        (source,) = sources([path])
+        assert [one.value for one in records(source) if not isinstance(one, Fault)] == [{"text": "a"}]
+
+
 def test_a_folder_is_walked_in_order_and_hidden_files_are_left_out(tmp_path: Path) -> None:
     for name in ("b/a.jsonl", "a/z.json.gz", "a/b.TXT", ".hidden/x.jsonl", ".x.jsonl", "README", "a.csv.xz", "c.bin"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -89,6 +89,12 @@ def test_a_manifest_that_says_nonsense_is_broken(tmp_path: Path, whole: Path, ke
     assert store.load(tmp_path) == store.load(whole)
 
 
+def test_a_manifest_that_says_too_little_names_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(FailedError, match=r"manifest\.json is broken: it says no `digest`$"):
+        store.load(tmp_path)
+
+
 def test_a_manifest_must_be_that_of_its_inputs(tmp_path: Path, whole: Path) -> None:
     folder = copied(whole, tmp_path / "x")
     said = json.loads((folder / "manifest.json").read_text())

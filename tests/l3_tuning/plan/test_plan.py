@@ -257,6 +257,15 @@ def test_what_cannot_be_placed_is_told() -> None:
         plan_of(recipe(placement=replace(EIGHT, nodes=3)), BIG, (machine("a"), machine("b")))
 
 
+def test_more_layers_than_the_base_has_are_told() -> None:
+    said = recipe(adapter="lora")
+    wrong = replace(said, adapter=replace(said.adapter, layers=SMALL.layers + 1))
+    with pytest.raises(InputError, match=r"`adapter\.layers` is 31, and .* has 30 layers") as caught:
+        plan_of(wrong, SMALL, imagined(1, 1, 80 * GIB))
+    assert "`--set adapter.layers=30`" in caught.value.hints[0]
+    plan_of(replace(said, adapter=replace(said.adapter, layers=30)), SMALL, imagined(1, 1, 80 * GIB))
+
+
 def test_targets_that_no_layer_has_are_told() -> None:
     said = recipe()
     wrong = replace(said, adapter=replace(said.adapter, targets=("c_attn",)))
