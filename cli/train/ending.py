@@ -22,7 +22,7 @@ def newest_ended(place: Path) -> "Taken | None":
     from aiops.layers.l3_tuning import run_jobs
 
     newest = next(reversed(run_jobs.taken(place)), None)
-    return None if newest is None else replace(newest, desk=None, state="succeeded")
+    return None if newest is None else replace(newest, state="succeeded")
 
 
 def done_before(newest: "Taken | None") -> dict[str, Any]:
@@ -46,8 +46,7 @@ def finish(aiops: App, screen: "Screen", place: Path, asked: Asked, ended: "Take
         screen: Where it is shown.
         place: The folder of the run.
         asked: Its recipe.
-        ended: Its newest job with its state, and the desk that has said it, if one has just now; None where no job is
-            known of what is there.
+        ended: Its newest job with its state; None where no job is known of what is there.
 
     Raises:
         ConflictError: Another does something to the run (`run.locked`), or has had it go on since (`run.moved`).
@@ -87,11 +86,14 @@ def _require_newest(place: Path, ended: "Taken | None") -> None:
     """
     from aiops.layers.l3_tuning import run_jobs
 
-    jobs, intent = run_jobs.jobs(place), run_jobs.intended(place)
-    newest = jobs[-1] if jobs else None
-    if intent is None and newest == (None if ended is None else ended.job):
+    newest, intent = next(reversed(run_jobs.taken(place)), None), run_jobs.intended(place)
+    if newest is None or ended is None:
+        same = newest is ended
+    else:  # runs of before do not say whose desk it was
+        same = newest.job == ended.job and (newest.desk == ended.desk or newest.desk is None)
+    if intent is None and same:
         return
-    what = f"job {newest}" if intent is None else f"a job that was being handed in at {intent.at}"
+    what = f"a job that was being handed in at {intent.at}" if intent else f"job {newest.job if newest else 'unknown'}"
     raise ConflictError(
         f"{place.name} has gone on since, as {what}: what comes of it is handed on by whoever follows that",
         code="run.moved",

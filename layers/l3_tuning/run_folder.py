@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -126,7 +127,8 @@ def making(folder: Path, name: str, locks: ExitStack) -> Iterator[str]:
                     shutil.rmtree(left, ignore_errors=True)
             found = numbers(folder, name)
             number = (found[-1] if found else 0) + 1
-            while (folder / f"{name}-{number}").exists() or _hidden(folder / f"{name}-{number}").exists():
+            # Something else of that name, a run that is being made, or a link of somebody's.
+            while any(map(os.path.lexists, (folder / f"{name}-{number}", _hidden(folder / f"{name}-{number}")))):
                 number += 1
             hidden = _hidden(folder / f"{name}-{number}")
             hidden.mkdir()
@@ -149,11 +151,14 @@ def _hidden(place: Path) -> Path:
 
 
 def _is_left(hidden: Path) -> bool:
-    """Whether nobody fills a hidden folder any more. Only while names are chosen: nobody begins one meanwhile."""
+    """Whether nobody fills a hidden folder of ours any more. Only while names are chosen: none is begun meanwhile."""
+    found = hidden.lstat()
+    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+        return False  # theirs to take away
     try:
         with held(hidden):
             return True
-    except (ConflictError, FailedError):  # somebody does; or it is another user's, and theirs to take away
+    except (ConflictError, FailedError):
         return False
 
 

@@ -119,7 +119,7 @@ def record(place: Path, job: str, desk: str) -> None:
 
 
 def ended(place: Path, job: str, desk: str, state: str) -> None:
-    """Write down how a job that runs it has ended; a job that it does not list is none of its own.
+    """Write down how a job that runs it has ended, where it is listed and that was not seen before.
 
     Raises:
         FailedError: jobs.json cannot be read, or written (`run.jobs`).
@@ -127,7 +127,7 @@ def ended(place: Path, job: str, desk: str, state: str) -> None:
     found = _read(place)
     told = [
         replace(one, desk=desk, state=state)
-        if isinstance(one, Taken) and one.job == job and one.desk in {None, desk}
+        if isinstance(one, Taken) and one.job == job and one.desk in {None, desk} and not one.over
         else one
         for one in found
     ]

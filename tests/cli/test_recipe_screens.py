@@ -381,9 +381,9 @@ def test_the_run_is_locked_while_it_is_handed_on(
     assert met == []
 
 
-@pytest.mark.parametrize("how", ["done", "cancelled"])
-def test_a_run_that_has_gone_on_since_is_not_handed_on(
-    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch, how: str
+@pytest.mark.parametrize(("how", "other"), [("done", "sleep-9"), ("done", "sleep-1"), ("cancelled", "sleep-9")])
+def test_a_run_that_has_gone_on_since_is_not_handed_on(  # noqa: PLR0917
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch, how: str, other: str
 ) -> None:
     """Between the end of its job and the lock another may type `--resume`: what is there is that one's then."""
     monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Leaving()})
@@ -393,12 +393,12 @@ def test_a_run_that_has_gone_on_since_is_not_handed_on(
         came = followed(*words, **said)
         (place / "checkpoints" / "adapter_config.json").write_text("{}")
         (place / "checkpoints" / "adapter_model.safetensors").write_bytes(weights("a"))
-        run_jobs.record(place, "sleep-9", "head:/s")
+        run_jobs.record(place, other, "head:/s")
         return came
 
     monkeypatch.setattr("aiops.cli.train.running.follow", slow)
     screen = follow(shown, house, place, artefact=False, how=how)
-    assert "facts-1 has gone on since, as job sleep-9" in screen
+    assert f"facts-1 has gone on since, as job {other}" in screen
     assert screen.startswith("exit: 5\n" if how == "done" else "exit: 1\n"), screen
     assert not (place / "artefact").exists()
     assert not (place / "report.html").exists()

@@ -308,6 +308,21 @@ def test_others_begin_runs_while_rows_are_written(tmp_path: Path) -> None:
     assert [one for one in names(tmp_path) if one.endswith(".making")] == []
 
 
+def test_a_hidden_link_is_neither_taken_away_nor_followed(tmp_path: Path) -> None:
+    project, runs = tmp_path / "project", tmp_path / "runs"
+    project.mkdir()
+    runs.mkdir()
+    (project / ".lock").write_text("of something else")
+    (runs / ".llama-facts-1.making").symlink_to(project)
+    (runs / ".llama-facts-2.making").symlink_to(tmp_path / "nowhere")
+    (runs / "llama-facts-3").symlink_to(tmp_path / "nowhere")
+    with ExitStack() as locks, run_folder.making(runs, "llama-facts", locks) as name:
+        assert name == "llama-facts-4"
+        run_folder.make(runs / name, contents(plain_run()))
+    assert (project / ".lock").read_text() == "of something else"
+    assert names(project) == [".lock"]
+
+
 def test_a_lock_that_leads_elsewhere_empties_nothing(tmp_path: Path) -> None:
     keys = tmp_path / "authorized_keys"
     keys.write_text("ssh-ed25519 A")
@@ -371,7 +386,7 @@ def test_the_jobs_of_a_run_stand_with_their_desks(tmp_path: Path) -> None:
     assert run_jobs.intended(tmp_path) == run_jobs.Intent("w", "a:/s", "t")
     run_jobs.record(tmp_path, "facts-2", "a:/s")
     run_jobs.record(tmp_path, "facts-2", "b:/s")
-    for desk, state in (("b:/s", "held"), ("b:/s", "failed"), ("c:/s", "succeeded")):
+    for desk, state in (("b:/s", "held"), ("b:/s", "failed"), ("b:/s", "succeeded"), ("c:/s", "succeeded")):
         run_jobs.ended(tmp_path, "facts-2", desk, state)
     run_jobs.ended(tmp_path, "facts-1", "c:/s", "cancelled")
     assert run_jobs.jobs(tmp_path) == ["facts-1", "facts-2", "facts-2"]
