@@ -15,7 +15,7 @@ from aiops.cli.head import on_head
 from aiops.layers.core.errors import InputError
 
 from .asked import Asked, causes_of, flattened, read, trainer_for
-from .ending import done_before, finish
+from .ending import done_before, finish, newest_ended
 from .handing import STDIN, come_back, left, read_named, require_controller, tell_detached
 from .ready import Ready, ready
 from .screen import follow
@@ -84,6 +84,8 @@ def tune(
     aiops: App, screen: "Screen", asked: Asked, inventory: Path | None, *, dry_run: bool = False, detach: bool = False
 ) -> int:
     """Run a recipe, and show it until what came of it is handed on; the exit code."""
+    from aiops.layers.l3_tuning.run_jobs import Taken
+
     file, recipe = read(aiops, asked)
     path = None if asked.text is None or asked.stdin else Path(asked.what)
     passed = on_head(aiops, inventory, text=None if asked.text is None else flattened(file, recipe), file=path)
@@ -102,15 +104,18 @@ def tune(
             if job and detach:
                 tell_detached(screen, job["job"], about=about, again=asked.again)
                 return Exit.DONE
-            code, told = Exit.DONE, done_before(found.place)
             if job:
                 code, told = follow(desk, screen, aiops.clock, job, resumed=found.again, again=asked.again)
+                ended: Taken | None = Taken(told["job"], desk.place, told["state"])
+            else:
+                ended = newest_ended(found.place)
+                code, told = Exit.DONE, done_before(ended)
     except KeyboardInterrupt as cut:
         if job:
             return left(screen, come_back(aiops, job["job"], asked.again), cut)
         raise
     # With `--json` there is one document: this one, or that of what finishing has failed at.
-    came = finish(aiops, screen, found.place, asked, succeeded=code == Exit.DONE)
+    came = finish(aiops, screen, found.place, asked, ended)
     if screen.json:
         screen.document({**about, **told, **came})
     return code

@@ -142,8 +142,16 @@ def shares_of(rows: int) -> int:
     return max(1, min(_SHARES, len(os.sched_getaffinity(0)), -(-rows // CHUNK_ROWS)))
 
 
-def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen", named: str) -> None:
+def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen", named: str, *, there: int = 0) -> None:
     """Judge whether it fits the nodes that were seen; nothing starts that surely does not.
+
+    Args:
+        screen: Where it is shown.
+        recipe: Resolved.
+        data: The folder of its prepared data.
+        seen: The nodes.
+        named: The recipe as a command line names it.
+        there: Bytes of the checkpoints of a run that goes on.
 
     Raises:
         CriticalError: It does not fit, or nodes do not agree (`plan.refused`).
@@ -151,7 +159,7 @@ def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen", nam
     from aiops.cli.recipe.planning import plan_upon
     from aiops.layers.l3_tuning.plan.plan import refusal
 
-    plan = plan_upon(replace(recipe, data=replace(recipe.data, train=(data,))), seen)
+    plan = plan_upon(replace(recipe, data=replace(recipe.data, train=(data,))), seen, there=there)
     with screen.step("plan") as step:
         limit = "" if plan.room.limit is None else f" of {plan.room.limit / 2**30:.1f}"
         step.summary = f"{plan.verdict}: {plan.estimate.total.likely / 2**30:.1f}{limit} GiB each"

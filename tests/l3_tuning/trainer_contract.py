@@ -192,7 +192,7 @@ class TrainerContract:
     def test_an_option_that_nobody_knows_is_refused(self, trainer: Trainer) -> None:
         recipe = replace(a_recipe(), options={**self.options, "no_such_option": 1})
         told = [one for one in refusals(recipe, trainer) if one.path == ("options", "no_such_option")]
-        assert bool(told) != trainer.abilities.passes
+        assert told
 
     def test_it_is_pure(self, trainer: Trainer) -> None:
         assert trainer.code() == trainer.code()
@@ -204,8 +204,8 @@ class TrainerContract:
         for _, found in self.rendered(trainer):
             for path in (*found.files, *(one.file for one in found.exports)):
                 assert inside_run(path), path
-            for place in (found.checkpoints, found.metrics, found.output):
-                assert place is None or (not place.startswith("/") and ".." not in place.split("/"))
+            for place in (found.checkpoints, found.output):
+                assert place is None or inside_run(place), place
         for name in trainer.code():
             assert not name.startswith("/")
             assert ".." not in name.split("/")

@@ -1,14 +1,14 @@
 """Production: a prepared folder is made once, appears whole, and is found again by its digest."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError
+from aiops.layers.core.lock_file import lock_file
 
 from .assembly import WHOLE
 from .data_engine import DataEngine, LocalEngine
@@ -152,30 +152,25 @@ def _alone(into: Path, digest: str) -> Iterator[None]:
 
     Raises:
         ConflictError: Somebody else holds it.
+        FailedError: There can be no lock in that folder (`data.lock`).
     """
     path = into / f".{digest}.lock"
-    while True:
-        stream = path.open("a+b")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.close()
-            raise ConflictError(
-                f"{into / digest} is being made by somebody else",
-                code="data.busy",
-                hints=["wait for them; whoever comes after finds it there"],
-            ) from None
-        try:
-            if path.exists() and os.fstat(stream.fileno()).st_ino == path.stat().st_ino:
+    with ExitStack() as opened:
+        while True:
+            lock = opened.enter_context(lock_file(path, "data.lock"))
+            if not lock.take():
+                raise ConflictError(
+                    f"{into / digest} is being made by somebody else",
+                    code="data.busy",
+                    hints=["wait for them; whoever comes after finds it there"],
+                )
+            if lock.stands():
                 break
-        except FileNotFoundError:
-            pass
-        stream.close()  # who held it has removed it: what we hold is nobody's any more
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        stream.close()
+            opened.close()  # who held it has removed it: what we hold is nobody's any more
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def _nobody(_kind: str, _message: str = "", /, **_data: Any) -> None:

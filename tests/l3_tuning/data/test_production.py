@@ -459,3 +459,19 @@ def test_what_was_cut_off_is_gone_on_from(tmp_path: Path, base: str, monkeypatch
     prepare(plan, base, tmp_path / "data")
     assert saved.count("t000000-00000000") == 3  # examined once, judged and rendered after it went on
     assert [path.name for path in (tmp_path / "data").iterdir()] == [digest_of(plan, base)]
+
+
+def test_a_lock_that_leads_elsewhere_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / ".a1.lock").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FailedError, match="it is a link") as caught, _alone(tmp_path, "a1"):
+        pass
+    assert caught.value.code == "data.lock"
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / ".a1.lock").unlink()
+    with (
+        _alone(tmp_path, "a1"),
+        pytest.raises(ConflictError, match="being made by somebody else"),
+        _alone(tmp_path, "a1"),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
