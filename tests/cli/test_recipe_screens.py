@@ -551,6 +551,7 @@ def test_a_recipe_on_stdin_is_one_and_a_job_file_stays_one(shown: Shown, house: 
     where = {"AIOPS_JOB_FILE": str(written / "recipe.yml")}  # as it comes to the head
     screen = shown("train", "-", "--detach", typed=RECIPE, environment=where)
     assert screen.startswith("exit: 0\n--- stdout\nsleep-1\n"), screen
+    assert "hand its model on: `aiops train --resume [TMP]/recipe.yml`" in screen, "which is what its user can type"
     assert run_jobs.jobs(written / "runs" / "facts-1") == ["sleep-1"]
     job = shown("train", "-", "--detach", typed="aiops: 1\nname: sleep\n")
     assert job.startswith("exit: 0\n--- stdout\nsleep-2\n"), job
