@@ -128,11 +128,13 @@ def _passed(aiops: "App", head: "Node", words: Sequence[str], text: str | None, 
     """Run `aiops WORDS` on the head by the system's ssh, which has our terminal meanwhile."""
     from aiops.layers.l0_nodes.ssh_config import ssh_words
 
-    named = [f"{JOB_FILE}={file.absolute()}"] if file is not None else []
-    remote = shlex.join(["env", *named, "aiops", *words])
-    terminal = ["-t", "-q"] if text is None and sys.stdin.isatty() and sys.stdout.isatty() else []
-    address = head.connection.address or head.name
-    argv = ["ssh", *terminal, *ssh_words(head.connection), "--", address, remote]
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    to = [*ssh_words(head.connection), "--", head.connection.address or head.name]
+    place = None
+    if terminal and text is not None:
+        # Only a terminal there hears Ctrl-C and shows what goes on, and it has no room for a file on stdin.
+        place, text = _laid(aiops, head, to, text), None
+    argv = ["ssh", *(["-t", "-q"] if terminal else []), *to, remote_line(words, file, place)]
     aiops.stdout.flush()
     kept = signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for what runs there
@@ -147,18 +149,62 @@ def _passed(aiops: "App", head: "Node", words: Sequence[str], text: str | None, 
                 process.terminate()
                 raise
     except OSError as error:
-        raise FailedError(
-            f"cannot start ssh: {error.strerror}",
-            code="ssh.missing",
-            hints=["install it: `apt-get install openssh-client`"],
-        ) from error
+        raise _no_ssh(error) from error
     finally:
         signal.signal(signal.SIGINT, kept)
     status = process.returncode
     if status == _SSH_FAILED:
-        raise UnreachableError(
-            f"the head {head.name} does not answer, or its connection broke",
-            code="head.unreachable",
-            hints=[f"look at it: `aiops node ssh {head.name}`", "jobs go on meanwhile"],
-        )
+        raise _broken(head)
     return Exit(status) if status in set(Exit) else _SIGNALLED - status if status < 0 else status
+
+
+def remote_line(words: Sequence[str], file: Path | None, place: str | None) -> str:
+    """What a shell of the head is given. Pure.
+
+    Args:
+        words: Of the command line.
+        file: The job file that the command line names here.
+        place: Where the head has it, to be read as stdin and gone before anything else happens; None: it is stdin.
+    """
+    named = [f"{JOB_FILE}={file.absolute()}"] if file is not None else []
+    line = shlex.join(["env", *named, "aiops", *words])
+    if place is None:
+        return line
+    there = shlex.quote(place)
+    return shlex.join(["sh", "-c", f"exec 3< {there} && rm -f {there} && exec {line} <&3"])
+
+
+def _laid(aiops: "App", head: "Node", to: Sequence[str], text: str) -> str:
+    """Lay a job file on the head, for its user alone; where it is.
+
+    Raises:
+        UnreachableError: The head does not answer, or has no room.
+    """
+    lay = shlex.join(["sh", "-c", 'umask 077 && f=$(mktemp) && cat > "$f" && echo "$f"'])
+    argv = ["ssh", *to, lay]
+    try:
+        done = subprocess.run(
+            argv, env=dict(aiops.environment), input=text, stdout=subprocess.PIPE, text=True, check=False
+        )
+    except OSError as error:
+        raise _no_ssh(error) from error
+    place = done.stdout.strip().rpartition("\n")[2]
+    if done.returncode or not place.startswith("/"):
+        raise _broken(head)
+    return place
+
+
+def _broken(head: "Node") -> UnreachableError:
+    return UnreachableError(
+        f"the head {head.name} does not answer, or its connection broke",
+        code="head.unreachable",
+        hints=[f"look at it: `aiops node ssh {head.name}`", "jobs go on meanwhile"],
+    )
+
+
+def _no_ssh(error: OSError) -> FailedError:
+    return FailedError(
+        f"cannot start ssh: {error.strerror}",
+        code="ssh.missing",
+        hints=["install it: `apt-get install openssh-client`"],
+    )

@@ -1,6 +1,5 @@
 """`aiops data check`: what is wrong with data, by file and line, before anybody learns from it."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from aiops.cli.screen import Screen
 from aiops.layers.core.count import counted
 from aiops.layers.core.errors import InputError
 
+from .choice import kinds_of, one_of
 from .table import show
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from aiops.layers.l3_tuning.data.findings import Told
     from aiops.layers.l3_tuning.data.lesson import Reader
     from aiops.layers.l3_tuning.data.report import Report
-    from aiops.layers.l3_tuning.data.row import Form
     from aiops.layers.l3_tuning.data.source import SourceFile
 
 PathsArgument = Annotated[
@@ -85,7 +84,9 @@ def check(
     needed()
     from aiops.layers.l3_tuning.data.check import Wish
     from aiops.layers.l3_tuning.data.evaluation_set import evaluation_of
+    from aiops.layers.l3_tuning.data.row import FORMS
     from aiops.layers.l3_tuning.data.source import sources
+    from aiops.layers.l3_tuning.data.taking import named_form
     from aiops.layers.l3_tuning.data.tolerance import tolerated
 
     folder = aiops.working_folder
@@ -93,11 +94,11 @@ def check(
     full = base is not None and level != "structure"
     files = sources(paths, folder)
     wish = Wish(
-        form=_form(format_),
+        form=named_form(one_of("--format", format_, ("auto", *FORMS))),
         reader=_reader(folder, base, template, length) if base is not None and full else None,
         evaluation=evaluation_of(against, folder) if against and full else None,
         most=most,
-        allowed=tolerated(None, kinds_of(allow or [])),
+        allowed=tolerated(None, kinds_of(allow)),
     )
     report = _checked(screen, files, wish)
     if html is not None and target is not None:
@@ -150,8 +151,8 @@ def needed() -> None:
 def _levels(level: str | None, base: Path | None, closely: dict[str, object]) -> None:
     from aiops.layers.l3_tuning.data.fault import LEVELS
 
-    if level is not None and level not in LEVELS:
-        raise InputError(f"there is no level {level}", code="data.level", hints=["levels are structure and full"])
+    if level is not None:
+        one_of("--level", level, LEVELS)
     if level == "full" and base is None:
         raise InputError(
             "level full needs a model's tokenizer and template",
@@ -165,37 +166,6 @@ def _levels(level: str | None, base: Path | None, closely: dict[str, object]) ->
             code="data.level",
             hints=["name the model's folder: `--base DIR`" if base is None else "leave out `--level structure`"],
         )
-
-
-def _form(name: str) -> "Form | None":
-    from aiops.layers.l3_tuning.data.row import FORMS
-
-    if name == "auto":
-        return None
-    form = next((form for form in FORMS if form == name), None)
-    if form is None:
-        known = ", ".join(("auto", *FORMS))
-        raise InputError(f"there is no format {name}", code="data.format", hints=[f"formats are {known}"])
-    return form
-
-
-def kinds_of(names: Iterable[str]) -> frozenset[str]:
-    """The kinds of faults that `--allow` names.
-
-    Raises:
-        InputError: There is none of a name (`data.kind`).
-    """
-    from aiops.layers.l3_tuning.data.fault import CATALOGUE, nearest_kind
-
-    for name in names:
-        if name not in CATALOGUE:
-            near = nearest_kind(name)
-            raise InputError(
-                f"there is no kind of fault {name}",
-                code="data.kind",
-                hints=[f"did you mean `--allow {near}`?" if near else "docs/data.md has all kinds"],
-            )
-    return frozenset(names)
 
 
 def _reader(folder: Path, base: Path, template: Path | None, length: int | None) -> "Reader":

@@ -1,7 +1,7 @@
 """`aiops data prepare`: rows become tokens once, in a folder under the digest of all that made it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -10,9 +10,9 @@ from aiops.cli.exit import Exit
 from aiops.cli.options import DryRunOption, JsonOption, QuietOption
 from aiops.cli.output import output_folder
 from aiops.layers.core.count import counted
-from aiops.layers.core.errors import InputError
 
-from .checking import kinds_of, needed
+from .checking import needed
+from .choice import kinds_of, one_of
 from .progress import Progress
 from .summary import document, summary
 
@@ -102,9 +102,9 @@ def prepare(
     from aiops.layers.l3_tuning.data.filter import chosen
     from aiops.layers.l3_tuning.data.personal import KINDS
     from aiops.layers.l3_tuning.data.preparation import preparation_of
-    from aiops.layers.l3_tuning.data.production import produce
-    from aiops.layers.l3_tuning.data.store import prepared
-    from aiops.layers.l3_tuning.recipe import DataPlan
+    from aiops.layers.l3_tuning.data.production import made_before, produce
+    from aiops.layers.l3_tuning.data.row import FORMS
+    from aiops.layers.l3_tuning.recipe import DataPlan, Duplicates, Long, Loss
 
     aiops: App = context.obj
     screen = aiops.screen(json=json, quiet=quiet)
@@ -114,12 +114,12 @@ def prepare(
         return tuple(str(here / Path(name).expanduser()) for name in names or ())
 
     words: dict[str, Any] = {
-        "form": _one_of("--format", format_, ("auto", "chat", "prompt", "preference", "text")),
-        "long": _one_of("--long", long, ("error", "truncate", "drop")),
-        "loss": _one_of("--loss", loss, ("answer", "all")),
-        "duplicates": _one_of("--duplicates", duplicates, ("keep", "exact", "near")),
-        "allow": _allowed(allow or ()),
-        "mask": tuple(_one_of("--mask", kind.strip(), KINDS) for kind in mask.split(",") if kind.strip()),
+        "form": one_of("--format", format_, ("auto", *FORMS)),
+        "long": one_of("--long", long, get_args(Long)),
+        "loss": one_of("--loss", loss, get_args(Loss)),
+        "duplicates": one_of("--duplicates", duplicates, get_args(Duplicates)),
+        "allow": kinds_of(allow),
+        "mask": tuple(one_of("--mask", kind.strip(), KINDS) for kind in mask.split(",") if kind.strip()),
     }
     plan = DataPlan(
         absolute(paths),
@@ -136,7 +136,7 @@ def prepare(
     with Progress(screen) as progress:
         preparation = preparation_of(plan, str(model), chosen(filter_ or ()), told=progress.hashed)
         if dry_run:
-            there = prepared(target, preparation.digest)
+            there = made_before(preparation, target)
         else:
             made = produce(preparation, target, engine=carrier, shares=jobs, emit=progress.listen)
     folder = target / preparation.digest
@@ -159,20 +159,3 @@ def prepare(
         screen.note("it was prepared already; nothing was changed")
     screen.hint(f"see a row with its tokens: `aiops data show {aiops.nickname(str(folder))} 1`")
     return Exit.DONE
-
-
-def _one_of(option: str, given: str, known: tuple[str, ...]) -> str:
-    if given in known:
-        return given
-    from difflib import get_close_matches
-
-    near = get_close_matches(given, known, n=1)
-    raise InputError(
-        f"`{option}` is one of {', '.join(known)}, not `{given}`",
-        code="usage.value",
-        hints=[f"did you mean `{option} {near[0]}`?" if near else "see `aiops data prepare --help`"],
-    )
-
-
-def _allowed(kinds: list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(kinds_of(kinds)))

@@ -15,8 +15,16 @@ _TITLES = {"check": "check", "examine": "read", "judge": "duplicates", "render":
 class Progress:
     """Shows each step while it runs."""
 
-    def __init__(self, screen: "Screen") -> None:
+    def __init__(self, screen: "Screen", within: Step | None = None) -> None:
+        """Begin with nothing shown.
+
+        Args:
+            screen: Where steps are shown.
+            within: The one step that all are parts of; None for one each.
+        """
         self._screen = screen
+        self._within = within
+        self._title = ""
         self._stack = ExitStack()
         self._step: Step | None = None
         self._count = 0
@@ -56,9 +64,14 @@ class Progress:
 
     def _rows(self, count: int) -> None:
         if self._step is not None:
-            self._step.summary = f"{count if self._whole is None else min(count, self._whole):,} rows"
+            known = count if self._whole is None else min(count, self._whole)
+            self._step.summary = f"{self._title}{known:,} rows"
 
     def _begin(self, title: str) -> None:
         self._stack.close()
         self._count = 0
+        if self._within is not None:
+            self._step, self._title = self._within, f"{title}, "
+            self._step.summary = title
+            return
         self._step = self._stack.enter_context(self._screen.step(title))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiops.cli.screen import Screen
+from aiops.layers.l3_tuning.data.dataset import TOLERATED
 
 if TYPE_CHECKING:
     from aiops.layers.l3_tuning.data.dataset import Manifest
@@ -33,6 +34,7 @@ def summary(screen: Screen, folder: Path, manifest: "Manifest") -> None:
         rows.append(("held out", spelled(lineage["evaluation"]["rows"]), ""))
     for step, reasons in lineage.get("removed", {}).items():
         rows += [(f"removed: {step}", spelled(count), reason) for reason, count in reasons.items()]
+    rows += [("allowed", spelled(count), kind) for kind, count in lineage.get(TOLERATED, {}).items()]
     rows += [(f"masked: {kind}", spelled(count), "") for kind, count in lineage.get("masked", {}).items()]
     rows += [
         ("from" if file["set"] == "train" else "held out from", spelled(file["rows"]), file["name"])

@@ -96,8 +96,13 @@ def planned(
         return plan_upon(recipe, looking.look(aiops, screen, recipe, inventory, desk))
 
 
-def plan_upon(recipe: "Recipe", seen: "Seen") -> "Plan":
+def plan_upon(recipe: "Recipe", seen: "Seen", *, there: int = 0) -> "Plan":
     """The plan of a recipe on nodes that were seen.
+
+    Args:
+        recipe: Resolved.
+        seen: The nodes.
+        there: Bytes of the checkpoints of a run that goes on.
 
     Raises:
         InputError: The base is not there or is no model, or the recipe cannot be placed.
@@ -107,7 +112,8 @@ def plan_upon(recipe: "Recipe", seen: "Seen") -> "Plan":
     from aiops.layers.l3_tuning.plan.plan import plan_of
 
     folder = named(recipe.data.train)
-    return plan_of(recipe, _model(recipe, seen.records), seen.machines, None if folder is None else load(folder))
+    manifest = None if folder is None else load(folder)
+    return plan_of(recipe, _model(recipe, seen.records), seen.machines, manifest, there=there)
 
 
 def _read(aiops: App, name: str, sets: Sequence[str]) -> "Recipe":

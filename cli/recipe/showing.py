@@ -103,9 +103,10 @@ def _run(screen: "Screen", place: Path) -> int:
     from aiops.layers.l3_tuning.artefact import read_artefact
     from aiops.layers.l3_tuning.recipe_text import document_of
     from aiops.layers.l3_tuning.report import plot, read_curve, speed
+    from aiops.layers.l3_tuning.run import METRICS
 
     written, making = run_folder.read(place)
-    artefact, curve, jobs = read_artefact(place), read_curve(place / "metrics.jsonl"), run_jobs.jobs(place)
+    artefact, curve, jobs = read_artefact(place), read_curve(place / METRICS), run_jobs.jobs(place)
     if screen.json:
         screen.document(
             {

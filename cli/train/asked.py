@@ -29,7 +29,7 @@ class Asked:
         overrides: What the command line says instead.
         resume: Whether its newest run goes on.
         allowed: What may have changed since.
-        stdin: Whether it came on stdin, so that the command line names no file.
+        typed: What is typed to name it again; `-` for stdin.
     """
 
     what: str
@@ -38,12 +38,12 @@ class Asked:
     overrides: "tuple[Override, ...]" = ()
     resume: bool = False
     allowed: "tuple[Cause, ...]" = ()
-    stdin: bool = False
+    typed: str = STDIN
 
     @property
     def named(self) -> str:
         """The recipe as it would be typed again, with what is said instead of it."""
-        return shlex.join([STDIN if self.stdin else self.what, *self._options()])
+        return shlex.join([self.typed, *self._options()])
 
     @property
     def again(self) -> str:

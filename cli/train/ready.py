@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING
 from aiops.cli.app import App
 
 from .asked import Asked, read, trainer_for
+from .resuming import as_kept, end_of, going_on_with, require_world
 from .standing import require_free, taken
 from .supply import base_of, prepared, require_fit, require_fitting, seen_for, source_of, with_environment
 
 if TYPE_CHECKING:
     from aiops.cli.counter import Counter
+    from aiops.cli.recipe.looking import Seen
     from aiops.cli.screen import Screen
     from aiops.layers.l3_tuning.recipe import Recipe
-    from aiops.layers.l3_tuning.run import Cause
+    from aiops.layers.l3_tuning.recipe_file import RecipeFile
+    from aiops.layers.l3_tuning.run import Base, Prepared
     from aiops.layers.l3_tuning.run_document import Making
     from aiops.layers.l3_tuning.run_folder import Contents
-    from aiops.layers.l3_tuning.trainer import Rendered
+    from aiops.layers.l3_tuning.trainer import Rendered, Trainer
+
+    from .supply import Source
 
 
 @dataclass(frozen=True)
@@ -63,132 +68,142 @@ def ready(
         FailedError: The run cannot be made.
     """
     from aiops.layers.l3_tuning import run_folder
-    from aiops.layers.l3_tuning.artefact import is_of, written_lineage
-    from aiops.layers.l3_tuning.recipe_file import origins_of
-    from aiops.layers.l3_tuning.run_document import Making, code_digest
     from aiops.layers.l3_tuning.run_lock import held
-    from aiops.layers.l3_tuning.run_making import contents_of, prepared_of, run_of, with_questions
+    from aiops.layers.l3_tuning.run_making import with_questions
 
     file, recipe = read(aiops, asked)
     trainer = trainer_for(aiops, file, recipe)
     recipe, questions = with_questions(recipe)
-    folder = Path(recipe.folder)
-    old = run_folder.newest(folder, recipe.name, asked.named) if asked.resume else None
-    if old is not None:
-        locks.enter_context(held(old))
-        job = taken(desk, old, asked, recipe)
-        if job is not None:
-            return Ready(old, again=True, job=job)
-        require_free(desk, old, asked)
-        if not trainer.abilities.worlds:
-            _require_world(old, asked, recipe)
-    base, base_files = base_of(aiops, screen, recipe)
-    source = source_of(recipe)
-    code = dict(trainer.code())
-    digest, code_files = code_digest(code, trainer.name)
-    digests: dict[Cause, str] = {"base": base.digest, "data": source.digest, "recipe": recipe.digest, "code": digest}
-    making = Making(
-        digests,
-        recipe,
-        base_files,
-        dict(source.inputs),
-        code_files,
-        origins=origins_of(file, recipe),
-        questions=questions,
-    )
-    seen = None
-    if old is not None:
-        # Nodes are asked before the data is prepared, which may take an hour: theirs is the environment.
-        seen = seen_for(aiops, screen, recipe, source.folder, inventory, desk=desk)
-        making, code, unknown = _going_on(aiops, asked, old, with_environment(making, seen), code)
-        if unknown is not None:
-            screen.note(unknown)
-    require_fitting(file, recipe, source)
-    data = prepared_of(prepared(aiops, screen, source))
-    if seen is None:
-        seen = seen_for(aiops, screen, recipe, source.folder, inventory, desk=desk)
-        making = with_environment(making, seen)
-    require_fit(screen, recipe, data.path, seen, asked.named)
+    if not asked.resume:
+        upon = _upon(aiops, screen, file, recipe, trainer=trainer, questions=questions)
+        return _begun(aiops, screen, asked, inventory, upon, desk=desk, locks=locks)
+    old = run_folder.newest(Path(recipe.folder), recipe.name, asked.named)
+    locks.enter_context(held(old))
+    job = taken(desk, old, asked, recipe)
+    if job is not None:
+        return Ready(old, again=True, job=job)
+    require_free(desk, old, asked)
+    if not trainer.abilities.worlds:
+        require_world(old, asked, recipe)
+    upon = _upon(aiops, screen, file, recipe, trainer=trainer, questions=questions)
+    return _gone_on(aiops, screen, asked, inventory, upon, desk=desk, old=old)
 
-    def rendered_as(name: str) -> "tuple[Rendered, Contents]":
+
+@dataclass(frozen=True)
+class _Upon:
+    """What a run is begun upon, or goes on upon."""
+
+    file: "RecipeFile"
+    recipe: "Recipe"
+    trainer: "Trainer"
+    base: "Base"
+    source: "Source"
+    code: dict[str, bytes]
+    making: "Making"
+
+    def rendered(
+        self, name: str, making: "Making", data: "Prepared", code: dict[str, bytes], seen: "Seen"
+    ) -> "tuple[Rendered, Contents]":
+        """The run as its trainer has it, and what is put into its folder."""
+        from aiops.layers.l3_tuning.run_making import contents_of, run_of
+
         run = run_of(
             making.recipe,
             name,
-            base=base,
+            base=self.base,
             data=data,
             code=making.digests["code"],
-            trainer=trainer,
+            trainer=self.trainer,
             allowed=making.allowed,
             machines=seen.machines,
         )
-        rendered = trainer.render(run)
+        rendered = self.trainer.render(run)
         return rendered, contents_of(run, making, rendered, code)
 
-    if old is None:
-        with run_folder.making(folder, recipe.name) as name:
-            _, contents = rendered_as(name)
-            run_folder.make(folder / name, contents, lambda made: locks.enter_context(held(made)))
-        return Ready(folder / name, contents.job)
-    rendered, contents = rendered_as(old.name)
-    done = is_of(written_lineage(old), making.digests) or (not asked.allowed and _left_whole(desk, old, asked))
-    if not done:
-        require_free(desk, old, asked)  # once more: data may have been prepared for an hour
-        run_folder.remake(old, contents)
-    resume = run_folder.has_checkpoints(old, rendered.checkpoints)
-    return Ready(old, contents.job, again=True, resume=resume, done=done)
+
+def _upon(
+    aiops: App,
+    screen: "Screen",
+    file: "RecipeFile",
+    recipe: "Recipe",
+    *,
+    trainer: "Trainer",
+    questions: str | None,
+) -> _Upon:
+    from aiops.layers.l3_tuning.recipe_file import origins_of
+    from aiops.layers.l3_tuning.run_document import code_digest, making_of
+
+    base, base_files = base_of(aiops, screen, recipe)
+    source = source_of(recipe)
+    code = dict(trainer.code())
+    made = making_of(recipe, (base.digest, base_files), (source.digest, source.inputs), code_digest(code, trainer.name))
+    made = replace(made, origins=origins_of(file, recipe), questions=questions)
+    return _Upon(file, recipe, trainer, base, source, code, made)
 
 
-def _left_whole(desk: "Counter", place: Path, asked: Asked) -> bool:
-    """Whether a tool that writes no artefact has ended well, and nobody was there to make one of what it left."""
-    from aiops.layers.core.errors import NotFoundError
-    from aiops.layers.l3_tuning import run_folder, run_jobs
-
-    written, _ = run_folder.read(place, asked.named)
-    jobs = run_jobs.jobs(place)
-    if not written.get("output") or not jobs:
-        return False
-    try:
-        return bool(desk.ask("standing", job=jobs[-1])["state"] == "succeeded")
-    except NotFoundError:
-        return False  # of another store, or forgotten
-
-
-def _require_world(place: Path, asked: Asked, recipe: "Recipe") -> None:
-    """Refuse what the trainer would refuse on the nodes, hours later.
-
-    Raises:
-        ConflictError: The run was begun by another number of processes (`run.world`).
-    """
+def _begun(
+    aiops: App,
+    screen: "Screen",
+    asked: Asked,
+    inventory: Path | None,
+    upon: _Upon,
+    *,
+    desk: "Counter",
+    locks: ExitStack,
+) -> Ready:
+    """A new run."""
     from aiops.layers.l3_tuning import run_folder
-    from aiops.layers.l3_tuning.resume import other_world
+    from aiops.layers.l3_tuning.run_making import prepared_of
 
-    written, _ = run_folder.read(place, asked.named)
-    wrong = other_world(written.get("world"), recipe, place.name, asked.named)
-    if wrong is not None:
-        raise wrong
+    recipe, source = upon.recipe, upon.source
+    require_fitting(upon.file, recipe, source)
+    data = prepared_of(prepared(aiops, screen, source))
+    seen = seen_for(aiops, screen, recipe, source.folder, inventory, desk=desk)
+    making = with_environment(upon.making, seen)
+    require_fit(screen, recipe, data.path, seen, asked.named)
+    folder = Path(recipe.folder)
+    with run_folder.making(folder, recipe.name, locks) as name:
+        _, contents = upon.rendered(name, making, data, upon.code, seen)
+        run_folder.make(folder / name, contents)
+    return Ready(folder / name, contents.job)
 
 
-def _going_on(
-    aiops: App, asked: Asked, place: Path, new: "Making", code: dict[str, bytes]
-) -> "tuple[Making, dict[str, bytes], str | None]":
-    """What a run that goes on is made of from now on, its code, and what could not be compared, in words.
-
-    Raises:
-        ConflictError: Something that it was made of changed, and is not allowed to (`run.changed`).
-    """
+def _gone_on(
+    aiops: App,
+    screen: "Screen",
+    asked: Asked,
+    inventory: Path | None,
+    upon: _Upon,
+    *,
+    desk: "Counter",
+    old: Path,
+) -> Ready:
+    """A run that goes on, or needs to no more."""
     from aiops.layers.l3_tuning import run_folder
-    from aiops.layers.l3_tuning.resume import changes, going_on, not_compared, refused
-    from aiops.layers.l3_tuning.run_document import code_digest
+    from aiops.layers.l3_tuning.resume import not_compared
+    from aiops.layers.l3_tuning.run_making import prepared_of
 
-    _, old = run_folder.read(place, asked.named)
-    if "code" not in asked.allowed:
-        # A run keeps its code: it goes on with that, not with what an upgrade has brought, unless that is asked for.
-        code = run_folder.kept_code(place, old.digests["code"])
-        digest, files = code_digest(code, new.recipe.trainer)
-        new = replace(new, digests={**new.digests, "code": digest}, code_files=files)
-    found = changes(old, new)
-    wrong = refused(found, asked.allowed, place.name, asked.named)
-    if wrong is not None:
-        raise wrong
-    at = aiops.clock.now().isoformat(timespec="seconds")
-    return going_on(old, new, found, asked.allowed, at), code, not_compared(old, new)
+    recipe, source = upon.recipe, upon.source
+    was, new, code = as_kept(asked, old, upon.making, upon.code)
+    end = end_of(desk, asked, old, was, new)
+    if end == "left":
+        prepared(aiops, screen, source)  # what was left is compared with it
+    if end is not None:
+        return Ready(old, again=True, done=True)
+    # Nodes are asked before the data is prepared, which may take an hour: theirs is the environment.
+    seen = seen_for(aiops, screen, recipe, source.folder, inventory, desk=desk)
+    new = with_environment(new, seen)
+    making = going_on_with(aiops, asked, old, was, new)
+    unknown = not_compared(was, new)
+    if unknown is not None:
+        screen.note(unknown)
+    require_fitting(upon.file, recipe, source)
+    there = source.folder.is_dir()
+    data = prepared_of(prepared(aiops, screen, source))
+    if not there:  # nodes have less room by now
+        seen = seen_for(aiops, screen, recipe, source.folder, inventory, desk=desk)
+    require_fit(screen, recipe, data.path, seen, asked.named, there=run_folder.written(old, "checkpoints"))
+    rendered, contents = upon.rendered(old.name, making, data, code, seen)
+    require_free(desk, old, asked)  # once more: data may have been prepared for an hour
+    run_folder.remake(old, contents)
+    return Ready(old, contents.job, again=True, resume=run_folder.has_checkpoints(old, rendered.checkpoints))

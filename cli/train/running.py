@@ -11,11 +11,11 @@ from aiops.cli.app import App
 from aiops.cli.controller.embedding import deciding
 from aiops.cli.data.checking import needed
 from aiops.cli.exit import Exit
-from aiops.cli.head import on_head
+from aiops.cli.head import JOB_FILE, on_head
 from aiops.layers.core.errors import InputError
 
 from .asked import Asked, causes_of, flattened, read, trainer_for
-from .ending import done_before, finish
+from .ending import done_before, finish, newest_ended
 from .handing import STDIN, come_back, left, read_named, require_controller, tell_detached
 from .ready import Ready, ready
 from .screen import follow
@@ -40,14 +40,14 @@ class Named:
         text: What stands in it; None for a shipped recipe.
         folder: Where relative paths in it begin.
         recipe: Whether it is a recipe; else it is a job file.
-        stdin: Whether it came on stdin.
+        typed: What is typed to name it again, on the machine where it was typed: a head is given it on stdin.
     """
 
     name: str
     text: str | None
     folder: str
     recipe: bool
-    stdin: bool = False
+    typed: str = STDIN
 
 
 def named(aiops: App, file: str) -> Named:
@@ -60,9 +60,10 @@ def named(aiops: App, file: str) -> Named:
         from aiops.layers.l3_tuning.shipped import shipped
 
         if file in shipped():
-            return Named(file, None, str(aiops.working_folder), recipe=True)
+            return Named(file, None, str(aiops.working_folder), recipe=True, typed=file)
     name, folder, text = read_named(aiops, file)
-    return Named(name, text, folder, recipe=_RECIPE.search(text) is not None, stdin=file == STDIN)
+    typed = aiops.environment.get(JOB_FILE, STDIN) if file == STDIN else file
+    return Named(name, text, folder, recipe=_RECIPE.search(text) is not None, typed=typed)
 
 
 def asked_of(read: Named, wishes: "tuple[Override, ...]", allowed: Sequence[str], *, resume: bool) -> Asked:
@@ -77,15 +78,17 @@ def asked_of(read: Named, wishes: "tuple[Override, ...]", allowed: Sequence[str]
             code="usage.recipe",
             hints=["`aiops train --resume recipe.yml --allow-changed data`"],
         )
-    return Asked(read.name, read.text, read.folder, wishes, resume, causes_of(allowed), stdin=read.stdin)
+    return Asked(read.name, read.text, read.folder, wishes, resume, causes_of(allowed), typed=read.typed)
 
 
 def tune(
     aiops: App, screen: "Screen", asked: Asked, inventory: Path | None, *, dry_run: bool = False, detach: bool = False
 ) -> int:
     """Run a recipe, and show it until what came of it is handed on; the exit code."""
+    from aiops.layers.l3_tuning.run_jobs import Taken
+
     file, recipe = read(aiops, asked)
-    path = None if asked.text is None or asked.stdin else Path(asked.what)
+    path = None if asked.text is None or asked.typed == STDIN else Path(asked.typed)
     passed = on_head(aiops, inventory, text=None if asked.text is None else flattened(file, recipe), file=path)
     if passed is not None:
         return passed
@@ -102,15 +105,18 @@ def tune(
             if job and detach:
                 tell_detached(screen, job["job"], about=about, again=asked.again)
                 return Exit.DONE
-            code, told = Exit.DONE, done_before(found.place)
             if job:
                 code, told = follow(desk, screen, aiops.clock, job, resumed=found.again, again=asked.again)
+                ended: Taken | None = Taken(told["job"], desk.place, told["state"])
+            else:
+                ended = newest_ended(found.place)
+                code, told = Exit.DONE, done_before(ended)
     except KeyboardInterrupt as cut:
         if job:
             return left(screen, come_back(aiops, job["job"], asked.again), cut)
         raise
     # With `--json` there is one document: this one, or that of what finishing has failed at.
-    came = finish(aiops, screen, found.place, asked, succeeded=code == Exit.DONE)
+    came = finish(aiops, screen, found.place, asked, ended)
     if screen.json:
         screen.document({**about, **told, **came})
     return code
@@ -125,6 +131,7 @@ def _handed_in(
         found = ready(aiops, screen, asked, inventory, desk=desk, locks=locks)
         screen.note(f"{found.place.name} · {aiops.nickname(str(found.place))}")
         if found.done:
+            screen.note("it has been trained; nothing is left but to hand its model on")
             return found, {}
         if found.job is None:
             return found, {**hand_in(aiops, desk, found, asked), "after": 0}

@@ -1,9 +1,10 @@
 """How a run stands at the desk: which of its jobs go on, and whether what was to be handed in has been."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiops.layers.core.errors import AiopsError, ConflictError
+from aiops.layers.core.errors import AiopsError, ConflictError, FailedError, NotFoundError
 
 from .asked import Asked
 
@@ -14,13 +15,33 @@ if TYPE_CHECKING:
 
 
 def require_free(desk: "Counter", place: Path, asked: Asked) -> None:
-    """Refuse to touch a run whose job goes on, whoever has handed that in.
+    """Refuse to touch a run whose job goes on, whoever has handed that in, or may go on where we cannot ask.
 
     Raises:
-        ConflictError: One does (`run.alive`).
+        ConflictError: One does (`run.alive`); or another desk has taken the newest, and nobody has seen it end
+            (`run.unsettled`).
     """
+    from aiops.layers.l3_tuning import run_jobs
+
+    newest = next(reversed(run_jobs.taken(place)), None)
+    if newest is not None and not newest.over and newest.desk not in {None, desk.place}:
+        raise ConflictError(
+            f"whether {newest.job} of {place.name} goes on is not known: it was taken at {newest.desk}, and this is "
+            f"{desk.place}",
+            code="run.unsettled",
+            hints=[
+                f"go on where it was begun: `{asked.again}`",
+                (
+                    "if that store is gone for good, and no process of the run is left, write how the job has ended "
+                    f'into {place / run_jobs.JOBS}: `"state": "failed"`; else two jobs may write the same checkpoints'
+                ),
+            ],
+        )
     for one in _alive(desk, place):
         raise _goes_on(place, one, asked)
+    if newest is not None and not newest.over and newest.desk == desk.place:
+        with suppress(NotFoundError, FailedError):  # forgotten; or it cannot be written, and is asked for again
+            run_jobs.ended(place, newest.job, newest.desk, desk.ask("standing", job=newest.job)["state"])
 
 
 def taken(desk: "Counter", place: Path, asked: Asked, recipe: "Recipe") -> str | None:
@@ -39,7 +60,7 @@ def taken(desk: "Counter", place: Path, asked: Asked, recipe: "Recipe") -> str |
     if one is None:
         run_jobs.withdraw(place)
         return None
-    run_jobs.record(place, one["job"])
+    run_jobs.record(place, one["job"], desk.place)
     if not _goes(one):
         return None
     if asked.allowed or recipe.digest != run_folder.read(place, asked.named)[1].digests["recipe"]:

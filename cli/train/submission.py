@@ -39,7 +39,7 @@ def hand_in(aiops: App, desk: "Counter", found: Ready, asked: Asked) -> dict[str
             if not found.again:
                 run_folder.unmake(found.place)
             raise
-        run_jobs.record(found.place, taken["job"])
+        run_jobs.record(found.place, taken["job"], desk.place)
     except InputError:
         raise
     except AiopsError as error:

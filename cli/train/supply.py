@@ -1,5 +1,6 @@
 """What a run stands on: the data of its recipe, checked and prepared, and the plan that lets it start."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from aiops.cli.app import App
 from aiops.cli.data.checking import needed
+from aiops.cli.data.progress import Progress
 
 if TYPE_CHECKING:
     from aiops.cli.counter import Counter
     from aiops.cli.recipe.looking import Seen
     from aiops.cli.screen import Screen
     from aiops.layers.l3_tuning.data.preparation import Preparation
+    from aiops.layers.l3_tuning.data.report import Report
     from aiops.layers.l3_tuning.recipe import Recipe
     from aiops.layers.l3_tuning.recipe_file import RecipeFile
     from aiops.layers.l3_tuning.run import Base
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 SUMS = "sums.json"
 """Below AIOPS_HOME: sums of files of bases and of prepared data, while they look as they did."""
+
+_SHARES = 8
+"""Each has the tokenizer and a chunk of rows in memory, on a machine that others work on too."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,12 @@ def prepared(aiops: App, screen: "Screen", source: Source) -> Path:
     """The folder of prepared data: checked and made where it is not there yet, and every file of it what it says."""
     from aiops.layers.l3_tuning.data import store
     from aiops.layers.l3_tuning.data.precheck import precheck
-    from aiops.layers.l3_tuning.data.production import produce
+    from aiops.layers.l3_tuning.data.production import made_before, produce
 
-    there = None
-    if source.preparation is not None:
-        there = store.prepared(source.folder.parent, source.digest)
+    preparation, into = source.preparation, source.folder.parent
+    reports: tuple[Report, ...] | None = None
+    if preparation is not None:
+        there = made_before(preparation, into)
         with screen.step("data check") as step:
             rows = 0
 
@@ -108,15 +115,17 @@ def prepared(aiops: App, screen: "Screen", source: Source) -> Path:
                 step.summary = f"{rows:,} rows"
 
             if there is None:
-                reports = precheck(source.preparation, more)
+                reports = precheck(preparation, more)
                 noted = sum(report.counts[kind] for report in reports for kind in report.kinds)
                 rows = sum(report.rows for report in reports)
-                step.summary = f"{rows:,} rows of {source.preparation.form}" + (f", {noted:,} remarks" if noted else "")
+                step.summary = f"{rows:,} rows of {preparation.form}" + (f", {noted:,} remarks" if noted else "")
             else:
                 step.summary = f"{there.rows:,} rows of {there.form}, checked before"
     with screen.step("prepare") as step:
-        if source.preparation is not None and there is None:
-            produce(source.preparation, source.folder.parent, check=False)
+        if preparation is not None and reports is not None:
+            shares = shares_of(sum(report.rows for report in reports))
+            listen = Progress(screen, step).listen
+            produce(preparation, into, shares=shares, checked=reports, emit=listen)
 
         def told(done: int, whole: int) -> None:
             step.summary = f"{done / 2**30:.1f}/{whole / 2**30:.1f} GiB verified"
@@ -126,8 +135,23 @@ def prepared(aiops: App, screen: "Screen", source: Source) -> Path:
     return source.folder
 
 
-def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen", named: str) -> None:
+def shares_of(rows: int) -> int:
+    """Processes that prepare so many rows: one for each processor and chunk of rows, at most `_SHARES`."""
+    from aiops.layers.l3_tuning.data.work import CHUNK_ROWS
+
+    return max(1, min(_SHARES, len(os.sched_getaffinity(0)), -(-rows // CHUNK_ROWS)))
+
+
+def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen", named: str, *, there: int = 0) -> None:
     """Judge whether it fits the nodes that were seen; nothing starts that surely does not.
+
+    Args:
+        screen: Where it is shown.
+        recipe: Resolved.
+        data: The folder of its prepared data.
+        seen: The nodes.
+        named: The recipe as a command line names it.
+        there: Bytes of the checkpoints of a run that goes on.
 
     Raises:
         CriticalError: It does not fit, or nodes do not agree (`plan.refused`).
@@ -135,7 +159,7 @@ def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen", nam
     from aiops.cli.recipe.planning import plan_upon
     from aiops.layers.l3_tuning.plan.plan import refusal
 
-    plan = plan_upon(replace(recipe, data=replace(recipe.data, train=(data,))), seen)
+    plan = plan_upon(replace(recipe, data=replace(recipe.data, train=(data,))), seen, there=there)
     with screen.step("plan") as step:
         limit = "" if plan.room.limit is None else f" of {plan.room.limit / 2**30:.1f}"
         step.summary = f"{plan.verdict}: {plan.estimate.total.likely / 2**30:.1f}{limit} GiB each"

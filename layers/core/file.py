@@ -46,11 +46,7 @@ def replacing(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -71,6 +67,29 @@ def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
         path.hardlink_to(temporary)  # unlike a rename, a link never replaces
     finally:
         temporary.unlink()
+
+
+def sync_tree(folder: Path) -> None:
+    """Have all of a folder on the disk."""
+    for above, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(above, name)
+            if not path.is_symlink():
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        sync_folder(Path(above))
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def why_unreadable(error: OSError | UnicodeDecodeError) -> str:

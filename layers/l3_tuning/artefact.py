@@ -89,24 +89,24 @@ def read_artefact(run: Path) -> Artefact | None:
     return Artefact(folder, lineage, passed if isinstance(passed, bool) else None, why_of(judged))
 
 
-def written_lineage(run: Path) -> dict[str, Any] | None:
-    """What the lineage of a run's artefact says, be its files whole or not; None where there is none to read."""
+def whole_artefact(run: Path) -> Artefact | None:
+    """The artefact of a run; None where it has none, or a broken one, which is to be made again."""
     try:
-        found = json.loads((run / ARTEFACT / LINEAGE).read_text("utf-8"))
-    except (OSError, ValueError):
+        return read_artefact(run)
+    except FailedError:
         return None
-    return found if isinstance(found, dict) else None
 
 
-def is_of(lineage: Mapping[str, Any] | None, digests: Mapping[Cause, str]) -> bool:
+def is_of(artefact: Artefact | None, digests: Mapping[Cause, str]) -> bool:
     """Whether an artefact was made of what a run is made of now; one of before a change that was allowed is not. Pure.
 
     Args:
-        lineage: What the artefact says of itself; None without one.
+        artefact: It; None without one.
         digests: Of the run's causes.
     """
-    if lineage is None:
+    if artefact is None:
         return False
+    lineage = artefact.lineage
     named = {cause: lineage[cause].get("digest") for cause in digests if isinstance(lineage.get(cause), Mapping)}
     return bool(named) and all(digests[cause] == found for cause, found in named.items())
 
@@ -141,4 +141,5 @@ def hand_on(artefact: Artefact, plugins: Plugins) -> tuple[str, ...]:
 
 
 def _broken(path: Path, words: str) -> FailedError:
-    return FailedError(f"{path} {words}", code="artefact.broken", hints=["the run has to write it again"])
+    hint = "the run has to write it again: `aiops train --resume` with its recipe"
+    return FailedError(f"{path} {words}", code="artefact.broken", hints=[hint])

@@ -8,11 +8,8 @@ from aiops.layers.core.errors import InputError
 from aiops.layers.core.places import Path as Key
 
 from .data.dataset import Manifest
-from .recipe import DataPlan, Method, Recipe
+from .recipe import LEARNS, DataPlan, Method, Recipe, learner
 from .recipe_file import RecipeFile
-
-FORMS: dict[Method, tuple[str, ...]] = {"sft": ("chat", "prompt"), "pretrain": ("text",), "dpo": ("preference",)}
-"""What each method learns."""
 
 Difference = tuple[Key, str]
 """The key of a recipe, and how prepared data differs from what it says."""
@@ -27,12 +24,11 @@ def require_fitting(method: Method, form: str) -> None:
     Raises:
         InputError: Its rows are of another form (`data.form`).
     """
-    if form not in FORMS[method]:
-        fits = next(name for name, forms in FORMS.items() if form in forms)
+    if form not in LEARNS[method]:
         raise InputError(
-            f"the rows are of the form {form}, and `method: {method}` learns {' or '.join(FORMS[method])}",
+            f"the rows are of the form {form}, and `method: {method}` learns {' or '.join(LEARNS[method])}",
             code="data.form",
-            hints=[f"`method: {fits}` learns them; or name other files in `data.train`"],
+            hints=[f"`method: {learner(form)}` learns them; or name other files in `data.train`"],
         )
 
 
@@ -51,6 +47,7 @@ def require_prepared_for(file: RecipeFile, recipe: Recipe, folder: Path, manifes
     """
     found = list(_read_otherwise(recipe, manifest))
     found += [*_other_files(recipe.data, manifest), *_done_otherwise(recipe, manifest)]
+    found += _in_spite_of(recipe.data, manifest)
     if not found:
         return
     count = len(found)
@@ -81,8 +78,8 @@ def _read_otherwise(recipe: Recipe, manifest: Manifest) -> Iterator[Difference]:
             key: Key = ("base",) if data.template is None else ("data", "template")
             whose = "of `base`" if data.template is None else "`data.template`"
             yield key, _other(f"the chat template {whose}", digest, manifest.inputs.get("template"))
-    if manifest.form not in FORMS[recipe.method]:
-        words = f"`method: {recipe.method}` learns {' or '.join(FORMS[recipe.method])}, its rows are {manifest.form}"
+    if manifest.form not in LEARNS[recipe.method]:
+        words = f"`method: {recipe.method}` learns {' or '.join(LEARNS[recipe.method])}, its rows are {manifest.form}"
         yield ("method",), words
     elif data.form not in ("auto", manifest.form):
         yield ("data", "format"), f"`data.format` is `{data.form}`, its rows are {manifest.form}"
@@ -92,7 +89,7 @@ def _read_otherwise(recipe: Recipe, manifest: Manifest) -> Iterator[Difference]:
         state = "packed" if manifest.packed else "not packed"
         yield ("data", "packing"), f"`data.packing` is {str(data.packing).lower()}, it is {state}"
     loss = _done(manifest, "loss")
-    if recipe.method == "sft" and manifest.form in FORMS["sft"] and loss not in (None, data.loss):
+    if recipe.method == "sft" and manifest.form in LEARNS["sft"] and loss not in (None, data.loss):
         yield ("data", "loss"), f"`data.loss` is `{data.loss}`, it was prepared with `{loss}`"
 
 
@@ -117,6 +114,18 @@ def _done_otherwise(recipe: Recipe, manifest: Manifest) -> Iterator[Difference]:
                 yield ("data", key), f"`data.mask` names {', '.join(left)}, which was not masked in it"
         elif asked not in (getattr(plain, key), done):
             yield ("data", key), f"`data.{key}` is {asked}, it was prepared with {done}"
+
+
+def _in_spite_of(data: DataPlan, manifest: Manifest) -> Iterator[Difference]:
+    """Faults that were let pass for somebody else; of what is not said nothing is concluded."""
+    from .data.tolerance import not_allowed
+
+    met = not_allowed(manifest, data)
+    if met is None:
+        yield ("data", "train"), "it does not say which faults were allowed when it was prepared: prepare it again"
+    elif met:
+        said = ", ".join(f"{kind} ({count:,})" for kind, count in met.items())
+        yield ("data", "allow"), f"`data.allow` does not name {said}, in spite of which it was prepared"
 
 
 def _done(manifest: Manifest, key: str) -> Any:

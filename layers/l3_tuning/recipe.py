@@ -18,6 +18,16 @@ Long = Literal["error", "truncate", "drop"]
 Loss = Literal["answer", "all"]
 """Which tokens the loss counts: those of the answers, or all."""
 
+Duplicates = Literal["keep", "exact", "near"]
+
+LEARNS: Mapping[Method, tuple[str, ...]] = {"sft": ("chat", "prompt"), "pretrain": ("text",), "dpo": ("preference",)}
+"""The forms of rows that each method learns; each is learnt by one."""
+
+
+def learner(form: str) -> Method:
+    """The method that learns rows of a form."""
+    return next(method for method, forms in LEARNS.items() if form in forms)
+
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
@@ -58,7 +68,8 @@ class DataPlan:
         mask: Kinds of personal data that are masked.
         decontaminate: Files whose rows must not be in `train`, absolute; those found are removed.
         allow: Kinds of faults in spite of which something is prepared. No part of any digest: they say whether
-            something comes of it, not what.
+            something comes of it, not what. Those that were met stand in the manifest, and whoever takes what is there
+            already has to allow them too.
     """
 
     train: tuple[str, ...]
@@ -70,7 +81,7 @@ class DataPlan:
     long: Long = "error"
     packing: bool = False
     loss: Loss = "answer"
-    duplicates: Literal["keep", "exact", "near"] = "exact"
+    duplicates: Duplicates = "exact"
     mask: tuple[str, ...] = ()
     decontaminate: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from aiops.layers.core.places import Path
 
+from .recipe import LEARNS, learner
 from .recipe_document import NEEDED, RecipeDocument
 
 Conflict = tuple[Path, str, str | None]
@@ -64,11 +65,10 @@ def _data(document: RecipeDocument) -> Iterator[Conflict]:
     if data.evaluation and data.held_out:
         words = "`data.evaluation` names held-out files, and `data.held_out` holds out a part of `train` too"
         yield ("data", "held_out"), words, "leave one of the two out"
-    fits = {"dpo": ("preference",), "pretrain": ("text",), "sft": ("chat", "prompt")}[method]
+    fits = LEARNS[method]
     if data.format not in ("auto", *fits):
-        kinds = {"preference": "dpo", "text": "pretrain", "chat": "sft", "prompt": "sft"}
         words = f"`data.format` is `{data.format}`, and `method: {method}` learns {' or '.join(fits)}"
-        yield ("data", "format"), words, f"`format: {fits[0]}`, or `method: {kinds[data.format]}`"
+        yield ("data", "format"), words, f"`format: {fits[0]}`, or `method: {learner(data.format)}`"
     if data.packing and method == "dpo":
         words = "`data.packing` puts rows together, and dpo compares the two answers of each row"
         yield ("data", "packing"), words, "leave it out"

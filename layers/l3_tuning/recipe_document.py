@@ -11,7 +11,7 @@ from aiops.layers.l2_jobs.job_document import Names, Span, Strict, untitled
 from aiops.layers.l2_jobs.mistake import WrongError
 
 from .data.fault import CATALOGUE, nearest_kind
-from .recipe import AdapterKind, Attention, Long, Loss, Method, Optimizer, Precision, Schedule, Sharding
+from .recipe import AdapterKind, Attention, Duplicates, Long, Loss, Method, Optimizer, Precision, Schedule, Sharding
 
 _NAME = r"^[a-z][a-z0-9-]{0,39}$"
 _WORD = r"^[a-z][a-z0-9_-]{0,39}$"
@@ -130,7 +130,7 @@ class DataDocument(Strict):
     long: Long = Field(default="error", description="What is done with longer rows.")
     packing: bool = Field(default=False, description="Rows share samples up to `length`; none sees another.")
     loss: Loss | None = Field(default=None, description="Which tokens count; `answer` if none, for text `all`.")
-    duplicates: Literal["keep", "exact", "near"] = Field(default="exact", description="Which are removed.")
+    duplicates: Duplicates = Field(default="exact", description="Which are removed.")
     mask: list[Literal["email", "phone", "card", "iban", "ip", "key"]] = Field(
         default=[], description="Kinds of personal data that are masked."
     )

@@ -13,6 +13,9 @@ Cause = Literal["base", "data", "recipe", "code", "environment"]
 """What a run is made of: each has a digest, and a resume refuses another one unless it is told not to. That of the
 environment may be unknown, for only nodes can say it."""
 
+METRICS = "metrics.jsonl"
+"""Below the folder of a run, laid out as docs/decisions/tuning.md has it; not there where a tool tells nothing."""
+
 CAUSES: tuple[Cause, ...] = ("base", "data", "recipe", "code", "environment")
 
 
@@ -82,6 +85,11 @@ class Run:
     def file(self) -> str:
         """What it is made of; a trainer may be given it, or files of its own."""
         return f"{self.folder}/run.json"
+
+    @property
+    def metrics(self) -> str:
+        """A line for each step that was told."""
+        return f"{self.folder}/{METRICS}"
 
     @property
     def checkpoints(self) -> str:

@@ -53,16 +53,14 @@ def code_digest(files: Mapping[str, bytes], trainer: str) -> tuple[str, dict[str
     return whole.hexdigest(), found
 
 
-def making_of(run: Run, base_files: Mapping[str, str], code_files: Mapping[str, str]) -> Making:
-    """What a run is made of, as it is now."""
-    digests: dict[Cause, str] = {
-        "base": run.base.digest,
-        "data": run.data.manifest.digest,
-        "recipe": run.recipe.digest,
-        "code": run.code,
-    }
-    inputs = dict(run.data.manifest.inputs)
-    return Making(digests, run.recipe, dict(base_files), inputs, dict(code_files), run.allowed)
+Parts = tuple[str, Mapping[str, str]]
+"""Of one cause: its digest, and by name those of what it is made of."""
+
+
+def making_of(recipe: Recipe, base: Parts, data: Parts, code: Parts) -> Making:
+    """What a run of a recipe is made of, as it is now."""
+    digests: dict[Cause, str] = {"base": base[0], "data": data[0], "recipe": recipe.digest, "code": code[0]}
+    return Making(digests, recipe, dict(base[1]), dict(data[1]), dict(code[1]))
 
 
 def document(run: Run, making: Making) -> dict[str, Any]:

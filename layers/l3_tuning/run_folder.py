@@ -4,21 +4,23 @@ What is made stands below a hidden name until all of it is on the disk; then it 
 with a run's name is whole, also after `kill -9`; what a killed process left goes with the next run that is made.
 """
 
-import fcntl
 import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiops.layers.core.errors import FailedError, NotFoundError
-from aiops.layers.core.file import write_atomic
+from aiops.layers.core.errors import ConflictError, FailedError, NotFoundError
+from aiops.layers.core.file import sync_folder, sync_tree, write_atomic
+from aiops.layers.core.lock_file import lock_file
 
 from .run_document import Making, read_document
+from .run_lock import held
 
 RUN = "run.json"
 RECIPE = "recipe.yml"
@@ -60,7 +62,7 @@ def numbers(folder: Path, name: str) -> list[int]:
 
 
 def newest(folder: Path, name: str, named: str = "RECIPE") -> Path:
-    """The newest run of a recipe.
+    """The newest run of a recipe, which is ours or root's: what is in it runs as whoever has it go on.
 
     Args:
         folder: Where its runs are.
@@ -69,6 +71,7 @@ def newest(folder: Path, name: str, named: str = "RECIPE") -> Path:
 
     Raises:
         NotFoundError: There is none (`run.none`).
+        ConflictError: It is another user's (`run.owner`).
     """
     found = numbers(folder, name)
     if not found:
@@ -77,19 +80,59 @@ def newest(folder: Path, name: str, named: str = "RECIPE") -> Path:
             code="run.none",
             hints=[f"begin one: `aiops train {named}`"],
         )
-    return folder / f"{name}-{found[-1]}"
+    place = folder / f"{name}-{found[-1]}"
+    _require_ours(place, named)
+    return place
+
+
+def _require_ours(place: Path, named: str) -> None:
+    """Refuse a run of somebody else's, also where a link of theirs leads to one of ours.
+
+    Raises:
+        ConflictError: It is one (`run.owner`).
+    """
+    owners = {place.lstat().st_uid, place.stat().st_uid} - {0, os.geteuid()}
+    for owner in owners:
+        raise ConflictError(
+            f"{place} is user {owner}'s, and its own code would run as you",
+            code="run.owner",
+            hints=[
+                f"whoever that is can have it go on; begin one of your own: `aiops train {named}`",
+                "or keep runs in a folder that only you write to: `--set folder=FOLDER`",
+            ],
+        )
 
 
 @contextmanager
-def making(folder: Path, name: str) -> Iterator[str]:
-    """The name of a recipe's next run, while nobody else makes one there.
+def making(folder: Path, name: str, locks: ExitStack) -> Iterator[str]:
+    """The name of a recipe's next run, which is ours from now on; in its hidden folder it can be made at leisure.
+
+    Others wait only while a name is chosen, not while rows are written: that a hidden folder is being filled is told by
+    the lock in it, which is the run's own and goes with it. What nobody locks was left by somebody who was killed.
+
+    Args:
+        folder: Where its runs are.
+        name: The recipe's own.
+        locks: Gets the lock of the run, which is held from before anybody can find it.
 
     Raises:
-        FailedError: The folder cannot be made or written to (`run.folder`).
+        FailedError: The folder cannot be made or written to, or locked (`run.folder`).
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with lock_file(folder / _LOCK, "run.folder") as lock:
+            lock.take(wait=True)
+            for left in [one for one in folder.iterdir() if _MAKING.fullmatch(one.name)]:
+                if _is_left(left):
+                    shutil.rmtree(left, ignore_errors=True)
+            found = numbers(folder, name)
+            number = (found[-1] if found else 0) + 1
+            # Something else of that name, a run that is being made, or a link of somebody's.
+            while any(map(os.path.lexists, (folder / f"{name}-{number}", _hidden(folder / f"{name}-{number}")))):
+                number += 1
+            hidden = _hidden(folder / f"{name}-{number}")
+            hidden.mkdir()
+            locks.enter_context(held(hidden))
     except OSError as error:
         raise FailedError(
             f"no run can be kept in {folder}: {error.strerror}",
@@ -97,31 +140,40 @@ def making(folder: Path, name: str) -> Iterator[str]:
             hints=["`folder:` is to be a folder that all nodes share and that you may write to"],
         ) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        for left in [one for one in folder.iterdir() if _MAKING.fullmatch(one.name)]:  # its maker was killed: we lock
-            shutil.rmtree(left, ignore_errors=True)
-        found = numbers(folder, name)
-        number = (found[-1] if found else 0) + 1
-        while (folder / f"{name}-{number}").exists():  # something else of that name
-            number += 1
         yield f"{name}-{number}"
     finally:
-        os.close(descriptor)
+        shutil.rmtree(hidden, ignore_errors=True)  # it was not made; else it has another name by now
 
 
-def make(place: Path, contents: Contents, take: Callable[[Path], None] = lambda _folder: None) -> None:
+def _hidden(place: Path) -> Path:
+    """Where a run is made, or taken away."""
+    return place.with_name(f".{place.name}.making")
+
+
+def _is_left(hidden: Path) -> bool:
+    """Whether nobody fills a hidden folder of ours any more. Only while names are chosen: none is begun meanwhile."""
+    found = hidden.lstat()
+    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+        return False  # theirs to take away
+    try:
+        with held(hidden):
+            return True
+    except (ConflictError, FailedError):
+        return False
+
+
+def make(place: Path, contents: Contents) -> None:
     """Make the folder of a run; only while `making` holds its name.
 
     Args:
         place: Where.
         contents: What is put into it.
-        take: Locks the folder that it is given, before it gets its name: nobody finds it unlocked.
 
     Raises:
         OSError: The disk is full, or fails; no run is there then.
     """
-    hidden = place.with_name(f".{place.name}.making")
-    hidden.mkdir()
+    hidden = _hidden(place)
+    hidden.mkdir(exist_ok=True)
     try:
         (hidden / "checkpoints").mkdir()
         (hidden / "data").symlink_to(contents.data)
@@ -131,8 +183,7 @@ def make(place: Path, contents: Contents, take: Callable[[Path], None] = lambda 
         _write(hidden / RECIPE, contents.recipe.encode())
         _write(hidden / JOB, contents.job.encode())
         _write(hidden / RUN, _json(contents.document))
-        sync(hidden)
-        take(hidden)
+        sync_tree(hidden)
         hidden.rename(place)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -178,7 +229,7 @@ def _link(place: Path, data: str) -> None:
 
 def unmake(place: Path) -> None:
     """Take away a run that no job was taken for."""
-    hidden = place.with_name(f".{place.name}.making")
+    hidden = _hidden(place)
     place.rename(hidden)
     shutil.rmtree(hidden, ignore_errors=True)
 
@@ -217,6 +268,16 @@ def kept_code(place: Path, digest: str) -> dict[str, bytes]:
     }
 
 
+def written(place: Path, below: str) -> int:
+    """Bytes that lie in a folder of a run's, as far as they can be seen."""
+    found = 0
+    for above, _, names in os.walk(place / below):
+        for name in names:
+            with suppress(OSError):  # pruned meanwhile
+                found += Path(above, name).lstat().st_size
+    return found
+
+
 def has_checkpoints(place: Path, below: str) -> bool:
     """Whether a run has something to go on from."""
     folder = place / below
@@ -236,26 +297,3 @@ def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     path.chmod(0o644)
-
-
-def sync(folder: Path) -> None:
-    """Have all of a folder on the disk."""
-    for above, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            path = Path(above, name)
-            if not path.is_symlink():
-                descriptor = os.open(path, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-        sync_folder(Path(above))
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

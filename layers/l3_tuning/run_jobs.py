@@ -1,12 +1,16 @@
 """The jobs of a run, as `jobs.json` in its folder lists them, and the one that is about to be handed in.
 
+A job's id says something to one store alone, so it stands with the desk that has taken it. Another desk can neither ask
+for it nor see it end; what it may know is the state that was written down by whoever has seen that.
+
 What is to be done is written down before: a word that no other job has goes into jobs.json, then the job is handed in
 with that word in its text, then its id takes the word's place. Whoever comes after `kill -9` between any two of these
 asks the desk for a job with the word: it was taken, or it surely was not.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,9 @@ from aiops.layers.core.errors import FailedError
 from aiops.layers.core.file import write_atomic
 
 JOBS = "jobs.json"
+
+_OVER = frozenset({"succeeded", "failed", "cancelled"})
+"""States of a job that has ended; one that is held goes on as soon as somebody lets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,26 @@ class Intent:
     at: str
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job that a desk has taken.
+
+    Attributes:
+        job: Its id there.
+        desk: `HOST:SOCKET`; None where that was not written down, as runs of before have it.
+        state: How it has ended; None where nobody has seen that.
+    """
+
+    job: str
+    desk: str | None = None
+    state: str | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it is known to have ended, so that nobody writes for it any more."""
+        return self.state in _OVER
+
+
 def marked(text: str, intent: Intent) -> str:
     """The text of a job with the word of its intent."""
     return f"{text.rstrip()}\n{_mark(intent)}\n"
@@ -45,13 +72,22 @@ def _mark(intent: Intent) -> str:
     return f"# Handed in as {intent.word}."
 
 
-def jobs(place: Path) -> list[str]:
-    """The jobs that have run it, the newest last.
+def taken(place: Path) -> tuple[Taken, ...]:
+    """The jobs that have run it, the newest last, with the desks that have taken them.
 
     Raises:
         FailedError: jobs.json cannot be read (`run.jobs`).
     """
-    return [one for one in _read(place) if isinstance(one, str)]
+    return tuple(one for one in _read(place) if isinstance(one, Taken))
+
+
+def jobs(place: Path) -> list[str]:
+    """The ids of the jobs that have run it, the newest last.
+
+    Raises:
+        FailedError: jobs.json cannot be read (`run.jobs`).
+    """
+    return [one.job for one in taken(place)]
 
 
 def intended(place: Path) -> Intent | None:
@@ -70,16 +106,33 @@ def intend(place: Path, intent: Intent) -> None:
     Raises:
         FailedError: jobs.json cannot be read, or written (`run.jobs`).
     """
-    _write(place, [*jobs(place), {"intended": asdict(intent)}])
+    _write(place, (*taken(place), intent))
 
 
-def record(place: Path, job: str) -> None:
+def record(place: Path, job: str, desk: str) -> None:
     """Write down that a job runs it; what was intended has come to be.
 
     Raises:
         FailedError: jobs.json cannot be read, or written (`run.jobs`).
     """
-    _write(place, [*jobs(place), job])
+    _write(place, (*taken(place), Taken(job, desk)))
+
+
+def ended(place: Path, job: str, desk: str, state: str) -> None:
+    """Write down how a job that runs it has ended, where it is listed and that was not seen before.
+
+    Raises:
+        FailedError: jobs.json cannot be read, or written (`run.jobs`).
+    """
+    found = _read(place)
+    told = [
+        replace(one, desk=desk, state=state)
+        if isinstance(one, Taken) and one.job == job and one.desk in {None, desk} and not one.over
+        else one
+        for one in found
+    ]
+    if told != found:
+        _write(place, told)
 
 
 def withdraw(place: Path) -> None:
@@ -88,28 +141,34 @@ def withdraw(place: Path) -> None:
     Raises:
         FailedError: jobs.json cannot be read, or written (`run.jobs`).
     """
-    _write(place, list(jobs(place)))
+    _write(place, taken(place))
 
 
-def _read(place: Path) -> list[str | Intent]:
+def _read(place: Path) -> list[Taken | Intent]:
     path = place / JOBS
     try:
-        found = json.loads(path.read_text("utf-8"))
-        return [one if isinstance(one, str) else Intent(**one["intended"]) for one in found]
+        return [_item(one) for one in json.loads(path.read_text("utf-8"))]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FailedError(
             f"{path} cannot be read, and it lists the jobs of {place.name}: {error}",
             code="run.jobs",
-            hints=['begin a new run, or put in that file what `aiops job list --all` knows: `["JOB"]`'],
+            hints=['begin a new run, or put in that file what `aiops job list --all` knows: `[{"job": "JOB"}]`'],
         ) from error
 
 
-def _write(place: Path, found: list[Any]) -> None:
+def _item(said: Any) -> Taken | Intent:
+    if isinstance(said, str):  # of a run that was begun before desks were written down
+        return Taken(said)
+    return Intent(**said["intended"]) if "intended" in said else Taken(**said)
+
+
+def _write(place: Path, found: Iterable[Taken | Intent]) -> None:
     path = place / JOBS
+    said = [{"intended": asdict(one)} if isinstance(one, Intent) else asdict(one) for one in found]
     try:
-        write_atomic(path, (json.dumps(found, indent=1) + "\n").encode(), 0o644)
+        write_atomic(path, (json.dumps(said, indent=1) + "\n").encode(), 0o644)
     except OSError as error:
         raise FailedError(
             f"{path} cannot be written: {error.strerror}",

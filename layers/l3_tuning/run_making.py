@@ -108,7 +108,8 @@ def contents_of(run: Run, making: Making, rendered: Rendered, code: dict[str, by
         rendered: What its trainer made of it.
         code: The trainer's own code, by name.
     """
-    for path in (*rendered.files, *(one.file for one in rendered.exports)):
+    places = [rendered.checkpoints, *([] if rendered.output is None else [rendered.output])]
+    for path in (*rendered.files, *(one.file for one in rendered.exports), *places):
         if not inside_run(path):
             raise ValueError(f"the trainer {run.recipe.trainer} writes {path}, which is not its own to write")
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import aiops
 from aiops.layers.core.errors import FailedError
+from aiops.layers.core.file import sync_folder, sync_tree
 
 from . import run_folder, run_jobs
-from .artefact import ARTEFACT, LINEAGE, Artefact, read_artefact, written_lineage
+from .artefact import ARTEFACT, LINEAGE, Artefact, read_artefact, whole_artefact
 from .left_model import LeftModel, left_model
 from .parity import parity
 from .run_document import Making
@@ -32,7 +33,7 @@ def sealed(place: Path, at: datetime, told: Told = lambda _done, _all: None) -> 
     """The artefact of a run that has ended well; made of what its tool left where that is how its trainer hands over.
 
     Args:
-        place: The folder of the run.
+        place: The folder of the run, whose lock is held.
         at: Now.
         told: For progress.
 
@@ -47,10 +48,9 @@ def sealed(place: Path, at: datetime, told: Told = lambda _done, _all: None) -> 
     output = written.get("output")
     jobs = run_jobs.jobs(place)
     job = jobs[-1] if jobs else None
-    lineage = written_lineage(place)
-    if isinstance(output, Mapping) and (lineage is None or lineage.get("job") != job):
-        base = Path(written["base"]["path"]) if output["bare"] else None
-        left = left_model(place / str(output["path"]), int(written["steps"]), base)
+    there = whole_artefact(place)  # what is broken is made again, as long as the tool's own is there
+    if isinstance(output, Mapping) and (there is None or there.lineage.get("jobs") != jobs):
+        left = left_by(place, written)
         try:
             _seal(place, left, written, making, said={"job": job, "made": f"{at:%Y-%m-%dT%H:%M:%SZ}"}, told=told)
         except OSError as error:
@@ -60,6 +60,21 @@ def sealed(place: Path, at: datetime, told: Told = lambda _done, _all: None) -> 
                 hints=["make room or see who may write there, then the same command with `--resume`"],
             ) from error
     return read_artefact(place)
+
+
+def left_by(place: Path, written: Mapping[str, Any]) -> LeftModel:
+    """The model that a run's tool has left.
+
+    Args:
+        place: The folder of the run.
+        written: Its run.json, which has an `output`.
+
+    Raises:
+        FailedError: There is none, or it is not whole (`artefact.missing`, `artefact.broken`).
+    """
+    output = written["output"]
+    base = Path(written["base"]["path"]) if output["bare"] else None
+    return left_model(place / str(output["path"]), int(written["steps"]), base)
 
 
 def _seal(
@@ -100,10 +115,10 @@ def _seal(
             "files": files,
         }
         run_folder.write_json(hidden / LINEAGE, lineage)
-        run_folder.sync(hidden)
+        sync_tree(hidden)
         shutil.rmtree(place / ARTEFACT, ignore_errors=True)  # of a job before, or what a killed process left
         hidden.rename(place / ARTEFACT)
-        run_folder.sync_folder(place)
+        sync_folder(place)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
         raise

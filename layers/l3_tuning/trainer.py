@@ -66,7 +66,6 @@ class Abilities:
         exact: Whether a resumed run reads the very samples that the unbroken one would have.
         worlds: Whether a run can go on with another number of processes than it was begun with.
         options: What may stand below `options:`, each with a few words.
-        passes: Whether any other option is handed to the tool under its own name.
         unfit: Why a base cannot be trained, by its config.json: words that follow `base`, and what would fit, or None.
             Pure; None where it takes whatever transformers reads.
     """
@@ -89,7 +88,6 @@ class Abilities:
     exact: bool = False
     worlds: bool = False
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
-    passes: bool = False
     unfit: Callable[[Mapping[str, Any]], tuple[str, str] | None] | None = field(default=None, hash=False)
 
 
@@ -118,15 +116,14 @@ class Rendered:
         command: The words of the job's command. Paths are absolute (`run.environment`, `run.worker`, `run.folder`); a
             command of torchrun begins with `ENVIRONMENT/bin/torchrun` and has none of its options for nodes and ranks.
         launch: How L2 starts it.
-        files: By path below the run's folder; written before the job is handed in. None of them is `run.json`,
-            `recipe.yml`, `job.yml` or below `worker/`.
+        files: By path below the run's folder; written before the job is handed in. None of them is one of the run's own
+            (`inside_run`).
         exports: Rows in files of the tool's own layout.
         processes: On each node, of torchrun; None for `command`.
         variables: Of its processes, past those that all have (`compile`), which it may say otherwise; no secrets.
         checkpoints: Where it writes them, below the run's folder.
         checkpoint_format: As in `checkpoint.format` of a job file: `files` for what `aiops.checkpoint` writes.
         progress: How its steps are seen in its output; None where it uses `aiops.checkpoint`.
-        metrics: A file of metrics as docs/decisions/tuning.md lays them out, below the run's folder; None for none.
         output: Where it leaves the tuned model below the run's folder, an adapter or a whole model, there or in the
             folder of its last step; `sealing` makes the artefact of it. None where it writes `artefact/` itself.
         bare: Whether what it leaves are weights alone, so that config, tokenizer and template are the base's.
@@ -143,7 +140,6 @@ class Rendered:
     checkpoints: str = "checkpoints"
     checkpoint_format: str = "auto"
     progress: str | None = None
-    metrics: str | None = "metrics.jsonl"
     output: str | None = None
     bare: bool = False
     own_template: bool = False
@@ -277,8 +273,6 @@ def refusals(recipe: Recipe, trainer: Trainer, base: Mapping[str, Any] | None = 
 
 def _options(recipe: Recipe, trainer: Trainer) -> Iterable[Refusal]:
     known = trainer.abilities.options
-    if trainer.abilities.passes:
-        return
     for name in recipe.options:
         if name not in known:
             near = nearest(name, tuple(known))
@@ -286,8 +280,15 @@ def _options(recipe: Recipe, trainer: Trainer) -> Iterable[Refusal]:
             yield Refusal(("options", name), f"is no option of {trainer.name}", hint)
 
 
+_OWN = frozenset(
+    {"run.json", "recipe.yml", "job.yml", "jobs.json", "worker", "data", "artefact", "report.json", "report.html"}
+)
+"""What aiops itself writes into the folder of a run; hidden names are its locks, and what it has not finished."""
+
+
 def inside_run(path: str) -> bool:
     """Whether a file of a trainer's may be written there: below the run's folder, and not one of the run's own."""
     parts = PurePosixPath(path).parts
-    own = {"run.json", "recipe.yml", "job.yml", "worker", "data"}
-    return bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path and parts[0] not in own
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+        return False
+    return parts[0] not in _OWN and not parts[0].startswith(".")

@@ -39,7 +39,13 @@ _TRIES = 3
 """Jobs that a step is handed in as, at most, each with the tasks that are left, as when a node was lost with its tasks.
 No fewer, for NFS may show for a minute what was there before."""
 
+_ANSWER = 60.0
+"""Seconds that Slurm has for one answer."""
+
 _PARTITION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_PLAIN = re.compile(r"[\w@+=,./-]+", re.ASCII)
+"""What neither a shell, nor Slurm (`%A`), nor fsspec (`::`) takes for something else."""
+
 _TIME = "3-00:00:00"
 
 
@@ -72,7 +78,7 @@ class Datatrove:
         """Have all shares of one step done.
 
         Raises:
-            InputError: datatrove is not installed.
+            InputError: datatrove is not installed, or its script for Slurm could not name a folder.
             FailedError: Slurm refused the job, or ended it before it was done.
         """
         forget_troubles(work, step)
@@ -106,8 +112,10 @@ class Datatrove:
         """The executor of datatrove; nothing runs yet.
 
         Raises:
-            InputError: datatrove is not installed.
+            InputError: datatrove is not installed, or its script for Slurm could not name a folder.
         """
+        if self.partition is not None:
+            _require_plain(work)
         try:
             from datatrove.executor import LocalPipelineExecutor
             from datatrove.utils.logging import logger
@@ -137,6 +145,25 @@ class Datatrove:
             logging_dir=logs,
             mail_user=None,
         )
+
+
+def _require_plain(work: Path) -> None:
+    """Refuse paths that datatrove's script for Slurm would say wrongly: it quotes none.
+
+    Raises:
+        InputError: One would be taken apart, or run, by the shell.
+    """
+    ways = {
+        work.parent: "name another folder: `--into FOLDER`",
+        Path(sys.prefix): "install aiops in another folder",
+    }
+    for path, way in ways.items():
+        if _PLAIN.fullmatch(str(path)) is None:
+            raise InputError(
+                f"the shell of a job of Slurm would not take {path} for one path",
+                code="data.engine",
+                hints=[f"{way}, of letters, figures and `_-./` alone", "or do it here: `--engine datatrove`"],
+            )
 
 
 def _here(work: Path, step: Step, shares: int, told: Told) -> None:
@@ -209,12 +236,16 @@ def _left(executor: Any, work: Path, step: Step, told: Told) -> int:
 
 def _cancel(job: Any) -> None:
     with suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(["scancel", str(job)], capture_output=True, timeout=60, check=False)
+        subprocess.run(["scancel", str(job)], capture_output=True, timeout=_ANSWER, check=False)
 
 
 def _queued(job: str) -> bool:
     """Whether Slurm has a job that waits or runs; of what it does not answer nothing is concluded."""
-    done = subprocess.run(["squeue", "-h", "-j", str(job)], capture_output=True, text=True, timeout=60, check=False)
+    words = ["squeue", "-h", "-j", str(job)]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=_ANSWER, check=False)
+    except (subprocess.TimeoutExpired, OSError):
+        return True
     if done.returncode != 0:
         return "Invalid job id" not in done.stderr
     return bool(done.stdout.strip())

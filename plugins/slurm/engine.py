@@ -21,6 +21,7 @@ from time import monotonic
 from aiops.layers.core.errors import AiopsError
 from aiops.layers.core.plugin import hookimpl
 from aiops.layers.l0_nodes.node import Node
+from aiops.layers.l0_nodes.variables import variables_of
 from aiops.layers.l2_jobs.attempt import Attempt, Key
 from aiops.layers.l2_jobs.engine import Engine, EngineContext
 from aiops.layers.l2_jobs.job import Job
@@ -28,7 +29,7 @@ from aiops.layers.l2_jobs.report import Available, Deposed, Report, Unavailable
 from aiops.layers.l2_jobs.steady import Steady
 
 from . import course
-from .bureau import Bureau, GarbledError
+from .bureau import AwayError, Bureau, GarbledError
 from .completion import Completion
 from .enlisted import Enlisted, Turn
 from .enrolment import Enrolment, require_whole
@@ -44,6 +45,10 @@ _SHARE = 10.0
 
 _LONGEST = 5.0
 """The most seconds that such a pause is."""
+
+MEND, MEND_IDLE = 2.0, 60.0
+"""Seconds between two looks for nodes that are down by our doing, until one was answered; the latter while there is no
+attempt: Slurm may not be deployed then."""
 
 _SPARE = 5.0
 """Seconds beyond those that an attempt has to save and leave, until Slurm is asked to end it."""
@@ -64,6 +69,10 @@ class SlurmEngine:
         self._groundwork = Groundwork(context.fleet, context.term)
         self._enrolment = Enrolment(context, bureau, self._groundwork)
         self._completion = Completion(context.inventory, bureau, self._groundwork)
+        self._served = any(
+            variables_of(node).aiops_engine == "slurm" for node in context.inventory if "workers" in node.roles
+        )
+        self._mend_at = 0.0
         self._lock = threading.RLock()
         self._ones: dict[Key, Enlisted] = {}
         self._strangers: set[Key] = set()
@@ -146,6 +155,8 @@ class SlurmEngine:
 
     def reports(self) -> list[Report]:
         """What Slurm, launchers and nodes have told."""
+        if self._served:
+            self._run()
         with self._lock:
             found, self._reports = self._reports, []
             for report in self._lines.reports((*self._ones, *self._strangers)):
@@ -199,8 +210,9 @@ class SlurmEngine:
         """
         with self._lock:
             ones = [one for one in self._ones.values() if not one.settled]
-        if self._completion.owed:
-            self._errands.send("mend", partial(self._guarded, "slurm", self._completion.mend))
+        if self._completion.owed and monotonic() >= self._mend_at:
+            self._mend_at = monotonic() + (MEND if ones else MEND_IDLE)
+            self._errands.send("mend", partial(self._guarded, "slurm", self._mend))
         if not ones and not self._away:
             return
         known = self._bureau.jobs([one.number for one in ones if one.number])
@@ -290,6 +302,15 @@ class SlurmEngine:
             self._bureau.cancel(enrolled.number, one.job.owner)
         if not enrolled.refused:
             self._follow(one)
+
+    def _mend(self) -> None:
+        """Resume what is down by our doing; whether slurmctld answers is told by what is asked for attempts.
+
+        Raises:
+            DeposedError: A node has seen a later controller.
+        """
+        with suppress(AwayError):
+            self._completion.mend()
 
     def _nudge(self, one: Enlisted) -> None:
         """Have Slurm look whether it can start a restart, with those nodes that are free by now, and known to be.

@@ -97,7 +97,6 @@ class Command:
             exports=exports(run, writer),
             checkpoint_format=str(options.get("checkpoint_format", "auto")),
             progress=None if progress is None else str(progress),
-            metrics=None,
             output=None if output is None else str(output),
         )
 

@@ -20,7 +20,6 @@ OPTIMIZERS: Mapping[Optimizer, str] = {
 ATTENTIONS: Mapping[Attention, str] = {"sdpa": "sdpa", "eager": "eager", "flash": "flash_attention_2"}
 DTYPES: Mapping[Precision, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 HANDOVER = "handover.py"
-METRICS = "metrics.jsonl"
 PROGRESS = r"aiops: step (?P<step>\d+)/\d+ loss (?P<loss>[\d.]+(?:e[-+]?\d+)?)"
 """What `handover.py` prints; it must be one line, for the launcher looks at each line for itself."""
 
@@ -59,7 +58,7 @@ def rendered(
         f"{run.environment}/bin/torchrun",
         f"{run.worker}/{HANDOVER}",
         module,
-        f"{run.folder}/{METRICS}",
+        run.metrics,
         *given,
         "--",
         *words,
@@ -70,7 +69,6 @@ def rendered(
         processes=processes_of(run.recipe),
         checkpoint_format=checkpoint_format,
         progress=PROGRESS,
-        metrics=METRICS,
         output="checkpoints",
         **more,
     )

@@ -138,9 +138,9 @@ def test_an_evaluation_that_leaks(rows: Path, shown: Shown) -> None:
     [
         (("nowhere",), "there is no nowhere", "name a file"),
         (("empty",), "there is no file of data at empty", "known endings"),
-        (("data", "--allow", "turn.emty"), "there is no kind of fault turn.emty", "--allow turn.empty"),
-        (("data", "--format", "alpaca"), "there is no format alpaca", "formats are auto, chat"),
-        (("data", "--level", "deep"), "there is no level deep", "structure and full"),
+        (("data", "--allow", "turn.emty"), "there is no kind of fault `turn.emty`", "--allow turn.empty"),
+        (("data", "--format", "alpaca"), "one of auto, chat, prompt, preference, text, not `alpaca`", "--format auto"),
+        (("data", "--level", "deep"), "`--level` is one of structure, full, not `deep`", "--level structure"),
         (("data", "--level", "full"), "level full needs", "--base DIR"),
         (("data", "--length", "5"), "--length is only looked at on level full", "--base DIR"),
         (("data", "--base", "model", "--level", "structure", "--against", "x"), "--against is only", "leave out"),
@@ -157,3 +157,11 @@ def test_what_cannot_be_done_is_said_and_ends_with_2(
     assert said.startswith("exit: 2\n--- stdout\n--- stderr\nerror: ")
     assert error in said
     assert hint in said
+
+
+@pytest.mark.parametrize("option", [("--allow", "turn.emty"), ("--format", "alpaca")])
+def test_a_wrong_word_has_one_code_in_check_and_prepare(option: tuple[str, str], rows: Path, shown: Shown) -> None:
+    asked = (("data", "check", "data"), ("data", "prepare", "data", "--base", "model", "--into", "p"))
+    told = [document(shown(*words, *option, "--json"))["error"] for words in asked]
+    assert [one["code"] for one in told] == ["usage.value"] * 2
+    assert told[0] == told[1]

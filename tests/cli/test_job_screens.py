@@ -1,6 +1,7 @@
 """`aiops train`, `job` and `controller`: whole screens, with a controller in this process that runs nothing real."""
 
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 import yaml
 from tests.l2_jobs.controller.rig import Rig, job
 
-from aiops.cli.head import _words, probe
+from aiops.cli.head import _words, probe, remote_line
 from aiops.layers.core.errors import InputError, Problem
 from aiops.layers.core.store import Store
 from aiops.layers.l2_jobs.attempt import Key
@@ -286,6 +287,18 @@ def test_on_a_head_whose_controller_is_away_no_empty_store_answers(
         assert "its service has been stopped" in screen
     assert not (tmp_path / "data" / "aiops").exists()
     assert shown("job", "list").startswith("exit: 0\n"), "a store of one's own"
+
+
+def test_a_job_file_that_was_laid_on_the_head_is_stdin_there_and_gone(tmp_path: Path) -> None:
+    laid, program = tmp_path / "it's laid", tmp_path / "aiops"
+    laid.write_text("name: x\n")
+    program.write_text('#!/bin/sh\necho "$AIOPS_JOB_FILE" "$@"\ncat\n')
+    program.chmod(0o755)
+    line = remote_line(["train", "-", "--set", "name=a b"], Path("/work/job.yml"), str(laid))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(["sh", "-c", line], env={"PATH": path}, capture_output=True, text=True, check=True)
+    assert done.stdout == "/work/job.yml train - --set name=a b\nname: x\n"
+    assert not laid.exists()
 
 
 def test_the_words_for_the_head() -> None:

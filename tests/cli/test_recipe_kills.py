@@ -225,6 +225,34 @@ def test_what_the_desk_cannot_say_is_not_guessed(
     assert all_jobs(house) == ["sleep-1"]
 
 
+def test_a_job_that_another_desk_has_taken_is_not_taken_for_over(shown: Shown, house: House, place: Path) -> None:  # noqa: F811
+    shown("train", "recipe.yml", "--detach")
+    house.end(1, "crashed")
+    path = place / "jobs.json"
+    (taken,) = json.loads(path.read_text())
+    assert (taken["job"], taken["state"]) == ("sleep-1", None)
+    assert taken["desk"].endswith("/home/controller.sock")
+    before = contents(place)
+    for state in (None, "held"):
+        path.write_text(json.dumps([{**taken, "desk": "elsewhere:/root/.aiops/controller.sock", "state": state}]))
+        screen = shown("train", "--resume", "recipe.yml", "--detach")
+        assert screen.startswith("exit: 5\n"), screen
+        assert "whether sleep-1 of facts-1 goes on is not known: it was taken at elsewhere:/root/.aiops/" in screen
+        assert "`aiops train --resume recipe.yml`" in screen
+        assert '"state": "failed"' in screen
+        assert {name for name, one in contents(place).items() if before.get(name) != one} <= {"jobs.json", ".lock"}
+    path.write_text(json.dumps([{**taken, "desk": "elsewhere:/root/.aiops/controller.sock", "state": "failed"}]))
+    assert shown("train", "--resume", "recipe.yml", "--detach").startswith("exit: 0\n--- stdout\nsleep-2\n")
+    house.end(2)
+    path.write_text('["sleep-2"]')  # as it was written before desks were
+    assert shown("train", "--resume", "recipe.yml", "--detach").startswith("exit: 0\n--- stdout\nsleep-3\n")
+    assert [one["job"] for one in json.loads(path.read_text())] == ["sleep-2", "sleep-3"]
+    house.end(3)
+    assert shown("train", "--resume", "recipe.yml", "--detach").startswith("exit: 0\n--- stdout\nsleep-4\n")
+    # Nobody has followed it: its own desk has said how it has ended when it was asked.
+    assert [one["state"] for one in json.loads(path.read_text())] == [None, "succeeded", None]
+
+
 def test_a_resume_that_is_refused_changes_nothing_of_a_run_that_lives(shown: Shown, house: House, place: Path) -> None:  # noqa: F811
     shown("train", "recipe.yml", "--detach")
     before = contents(place)

@@ -1,7 +1,9 @@
 """`aiops recipe` and `aiops train RECIPE`: whole screens, with real data, and a controller that runs nothing real."""
 
+import errno
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +18,16 @@ from tests.l3_tuning.data.tiny_model import lay_model
 from tests.l3_tuning.test_sealing import weights
 from tests.l3_tuning.test_trainer import Plain
 
+from aiops.cli.data.progress import Progress
 from aiops.cli.recipe import looking
 from aiops.cli.recipe.looking import Seen
+from aiops.cli.train import supply
+from aiops.cli.train.screen import follow as followed
+from aiops.layers.core.errors import ConflictError
 from aiops.layers.l2_jobs.attempt import Key
 from aiops.layers.l2_jobs.request import Cancel
-from aiops.layers.l3_tuning import run_folder, run_jobs, trainer
+from aiops.layers.l3_tuning import artefact as artefacts
+from aiops.layers.l3_tuning import reporting, run_folder, run_jobs, run_lock, sealing, trainer
 from aiops.layers.l3_tuning.plan.machine import imagined
 from aiops.layers.l3_tuning.run import Run
 from aiops.layers.l3_tuning.trainer import Rendered
@@ -139,7 +146,7 @@ def test_a_recipe_from_its_data_to_what_came_of_it(shown: Shown, house: House, w
     assert "src=" not in page
     again = shown("train", "--resume", "recipe.yml")
     assert again.startswith("exit: 0\n")
-    assert "30 rows of prompt, checked before" in again
+    assert "data check" not in again, "what is done needs no data any more"
     assert "tuned model: " in again
     told = json.loads(shown("recipe", "show", "runs/facts-1", "--json").split("--- stdout\n")[1].split("--- stderr")[0])
     assert (told["artefact"]["passed"], told["jobs"], told["step"]) == (True, ["sleep-1"], 4)
@@ -271,6 +278,134 @@ def test_what_another_tool_has_left_while_nobody_followed_needs_no_other_job(
     assert run_jobs.jobs(place) == ["sleep-1"]
 
 
+def test_what_is_done_is_handed_on_without_nodes_or_room(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert follow(shown, house, written / "runs" / "facts-1").startswith("exit: 0\n")
+
+    def nobody(*_words: Any) -> Seen:
+        raise AssertionError("nodes were asked")
+
+    def full(*_words: Any) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(looking, "look", nobody)
+    monkeypatch.setattr(reporting, "write_report", full)
+    monkeypatch.setattr(run_jobs, "write_atomic", full)
+    monkeypatch.setattr(os, "pwrite", full)
+    shutil.rmtree(written / "runs" / "data")
+    screen = shown("train", "--resume", "recipe.yml")
+    assert screen.startswith("exit: 0\n"), screen
+    assert "no report is written: No space left on device" in screen
+    assert "tuned model: " in screen
+    assert not (written / "runs" / "data").exists()
+
+
+def test_what_a_run_has_written_already_is_no_room_that_it_needs(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = document(shown("recipe", "plan", "recipe.yml", "--json"))["disk"]["total"]
+
+    def has(free: int) -> None:
+        said = {"imagined": False, "free": free}
+        monkeypatch.setattr(looking, "look", lambda _aiops, _screen, recipe, _inventory, _desk: nodes(recipe, **said))
+
+    has(total - 1)
+    assert "facts would fail: disk: " in shown("train", "recipe.yml", "--detach")
+    has(total)
+    assert shown("train", "recipe.yml", "--detach").startswith("exit: 0\n")
+    house.end(1, "crashed")
+    has(total - 100)
+    assert "facts would fail: disk: " in shown("train", "--resume", "recipe.yml", "--detach")
+    step = written / "runs" / "facts-1" / "checkpoints" / "step-1"
+    step.mkdir()
+    (step / "part").write_bytes(b"x" * 100)
+    assert shown("train", "--resume", "recipe.yml", "--detach").startswith("exit: 0\n")
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_broken_artefact_is_made_again(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch, *, left: bool
+) -> None:
+    """Of what the tool has left; where that is gone too, by the tool."""
+    monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Leaving()})
+    place = written / "runs" / "facts-1"
+    assert shown("train", "recipe.yml", "--detach").startswith("exit: 0\n")
+    (place / "checkpoints" / "adapter_config.json").write_text("{}")
+    (place / "checkpoints" / "adapter_model.safetensors").write_bytes(weights("a"))
+    house.end(1)
+    assert shown("train", "--resume", "recipe.yml").startswith("exit: 0\n")
+    file = place / "artefact" / "adapter" / "adapter_model.safetensors"
+    file.write_bytes(b"cut")
+    if left:
+        assert shown("train", "--resume", "recipe.yml").startswith("exit: 0\n")
+        assert file.read_bytes() == weights("a")
+        assert run_jobs.jobs(place) == ["sleep-1"]
+    else:
+        (place / "checkpoints" / "adapter_model.safetensors").unlink()
+        assert shown("train", "--resume", "recipe.yml", "--detach").startswith("exit: 0\n--- stdout\nsleep-2\n")
+
+
+def test_a_broken_artefact_of_a_trainer_that_writes_its_own_needs_another_job(
+    shown: Shown, house: House, written: Path
+) -> None:
+    place = written / "runs" / "facts-1"
+    assert follow(shown, house, place).startswith("exit: 0\n")
+    path = place / "artefact" / "lineage.json"
+    files = [{"path": "adapter/gone.safetensors", "size": 4, "sha256": "x"}]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "files": files}))
+    assert "gone.safetensors is missing" in shown("recipe", "show", "runs/facts-1")
+    assert shown("train", "--resume", "recipe.yml", "--detach").startswith("exit: 0\n--- stdout\nsleep-2\n")
+
+
+def test_the_run_is_locked_while_it_is_handed_on(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, met = written / "runs" / "facts-1", []
+    for module, name in ((sealing, "sealed"), (reporting, "write_report"), (artefacts, "hand_on")):
+        real = getattr(module, name)
+
+        def looked(*words: Any, real: Any = real, name: str = name) -> Any:
+            with pytest.raises(ConflictError, match="facts-1 is being handed on by process"), run_lock.held(place):
+                pass
+            met.append(name)
+            return real(*words)
+
+        monkeypatch.setattr(module, name, looked)
+    assert follow(shown, house, place).startswith("exit: 0\n")
+    assert met == ["sealed", "write_report", "hand_on"]
+    assert run_jobs.taken(place)[0].state == "succeeded"
+    met.clear()
+    with run_lock.held(place, "handed on"):
+        screen = shown("train", "--resume", "recipe.yml")
+    assert screen.startswith("exit: 5\n"), screen
+    assert "facts-1 is being handed on by process" in screen
+    assert met == []
+
+
+@pytest.mark.parametrize(("how", "other"), [("done", "sleep-9"), ("done", "sleep-1"), ("cancelled", "sleep-9")])
+def test_a_run_that_has_gone_on_since_is_not_handed_on(  # noqa: PLR0917
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch, how: str, other: str
+) -> None:
+    """Between the end of its job and the lock another may type `--resume`: what is there is that one's then."""
+    monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Leaving()})
+    place = written / "runs" / "facts-1"
+
+    def slow(*words: Any, **said: Any) -> Any:
+        came = followed(*words, **said)
+        (place / "checkpoints" / "adapter_config.json").write_text("{}")
+        (place / "checkpoints" / "adapter_model.safetensors").write_bytes(weights("a"))
+        run_jobs.record(place, other, "head:/s")
+        return came
+
+    monkeypatch.setattr("aiops.cli.train.running.follow", slow)
+    screen = follow(shown, house, place, artefact=False, how=how)
+    assert f"facts-1 has gone on since, as job {other}" in screen
+    assert screen.startswith("exit: 5\n" if how == "done" else "exit: 1\n"), screen
+    assert not (place / "artefact").exists()
+    assert not (place / "report.html").exists()
+
+
 class Choosy(Plain):
     """A trainer that has models of its own."""
 
@@ -339,7 +474,7 @@ def test_a_run_knows_whether_its_nodes_are_simulated(
     for number, said in enumerate((None, True, False), 1):
         told: dict[str, Any] = {} if said is None else {"imagined": False, "simulated": said}
         monkeypatch.setattr(
-            planning, "look", lambda _aiops, _screen, recipe, _inventory, told=told: nodes(recipe, **told)
+            looking, "look", lambda _aiops, _screen, recipe, _inventory, _desk, told=told: nodes(recipe, **told)
         )
         screen = shown("train", *(["--resume"] if number > 1 else []), "recipe.yml", "--detach")
         assert screen.startswith(f"exit: 0\n--- stdout\nsleep-{number}\n"), screen
@@ -416,6 +551,7 @@ def test_a_recipe_on_stdin_is_one_and_a_job_file_stays_one(shown: Shown, house: 
     where = {"AIOPS_JOB_FILE": str(written / "recipe.yml")}  # as it comes to the head
     screen = shown("train", "-", "--detach", typed=RECIPE, environment=where)
     assert screen.startswith("exit: 0\n--- stdout\nsleep-1\n"), screen
+    assert "hand its model on: `aiops train --resume [TMP]/recipe.yml`" in screen, "which is what its user can type"
     assert run_jobs.jobs(written / "runs" / "facts-1") == ["sleep-1"]
     job = shown("train", "-", "--detach", typed="aiops: 1\nname: sleep\n")
     assert job.startswith("exit: 0\n--- stdout\nsleep-2\n"), job
@@ -468,6 +604,57 @@ def test_data_is_checked_once_by_one_rule(
     assert len(calls) == 1
     (folder,) = (written / "runs" / "data").iterdir()
     assert json.loads((folder / "manifest.json").read_text())["lineage"]["masked"] == {"key": 1}
+
+
+def test_what_one_has_allowed_is_not_allowed_for_the_next(shown: Shown, house: House, written: Path) -> None:
+    rows = [{"prompt": "Who?", "completion": "ann.lee@corp.io"}]
+    (written / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    allow = ("--set", "data.allow=[personal.email]")
+    assert shown("train", "recipe.yml", "--detach", *allow).startswith("exit: 0\n")
+    refused = shown("train", "recipe.yml", "--detach")
+    assert refused.startswith("exit: 2\n"), refused
+    assert "faults were allowed that are not allowed here: personal.email" in refused
+    assert "of a recipe `data.allow: [personal.email]`" in refused
+    assert run_folder.numbers(written / "runs", "facts") == [1]
+    again = shown("train", "recipe.yml", "--detach", *allow)
+    assert again.startswith("exit: 0\n"), again
+    assert "1 rows of prompt, checked before" in again
+
+
+def test_data_is_prepared_by_all_processors_and_rows_are_counted_meanwhile(
+    shown: Shown, house: House, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiops.layers.l3_tuning.data import data_engine, production, work
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)))
+    monkeypatch.setattr(work, "CHUNK_ROWS", 7)
+    shares, texts = [], []
+
+    class Alone(data_engine.LocalEngine):
+        def carry_out(self, folder: Path, step: Any, count: int, told: Any) -> None:
+            shares.append(count)
+            super().carry_out(folder, step, 1, told)
+
+    class Heard(Progress):
+        def listen(self, kind: str, message: str = "", /, **data: Any) -> None:
+            super().listen(kind, message, **data)
+            texts.append(self._step.summary if self._step else "")
+
+    monkeypatch.setattr(production, "LocalEngine", Alone)
+    monkeypatch.setattr(supply, "Progress", Heard)
+    assert shown("train", "recipe.yml", "--detach").startswith("exit: 0\n")
+    assert shares == [3, 1, 3, 1]
+    assert {"read", "read, 30 rows", "duplicates", "tokens, 30 rows", "write, 30 rows"} <= {*texts}
+
+
+@pytest.mark.parametrize(
+    ("rows", "cores", "wanted"), [(0, 4, 1), (1, 4, 1), (4097, 4, 2), (10**6, 4, 4), (10**6, 64, 8)]
+)
+def test_no_more_processes_prepare_than_have_something_to_do(
+    rows: int, cores: int, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert supply.shares_of(rows) == wanted
 
 
 def _prepared(shown: Shown, written: Path, *words: str) -> Path:

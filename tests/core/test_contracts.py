@@ -135,12 +135,9 @@ def sent() -> list[tuple[str, ...]]:
             words = call.args[1 if called == "script_command" else 0 :]
             if called not in {"script", "script_command", "program"} or path.name == "script.py":
                 continue
-            if called == "program" and isinstance(words[0], ast.Name):
-                module = importlib.import_module(f"aiops.layers.l1_cluster.{path.stem}")
-                found.append(getattr(module, words[0].id))
-            else:
-                value = ast.literal_eval(words[0])
-                found.append((value,) if isinstance(value, str) else value)
+            module = importlib.import_module(f"aiops.layers.l1_cluster.{path.stem}")
+            value = eval(ast.unparse(words[0]), vars(module))  # noqa: S307 - our own code, with its own names
+            found.append((value,) if isinstance(value, str) else value)
     return found
 
 

@@ -1,6 +1,7 @@
 """Prepared data against a recipe: each difference is named with the line that says it, and no other."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,19 @@ def test_each_difference_is_named_where_it_stands(place: Path, said: Any, where:
     found = differences(place, made(place), **said)
     assert found.keys() == {where}, found
     assert told in found[where]
+
+
+def test_what_was_prepared_in_spite_of_something_is_only_for_who_allows_that(place: Path) -> None:
+    rows = [asked(1), {"prompt": "Who?", "completion": "ann.lee@corp.io"}]
+    plan = DataPlan((str(write_rows(place / "mail.jsonl", rows)),), length=512, allow=("personal.email",))
+    manifest = prepare(plan, str(place / "model"), place / "data")
+    found = differences(place, manifest)
+    assert "`data.allow` does not name personal.email (1), in spite of which it was prepared" in found["data"]
+    found = differences(place, manifest, data={"allow": ["personal.key"]})
+    assert "personal.email (1)" in found["allow"]
+    let_by(place, manifest, data={"allow": ["personal.email"]})
+    silent = replace(manifest, lineage={key: one for key, one in manifest.lineage.items() if key != "tolerated"})
+    assert "it does not say which faults were allowed" in differences(place, silent)["train"]
 
 
 def test_all_differences_are_told_at_once(place: Path) -> None:

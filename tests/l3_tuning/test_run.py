@@ -1,11 +1,15 @@
 """A run: its folder made whole or not at all, what it is made of, what a resume refuses, and the job it becomes."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +21,7 @@ from tests.l3_tuning.trainer_contract import a_recipe, a_run
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError, NotFoundError
 from aiops.layers.l2_jobs.job_file import read_job_file
-from aiops.layers.l3_tuning import run_folder, run_jobs, run_making
+from aiops.layers.l3_tuning import run_folder, run_jobs, run_lock, run_making
 from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
 from aiops.layers.l3_tuning.base_digest import read_base
 from aiops.layers.l3_tuning.compile import compile_run
@@ -42,9 +46,15 @@ def plain_run(**changes: object) -> Run:
 
 
 def made(run: Run, files: Mapping[str, str] | None = None) -> Making:
-    return making_of(
-        run, files or {"model.safetensors": "a" * 64, "config.json": "b" * 64}, code_digest(CODE, "plain")[1]
-    )
+    found = files or {"model.safetensors": "a" * 64, "config.json": "b" * 64}
+    return made_of(run, found, code_digest(CODE, "plain")[1])
+
+
+def made_of(run: Run, base_files: Mapping[str, str], code_files: Mapping[str, str]) -> Making:
+    """What a run is made of that was put together for a test."""
+    data = run.data.manifest
+    found = making_of(run.recipe, (run.base.digest, base_files), (data.digest, data.inputs), (run.code, code_files))
+    return replace(found, allowed=run.allowed)
 
 
 def contents(run: Run, making: Making | None = None) -> Contents:
@@ -193,12 +203,13 @@ def test_runs_are_numbered_and_found_again(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no run of llama-facts"):
         run_folder.newest(tmp_path / "none", "llama-facts")
     for number in (1, 2, 3):
-        with run_folder.making(tmp_path, "llama-facts") as name:
+        with ExitStack() as locks, run_folder.making(tmp_path, "llama-facts", locks) as name:
             assert name == f"llama-facts-{number}"
             run_folder.make(tmp_path / name, contents(run))
     place = run_folder.newest(tmp_path, "llama-facts")
     assert place.name == "llama-facts-3"
     assert names(place) == [
+        ".lock",
         "checkpoints",
         "data",
         "job.yml",
@@ -214,8 +225,8 @@ def test_runs_are_numbered_and_found_again(tmp_path: Path) -> None:
     assert not run_folder.has_checkpoints(place, "checkpoints")
     (place / "checkpoints" / "step-5").mkdir()
     assert run_folder.has_checkpoints(place, "checkpoints")
-    run_jobs.record(place, "llama-facts-7")
-    run_jobs.record(place, "llama-facts-9")
+    run_jobs.record(place, "llama-facts-7", "head:/s")
+    run_jobs.record(place, "llama-facts-9", "head:/s")
     assert run_jobs.jobs(place) == ["llama-facts-7", "llama-facts-9"]
 
 
@@ -223,15 +234,24 @@ def test_a_run_that_fails_to_be_made_is_not_there(tmp_path: Path) -> None:
     def fail(_folder: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"), run_folder.making(tmp_path, "llama-facts") as name:
+    with (
+        pytest.raises(OSError, match="No space"),
+        ExitStack() as locks,
+        run_folder.making(tmp_path, "llama-facts", locks) as name,
+    ):
         run_folder.make(tmp_path / name, replace(contents(plain_run()), write=fail))
     assert [name for name in names(tmp_path) if name != ".aiops-runs"] == []
-    with pytest.raises(FailedError, match="no run can be kept in"), run_folder.making(Path("/proc/no"), "a"):
+    with (
+        pytest.raises(FailedError, match="no run can be kept in"),
+        ExitStack() as locks,
+        run_folder.making(Path("/proc/no"), "a", locks),
+    ):
         pass
 
 
 KILLED = """
 import sys, time
+from contextlib import ExitStack
 from pathlib import Path
 from dataclasses import replace
 from tests.l3_tuning.test_run import contents, plain_run
@@ -241,7 +261,7 @@ def wait(folder):
     (folder / "large").write_bytes(b"x" * 100000)
     print("half", flush=True)
     time.sleep(60)
-with run_folder.making(place, "llama-facts") as name:
+with ExitStack() as locks, run_folder.making(place, "llama-facts", locks) as name:
     run_folder.make(place / name, replace(contents(plain_run()), write=wait))
 """
 
@@ -255,16 +275,137 @@ def test_what_was_killed_half_way_leaves_no_run_and_goes_with_the_next(tmp_path:
         process.wait()
     assert ".llama-facts-1.making" in names(tmp_path)
     assert run_folder.numbers(tmp_path, "llama-facts") == []
-    with run_folder.making(tmp_path, "llama-facts") as name:
+    with ExitStack() as locks, run_folder.making(tmp_path, "llama-facts", locks) as name:
         assert name == "llama-facts-1"
-        assert ".llama-facts-1.making" not in names(tmp_path)
+        assert names(tmp_path / ".llama-facts-1.making") == [".lock"]  # ours: what was there has gone
         run_folder.make(tmp_path / name, contents(plain_run()))
     assert run_folder.numbers(tmp_path, "llama-facts") == [1]
 
 
+def test_others_begin_runs_while_rows_are_written(tmp_path: Path) -> None:
+    """Who begins a run waits for nobody's rows, and takes away only what nobody fills any more."""
+    met: list[str] = []
+
+    def other() -> None:
+        with ExitStack() as locks, run_folder.making(tmp_path, "llama-facts", locks) as name:
+            run_folder.make(tmp_path / name, contents(plain_run()))
+            met.append(name)
+
+    def write(folder: Path) -> None:
+        (folder / "large").write_bytes(b"x")
+        second = threading.Thread(target=other, daemon=True)
+        second.start()
+        second.join(timeout=20)
+        assert (folder / "large").exists()
+        met.append("written")
+
+    with ExitStack() as locks, run_folder.making(tmp_path, "llama-facts", locks) as name:
+        assert name == "llama-facts-1"
+        run_folder.make(tmp_path / name, replace(contents(plain_run()), write=write))
+        with pytest.raises(ConflictError, match="llama-facts-1 is being started by"), run_lock.held(tmp_path / name):
+            pass
+    assert met == ["llama-facts-2", "written"]
+    assert run_folder.numbers(tmp_path, "llama-facts") == [1, 2]
+    assert [one for one in names(tmp_path) if one.endswith(".making")] == []
+
+
+def test_a_hidden_link_is_neither_taken_away_nor_followed(tmp_path: Path) -> None:
+    project, runs = tmp_path / "project", tmp_path / "runs"
+    project.mkdir()
+    runs.mkdir()
+    (project / ".lock").write_text("of something else")
+    (runs / ".llama-facts-1.making").symlink_to(project)
+    (runs / ".llama-facts-2.making").symlink_to(tmp_path / "nowhere")
+    (runs / "llama-facts-3").symlink_to(tmp_path / "nowhere")
+    with ExitStack() as locks, run_folder.making(runs, "llama-facts", locks) as name:
+        assert name == "llama-facts-4"
+        run_folder.make(runs / name, contents(plain_run()))
+    assert (project / ".lock").read_text() == "of something else"
+    assert names(project) == [".lock"]
+
+
+def test_a_lock_that_leads_elsewhere_empties_nothing(tmp_path: Path) -> None:
+    keys = tmp_path / "authorized_keys"
+    keys.write_text("ssh-ed25519 A")
+    place = tmp_path / "llama-facts-1"
+    place.mkdir()
+    (place / ".lock").symlink_to(keys)
+    with pytest.raises(FailedError, match="it is a link") as caught, run_lock.held(place):
+        pass
+    assert caught.value.code == "run.folder"
+    assert keys.read_text() == "ssh-ed25519 A"
+    (tmp_path / ".aiops-runs").symlink_to(keys)
+    with (
+        pytest.raises(FailedError, match="it is a link"),
+        ExitStack() as locks,
+        run_folder.making(tmp_path, "llama-facts", locks),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("how", ["whole", "link"])
+def test_a_run_of_somebody_else_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    with ExitStack() as locks, run_folder.making(tmp_path, "llama-facts", locks) as name:
+        run_folder.make(tmp_path / name, contents(plain_run()))
+    assert run_folder.newest(tmp_path, "llama-facts").name == "llama-facts-1"
+    planted = tmp_path / "llama-facts-9"
+    if how == "whole":
+        (tmp_path / "llama-facts-1").rename(planted)
+    else:
+        planted.symlink_to("llama-facts-1")
+    if os.geteuid() == 0:
+        os.chown(planted, 4321, -1, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: planted.lstat().st_uid + 1)
+    with pytest.raises(ConflictError, match=r"llama-facts-9 is user \d+'s") as caught:
+        run_folder.newest(tmp_path, "llama-facts", "facts.yml")
+    assert caught.value.code == "run.owner"
+    assert "`aiops train facts.yml`" in caught.value.hints[0]
+
+
+def test_a_file_system_without_locks_keeps_no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(_descriptor: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    with (
+        pytest.raises(FailedError, match="No locks available") as caught,
+        ExitStack() as locks,
+        run_folder.making(tmp_path, "llama-facts", locks),
+    ):
+        pass
+    assert caught.value.code == "run.folder"
+    with pytest.raises(FailedError, match="No locks available"), run_lock.held(tmp_path):
+        pass
+
+
+def test_the_jobs_of_a_run_stand_with_their_desks(tmp_path: Path) -> None:
+    path = tmp_path / run_jobs.JOBS
+    assert run_jobs.taken(tmp_path) == ()
+    path.write_text('["facts-1", {"intended": {"word": "w", "desk": "a:/s", "at": "t"}}]')  # of an aiops of before
+    assert run_jobs.taken(tmp_path) == (run_jobs.Taken("facts-1"),)
+    assert run_jobs.intended(tmp_path) == run_jobs.Intent("w", "a:/s", "t")
+    run_jobs.record(tmp_path, "facts-2", "a:/s")
+    run_jobs.record(tmp_path, "facts-2", "b:/s")
+    for desk, state in (("b:/s", "held"), ("b:/s", "failed"), ("b:/s", "succeeded"), ("c:/s", "succeeded")):
+        run_jobs.ended(tmp_path, "facts-2", desk, state)
+    run_jobs.ended(tmp_path, "facts-1", "c:/s", "cancelled")
+    assert run_jobs.jobs(tmp_path) == ["facts-1", "facts-2", "facts-2"]
+    assert [(one.desk, one.state, one.over) for one in run_jobs.taken(tmp_path)] == [
+        ("c:/s", "cancelled", True),
+        ("a:/s", None, False),
+        ("b:/s", "failed", True),
+    ]
+    assert not run_jobs.Taken("facts-3", "a:/s", "held").over
+    for wrong in ("{", "[1]", '[{"desk": "a:/s"}]', '[{"job": "a", "more": 1}]'):
+        path.write_text(wrong)
+        with pytest.raises(FailedError, match=r"jobs\.json cannot be read"):
+            run_jobs.taken(tmp_path)
+
+
 def test_a_run_that_goes_on_is_told_by_its_new_files(tmp_path: Path) -> None:
     run = plain_run()
-    with run_folder.making(tmp_path, "llama-facts") as name:
+    with ExitStack() as locks, run_folder.making(tmp_path, "llama-facts", locks) as name:
         run_folder.make(tmp_path / name, contents(run))
     place = tmp_path / "llama-facts-1"
     moved = plain_run(placement=replace(run.recipe.placement, queue="night"))
@@ -296,7 +437,7 @@ def test_rows_of_other_data_are_whole_or_those_of_before(tmp_path: Path, monkeyp
         upon = replace(run, data=replace(run.data, path=str(tmp_path / word)))
         return run_making.contents_of(upon, made(run), replace(Plain().render(run), exports=exports), {})
 
-    with run_folder.making(tmp_path, "llama-facts") as name:
+    with ExitStack() as locks, run_folder.making(tmp_path, "llama-facts", locks) as name:
         run_folder.make(tmp_path / name, files("old"))
     place = tmp_path / "llama-facts-1"
     before = (place / "run.json").read_bytes()

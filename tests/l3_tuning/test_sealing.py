@@ -13,23 +13,25 @@ from typing import Any
 import pytest
 from tests.l3_tuning.data.prepared_folder import asked, prepare, write_rows
 from tests.l3_tuning.data.tiny_model import TEMPLATE, lay_model
+from tests.l3_tuning.test_run import made_of
 from tests.l3_tuning.test_trainer import Plain
 from tests.l3_tuning.trainer_contract import a_recipe
 
 from aiops.layers.core.errors import FailedError, InputError
 from aiops.layers.l3_tuning import run_folder, run_jobs
-from aiops.layers.l3_tuning.artefact import hand_on, read_artefact
+from aiops.layers.l3_tuning.artefact import hand_on, read_artefact, whole_artefact
 from aiops.layers.l3_tuning.base_digest import read_base
 from aiops.layers.l3_tuning.data.row import Row
 from aiops.layers.l3_tuning.plan.machine import Machine, imagined
 from aiops.layers.l3_tuning.recipe import AdapterKind
 from aiops.layers.l3_tuning.recipe_text import digest_of
-from aiops.layers.l3_tuning.run_document import code_digest, making_of
+from aiops.layers.l3_tuning.run_document import code_digest
 from aiops.layers.l3_tuning.run_making import contents_of, prepared_of, run_of
 from aiops.layers.l3_tuning.sealing import sealed
 from aiops.layers.l3_tuning.trainer import Export
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+DESK = "head:/root/.aiops/controller.sock"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
@@ -77,8 +79,8 @@ class Site:
         self.base, self.steps, self.run = base, run.steps, place / "runs" / "llama-facts-1"
         self.output = self.run / "checkpoints"
         self.run.parent.mkdir()
-        run_folder.make(self.run, contents_of(run, making_of(run, files, code_files), rendered, {}))
-        run_jobs.record(self.run, "llama-facts-7")
+        run_folder.make(self.run, contents_of(run, made_of(run, files, code_files), rendered, {}))
+        run_jobs.record(self.run, "llama-facts-7", DESK)
 
     def leave(self, files: Mapping[str, bytes], *, below: str = "", tokenizer: bool = True) -> Path:
         folder = self.output / below
@@ -259,12 +261,44 @@ def test_it_is_sealed_once_for_each_job(tmp_path: Path) -> None:
     again = sealed(site.run, NOW.replace(year=2027))
     assert again is not None
     assert again.lineage["made"] == "2026-01-02T03:04:05Z"
-    run_jobs.record(site.run, "llama-facts-8")  # went on with what may differ
+    run_jobs.record(site.run, "llama-facts-8", DESK)  # went on with what may differ
     site.leave({**ADAPTER, "adapter_model.safetensors": weights("y")})
     other = sealed(site.run, NOW.replace(year=2027))
     assert other is not None
     assert (other.lineage["job"], other.lineage["made"]) == ("llama-facts-8", "2027-01-02T03:04:05Z")
     assert (other.folder / "adapter/adapter_model.safetensors").read_bytes() == weights("y")
+
+
+@pytest.mark.parametrize("how", ["gone", "short", "no lineage"])
+def test_what_was_broken_since_is_made_again_of_what_the_tool_left(tmp_path: Path, how: str) -> None:
+    site = Site(tmp_path)
+    site.leave(ADAPTER)
+    first = sealed(site.run, NOW)
+    assert first is not None
+    file = first.folder / "adapter" / "adapter_model.safetensors"
+    if how == "gone":
+        file.unlink()
+    elif how == "short":
+        file.write_bytes(b"x")
+    else:
+        (first.folder / "lineage.json").write_text("{")
+    assert whole_artefact(site.run) is None
+    again = sealed(site.run, NOW.replace(year=2027))
+    assert again is not None
+    assert again == whole_artefact(site.run)
+    assert file.read_bytes() == ADAPTER["adapter_model.safetensors"]
+    assert again.lineage["made"] == "2027-01-02T03:04:05Z"
+
+
+def test_a_job_of_the_same_name_at_another_desk_is_another(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.leave(ADAPTER)
+    sealed(site.run, NOW)
+    run_jobs.record(site.run, "llama-facts-7", "other:/s")
+    site.leave({**ADAPTER, "adapter_model.safetensors": weights("y")})
+    again = sealed(site.run, NOW)
+    assert again is not None
+    assert (again.folder / "adapter/adapter_model.safetensors").read_bytes() == weights("y")
 
 
 def test_a_trainer_that_writes_its_artefact_itself_is_left_alone(tmp_path: Path) -> None:
@@ -305,6 +339,6 @@ def test_a_row_that_a_tool_cannot_be_handed_is_told_and_no_run_is_made(tmp_path:
     rendered = replace(site.rendered, exports=(Export("rows/train.jsonl", "train", lambda _row: {}, refuse),))
     place = site.run.with_name("llama-facts-2")
     with pytest.raises(InputError, match=r"^facts\.jsonl:4 is the fourth$") as caught:
-        run_folder.make(place, contents_of(site.made, making_of(site.made, {}, {}), rendered, {}))
+        run_folder.make(place, contents_of(site.made, made_of(site.made, {}, {}), rendered, {}))
     assert caught.value.code == "recipe.rows"
     assert [one.name for one in site.run.parent.iterdir()] == [site.run.name]

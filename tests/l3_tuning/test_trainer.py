@@ -96,6 +96,15 @@ def test_a_trainer_that_is_not_there_is_told_with_the_nearest() -> None:
         ("run.json", False),
         ("worker/x.py", False),
         ("data/x", False),
+        ("artefact", False),
+        ("artefact/model", False),
+        ("jobs.json", False),
+        (".lock", False),
+        ("./.lock", False),
+        (".artefact.making/x", False),
+        ("report.json", False),
+        ("report.html", False),
+        ("reports/report.json", True),
     ],
 )
 def test_where_files_may_be_written(path: str, good: bool) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from aiops.layers.l2_jobs.job_conflicts import VISIBLE
 from aiops.layers.l2_jobs.torchrun_options import names_script, ours
+from aiops.layers.l3_tuning.compile import OFFLINE
 from aiops.layers.l3_tuning.data.dataset import Manifest
 from aiops.layers.l3_tuning.data.row import Form, Row, Turn
 from aiops.layers.l3_tuning.recipe import (
@@ -191,7 +192,7 @@ class TrainerContract:
     def test_an_option_that_nobody_knows_is_refused(self, trainer: Trainer) -> None:
         recipe = replace(a_recipe(), options={**self.options, "no_such_option": 1})
         told = [one for one in refusals(recipe, trainer) if one.path == ("options", "no_such_option")]
-        assert bool(told) != trainer.abilities.passes
+        assert told
 
     def test_it_is_pure(self, trainer: Trainer) -> None:
         assert trainer.code() == trainer.code()
@@ -203,8 +204,8 @@ class TrainerContract:
         for _, found in self.rendered(trainer):
             for path in (*found.files, *(one.file for one in found.exports)):
                 assert inside_run(path), path
-            for place in (found.checkpoints, found.metrics, found.output):
-                assert place is None or (not place.startswith("/") and ".." not in place.split("/"))
+            for place in (found.checkpoints, found.output):
+                assert place is None or inside_run(place), place
         for name in trainer.code():
             assert not name.startswith("/")
             assert ".." not in name.split("/")
@@ -223,7 +224,9 @@ class TrainerContract:
                 assert found.processes is None
 
     def test_it_says_no_variable_that_others_say(self, trainer: Trainer) -> None:
-        taken = VISIBLE | {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK"}
+        taken = (
+            VISIBLE | OFFLINE.keys() | {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NODE_RANK"}
+        )
         for _, found in self.rendered(trainer):
             assert not taken & set(found.variables)
             assert not any(name.startswith(("AIOPS_", "SLURM_", "TORCHELASTIC_")) for name in found.variables)

@@ -125,6 +125,44 @@ def test_tasks_that_were_lost_are_handed_in_again(tmp_path: Path, slurm: Path, m
     assert made.rows == 20
 
 
+@pytest.mark.parametrize("answer", ["exec sleep 60", None])
+def test_of_what_slurm_does_not_answer_nothing_is_concluded(
+    tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch, answer: str | None
+) -> None:
+    from aiops.plugins import datatrove
+
+    monkeypatch.setattr(datatrove, "_ANSWER", 0.2)
+    squeue = slurm.parent / "bin" / "squeue"
+    if answer is None:
+        squeue.unlink()
+        monkeypatch.setenv("PATH", str(squeue.parent))
+    else:
+        squeue.write_text(f"#!/bin/sh\n{answer}\n")
+    assert datatrove._queued("7")
+    squeue.write_text("#!/bin/sh\n")
+    squeue.chmod(0o755)
+    assert not datatrove._queued("7")
+
+
+@pytest.mark.parametrize("name", ["my data", "data;touch x", "data$HOME", "data%A"])
+def test_what_the_script_for_slurm_cannot_name_is_refused(tmp_path: Path, slurm: Path, name: str) -> None:
+    base = str(lay_model(tmp_path / "model"))
+    plan = DataPlan((str(write_rows(tmp_path / "facts.jsonl", map(asked, range(3)))),))
+    with pytest.raises(InputError, match="for one path") as caught:
+        prepare(plan, base, tmp_path / name, engine=Datatrove("research"))
+    assert "`--into FOLDER`" in caught.value.hints[0]
+    assert not slurm.exists(), "nothing was handed in"
+
+
+def test_a_python_whose_folder_the_script_cannot_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.prefix", "/opt/my python")
+    with pytest.raises(InputError, match="/opt/my python") as caught:
+        Datatrove("research").executor(tmp_path / ".work", "examine", 1)
+    assert "install aiops in another folder" in caught.value.hints[0]
+
+
 def test_a_job_that_nobody_waits_for_is_cancelled(tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scancel = slurm.parent / "bin" / "scancel"
     scancel.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/cancelled\n')
@@ -132,5 +170,5 @@ def test_a_job_that_nobody_waits_for_is_cancelled(tmp_path: Path, slurm: Path, m
     base = str(lay_model(tmp_path / "model"))
     file = write_rows(tmp_path / "facts.jsonl", [asked(1), {"prompt": "p", "completion": "word " * 600}])
     with pytest.raises(InputError, match="1 row cannot be prepared"):
-        prepare(DataPlan((str(file),), length=512), base, tmp_path / "data", engine=Datatrove("research"), check=False)
+        prepare(DataPlan((str(file),), length=512), base, tmp_path / "data", engine=Datatrove("research"), checked=())
     assert (tmp_path / "cancelled").read_text() == "7\n"

@@ -183,6 +183,8 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr(module, "PAUSE", 0.02)
     monkeypatch.setattr(course, "NUDGE", 0.05)
     monkeypatch.setattr(course, "SOON", 0.05)
+    monkeypatch.setattr(module, "MEND", 0.05)
+    monkeypatch.setattr(module, "MEND_IDLE", 0.05)
     made = Desk()
     yield made
     for engine in made.engines:
@@ -288,15 +290,20 @@ def test_cut_off_between_the_two_it_is_resumed_all_the_same(desk: Desk) -> None:
     assert desk.until(lambda: desk.of(Freed))[0].said == "nobody has said what came of it"
 
 
-def test_a_controller_that_begins_resumes_what_an_earlier_one_has_left_down(desk: Desk) -> None:
+@pytest.mark.parametrize("attempts", [True, False])
+def test_a_controller_that_begins_resumes_what_an_earlier_one_has_left_down(desk: Desk, attempts: bool) -> None:
     for name, reason in (("n2", REASON), ("n3", "a fan is broken")):
         desk.queue.nodes[name].base, desk.queue.nodes[name].reason = "DOWN", reason
     desk.queue.silent = True
-    desk.engine.start(job(), attempt())
-    desk.until(lambda: desk.of(Unavailable))
+    if attempts:
+        desk.engine.start(job(), attempt())
+        desk.until(lambda: desk.of(Unavailable))
+    desk.until(lambda: len(desk.queue.asked) > 3)
     desk.queue.silent = False
     desk.until(lambda: desk.queue.nodes["n2"].base == "IDLE")
     desk.until(lambda: not desk.engine._completion.owed)
+    if not attempts:  # nobody needs Slurm then, and nobody is told that it does not answer
+        assert desk.of(Unavailable) == []
     assert desk.queue.deeds == [("resume", "n2")]
     assert desk.queue.nodes["n3"].base == "DOWN"
 

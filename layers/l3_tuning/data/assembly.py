@@ -15,7 +15,7 @@ import orjson
 from aiops.layers.core.errors import InputError
 from aiops.layers.core.file import write_atomic
 
-from .dataset import EVALUATION, MANIFEST, REMOVED, Manifest
+from .dataset import EVALUATION, MANIFEST, REMOVED, TOLERATED, Manifest
 from .minhash import Array
 from .packing import packed, windows
 from .refusal import kind_of, refuse
@@ -193,6 +193,7 @@ class _Lineage:
             "decontaminated_by": [
                 {"name": file.name, "sha256": file.digest, "bytes": file.size} for file in preparation.exam
             ],
+            TOLERATED: work.tolerated(),
             "removed": self.counts(),
             "masked": dict(sorted(masked.items())),
             "options": {

@@ -6,11 +6,12 @@ give the same bytes. `tests/l3_tuning/data/data_engine_contract.py` is what all 
 
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
-from aiops.layers.core.errors import InputError
+from aiops.layers.core.errors import FailedError, InputError
 from aiops.layers.core.plugin import Plugins, hookspec
 
 from .share import ShareError, do, do_apart, forget_troubles, trouble
@@ -79,10 +80,29 @@ class LocalEngine:
         )
 
     def carry_out(self, work: Path, step: Step, shares: int, told: Told) -> None:
-        """Have all shares done by as many processes."""
+        """Have all shares done by as many processes.
+
+        Raises:
+            AiopsError: What a share raised.
+            FailedError: A process was ended from outside, as the system does where memory is short.
+        """
         if shares == 1:
             do(work, step, 0, 1, told)
             return
+        try:
+            self._shared(work, step, shares, told)
+        except BrokenProcessPool as error:
+            raise FailedError(
+                f"one of {shares} processes of the step {step} was ended from outside, as where memory is short",
+                code="data.killed",
+                hints=[
+                    "see whether the system did it: `journalctl -k | grep -i 'out of memory'`",
+                    f"type the same with fewer than `--jobs {shares}`: what is done is not done again",
+                    "of a recipe: prepare it apart, `aiops data prepare`, and name the folder in `data.train`",
+                ],
+            ) from error
+
+    def _shared(self, work: Path, step: Step, shares: int, told: Told) -> None:
         of = Work(work)
         forget_troubles(work, step)
         with ProcessPoolExecutor(shares, get_context("spawn"), _alone) as pool:

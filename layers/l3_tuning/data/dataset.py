@@ -29,6 +29,8 @@ SEGMENTS = "segments.bin"
 ROWS = "rows.jsonl.zst"
 REMOVED = "removed.jsonl.zst"
 EVALUATION = "evaluation"
+TOLERATED = "tolerated"
+"""Of a lineage: kinds of faults that were allowed and met, with how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class Manifest:
         length: The most tokens a sample may have.
         vocabulary: How many tokens the tokenizer has; all ids are below.
         inputs: By name the digest of each thing that went into `digest`.
-        lineage: Where rows came from and what became of them: files with digests, counts by step and reason.
+        lineage: Where rows came from and what became of them: files with digests, counts by step and reason, and which
+            faults it was made in spite of.
         files: By name sha256 and size of each file beside the manifest.
     """
 

@@ -2,11 +2,10 @@
 
 import gc
 import sys
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import accumulate, islice
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from .fault import Flaw
@@ -16,9 +15,9 @@ from .leak import Evaluation
 from .lesson import Lesson, Reader
 from .personal import personal, suspects
 from .recognition import Known, Recognise, row_of
-from .row import Form, Row
+from .row import Form, Place, Row
 from .source import SourceFile
-from .structure import flaws_of, identity, texts
+from .structure import contents_of, flaws_of, identity, texts
 
 _BATCH: Final = 512
 """Rows that are tokenised together."""
@@ -65,12 +64,12 @@ class _Suspects(NamedTuple):
 
     Attributes:
         personal: May have personal data.
-        leaked: May have leaked.
+        leaked: Have leaked, each with the row of the evaluation.
         typed: Have a special token.
     """
 
     personal: set[int]
-    leaked: set[int]
+    leaked: Mapping[int, Place]
     typed: set[int]
 
 
@@ -158,7 +157,7 @@ class LessonCheck:
                 return _Entry(line, _NOTHING, (), read, sound=False)
             flaws = flaws_of(read)
             sound = all(flaw.kind.startswith(_SOUND) for flaw in flaws)
-            row, contents, said = read, _contents(read), identity(read)
+            row, contents, said = read, contents_of(read), identity(read)
         again = self._findings.duplicate(line, said)
         if again:
             flaws = (*flaws, *again)
@@ -168,11 +167,9 @@ class LessonCheck:
 
     def _suspects(self, entries: Sequence[_Entry]) -> _Suspects:
         rows = ["\n\n".join(entry.contents) for entry in entries]
-        leaked: set[int] = set()
+        leaked: Mapping[int, Place] = {}
         if self._evaluation is not None:
-            texts = self._evaluation.suspects([text for entry in entries for text in entry.contents])
-            ends = list(accumulate(len(entry.contents) for entry in entries)) if texts else []
-            leaked = {bisect_right(ends, number) for number in texts}
+            leaked = self._evaluation.leaks([entry.contents for entry in entries])
         return _Suspects(suspects(rows), leaked, self._reader.typed(rows))
 
     def _batch(self, entries: Sequence[_Entry]) -> _Batch:
@@ -183,10 +180,8 @@ class LessonCheck:
             flaws = [*before]
             if number in suspected.personal:
                 flaws += _personal(_whole(row))
-            if number in suspected.leaked and self._evaluation is not None:
-                leaked = self._evaluation.leaked(contents)
-                if leaked is not None:
-                    flaws.append(Flaw("leak.evaluation", f"asks what {leaked} asks"))
+            if number in suspected.leaked:
+                flaws.append(Flaw("leak.evaluation", f"asks what {suspected.leaked[number]} asks"))
             if sound:
                 if isinstance(row, Known):
                     lesson = self._reader.known(row, typed=number in suspected.typed)
@@ -221,16 +216,6 @@ class LessonCheck:
 
 def _whole(row: Row | Known) -> Row:
     return row_of(row) if isinstance(row, Known) else row
-
-
-def _contents(row: Row) -> list[str]:
-    """All texts of a row."""
-    if row.form == "text":
-        return [row.text]
-    turns = (*row.turns, *row.answer, *row.rejected)
-    if any(turn.calls for turn in turns):
-        return [text for _, text in texts(row)]
-    return [turn.content for turn in turns]
 
 
 def _personal(row: Row) -> Iterator[Flaw]:

@@ -20,7 +20,7 @@ from .taking import named_form
 from .template import read_template
 from .tokenizer import read_tokenizer
 
-VERSION = 1
+VERSION = 2
 """Of the steps of this package, from reading to packing. Raised by whoever changes what comes of the same inputs, and
 by nobody else: a run whose data another version prepared refuses to go on. `test_golden.py` tells who forgets it."""
 

@@ -1,4 +1,4 @@
-"""Rendering: kept rows are masked, compared with an evaluation, split, and become tokens. Shared by many."""
+"""Rendering: kept rows are compared with an evaluation, masked, split, and become tokens. Shared by many."""
 
 import json
 from collections import Counter
@@ -6,30 +6,33 @@ from collections.abc import Callable
 
 import orjson
 
-from .contamination import Exam, contaminated, exam
+from .evaluation_set import exam_of
 from .identity import canonical, row_of
+from .leak import Evaluation
 from .masking import masked_row
 from .minhash import Array
-from .normal import normal_row
-from .preparation import Material, Preparation, changed
+from .preparation import Preparation
 from .refusal import REFUSED
-from .row import Place, Row
+from .row import Row
 from .split import held_out
-from .taking import take
+from .structure import contents_of
 from .tokens import Encoded, Encoder, encoder, shortened
 from .work import Removed, Work, chunk_file, pressed, removed_array, unpressed
+
+_LEAKED = "asks what the evaluation asks"
 
 
 def render(work: Work, rank: int, of: int, told: Callable[[int], None]) -> None:
     """The share `rank` of `of` shares.
 
     Raises:
+        InputError: The evaluation has faults itself.
         FailedError: The file of an evaluation is not any more what was hashed.
     """
     preparation = work.preparation
     mine = [name for number, name in enumerate(work.chunks("examine")) if number % of == rank]
     encoding = encoder(preparation.base, preparation.plan.template, preparation.plan.loss)
-    asked = _exam(preparation) if mine and preparation.exam else Exam()
+    asked = exam_of(preparation) if mine else None
     for name in mine:
         if work.has("render", name):
             rows = len(work.load("render", name, "lines")[0])
@@ -38,39 +41,26 @@ def render(work: Work, rank: int, of: int, told: Callable[[int], None]) -> None:
         told(rows)
 
 
-def _exam(preparation: Preparation) -> Exam:
-    """What the evaluation asks, masked as the rows are, so that both still look alike."""
-
-    def rows(file: Material) -> "list[tuple[Place, Row]]":
-        found = [
-            (Place(file.name, line), masked_row(normal_row(row), preparation.plan.mask, Counter()))
-            for line, row in take(file.path, "auto")
-            if isinstance(row, Row)
-        ]
-        if not file.unchanged():
-            raise changed(file)
-        return found
-
-    return exam(one for file in preparation.exam for one in rows(file))
-
-
-def _chunk(work: Work, name: str, encoding: Encoder, asked: Exam) -> int:
+def _chunk(work: Work, name: str, encoding: Encoder, asked: Evaluation | None) -> int:
     preparation = work.preparation
     lines, written = work.load("examine", name, "lines", "rows")
     of_train = chunk_file(name)[0] == "t"
     kept = work.load("judge", name, "kept")[0].tolist() if of_train else [True] * len(lines)
     counts: Counter[str] = Counter()
     rendered = _Rendered()
+    stay = [
+        (line, row_of(orjson.loads(one)))
+        for line, one, stays in zip(lines.tolist(), unpressed(written), kept, strict=True)
+        if stays
+    ]
+    # Before anything is masked, as a check sees it.
+    leaks = asked.leaks([contents_of(row) for _, row in stay]) if asked is not None and of_train else {}
     rows: list[tuple[int, Row]] = []
-    for line, one, stays in zip(lines.tolist(), unpressed(written), kept, strict=True):
-        if not stays:
-            continue
-        row = masked_row(row_of(orjson.loads(one)), preparation.plan.mask, counts)
-        found = contaminated(row, asked) if of_train else None
-        if found is not None:
-            rendered.removed.append(Removed(line, "decontaminate", found.reason, str(found.where)))
+    for number, (line, row) in enumerate(stay):
+        if number in leaks:
+            rendered.removed.append(Removed(line, "decontaminate", _LEAKED, str(leaks[number])))
         else:
-            rows.append((line, row))
+            rows.append((line, masked_row(row, preparation.plan.mask, counts)))
     for (line, row), encoded in zip(rows, encoding.encoded([row for _, row in rows]), strict=True):
         got = _fitted(preparation, encoded, line)
         if isinstance(got, Removed):

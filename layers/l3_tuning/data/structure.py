@@ -32,6 +32,16 @@ def texts(row: Row) -> Iterator[tuple[str, str]]:
                 yield from ((f"a call of {where}", text) for text in _strings(call["function"]["arguments"]))
 
 
+def contents_of(row: Row) -> list[str]:
+    """The same texts alone."""
+    if row.form == "text":
+        return [row.text]
+    turns = (*row.turns, *row.answer, *row.rejected)
+    if any(turn.calls for turn in turns):
+        return [text for _, text in texts(row)]
+    return [turn.content for turn in turns]
+
+
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value

@@ -7,6 +7,7 @@ eight. Equal words have equal numbers, so none is missed; the few texts that are
 
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import accumulate, compress
@@ -38,26 +39,33 @@ _SINGLE: Final = 2
 """Class of a character that is a word; 1 is one that words are made of, 0 any other."""
 
 
+def folded(text: str) -> str:
+    """Text without case. What is composed of two characters is one first, as a preparation writes it."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
 class WordRuns:
     """Words in a row that are looked for."""
 
-    def __init__(self, runs: Iterable[Sequence[str]], short: Iterable[Sequence[str]]) -> None:
+    def __init__(self, long: Iterable[str], short: Iterable[Sequence[str]]) -> None:
         """Take what is looked for.
 
         Args:
-            runs: Each of `RUN` words, wherever they stand.
-            short: Each of fewer, that are a text alone.
+            long: Words with a space between, `RUN` or more: each run of them, wherever it stands.
+            short: Words, fewer: where they are a text alone.
         """
         import numpy as np
 
         by_length: dict[int, list[str]] = {}
-        for words in (*runs, *short):
+        for words in short:
             by_length.setdefault(len(words), []).append(" ".join(words))
         self._sought = {
             length: _Few(np.concatenate([_joined(_words(part)[0], length)[::length] for part in _parts(texts)]))
             for length, texts in by_length.items()
         }
-        self._runs = self._sought.pop(RUN, None)
+        # With runs from one into the next, which stand in no text but by chance: a text may be named in vain.
+        runs = [_joined(_words(part)[0], RUN) for part in _parts(list(long))]
+        self._runs = _Few(np.concatenate(runs)) if runs else None
 
     def within(self, texts: Sequence[str]) -> set[int]:
         """Numbers of texts that may hold one; of all others it is sure that they do not."""
@@ -79,7 +87,7 @@ class WordRuns:
         import numpy as np
 
         if not narrow:
-            texts = [text.casefold() for text in texts]
+            texts = [folded(text) for text in texts]
         numbers, starts = _words(texts)
         begins = np.fromiter(accumulate(map(len, texts), initial=0), np.int64, len(texts) + 1)
         begins += np.arange(len(begins))  # with what stands between two

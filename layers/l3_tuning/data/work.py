@@ -1,6 +1,7 @@
 """Work: the folder in which a preparation is carried out, step by step and chunk by chunk, by whoever and however many.
 
     preparation.json          what is made
+    tolerated.json            which faults the check has let pass, with how many
     STEP/CHUNK.npz            what a step made of a chunk: CHUNK_ROWS rows of one file, in the order of the source
     STEP/FILE.rows            how many rows and chunks a file has, once it was read to its end
 
@@ -12,7 +13,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -30,6 +31,7 @@ STEPS: tuple[tuple[Step, bool], ...] = (("examine", True), ("judge", False), ("r
 
 CHUNK_ROWS = 4096
 _PREPARATION = "preparation.json"
+_TOLERATED = "tolerated.json"
 _LEVEL = 1
 
 
@@ -58,8 +60,13 @@ class Work:
         self.folder = folder
 
     @classmethod
-    def begin(cls, folder: Path, preparation: Preparation) -> "Work":
+    def begin(cls, folder: Path, preparation: Preparation, tolerated: Mapping[str, int]) -> "Work":
         """A folder in which `preparation` can be carried out; what is there of the very same already stays.
+
+        Args:
+            folder: Which.
+            preparation: What is made.
+            tolerated: By kind how many faults it is made in spite of.
 
         Raises:
             OSError: The disk refuses.
@@ -69,6 +76,7 @@ class Work:
             shutil.rmtree(folder)  # other kinds of faults were allowed, and rows left out for them
         for step, _ in STEPS:
             (folder / step).mkdir(parents=True, exist_ok=True)
+        _replace(folder / _TOLERATED, json.dumps(dict(tolerated)).encode())
         _replace(file, written)
         return cls(folder)
 
@@ -76,6 +84,11 @@ class Work:
     def preparation(self) -> Preparation:
         """What is made."""
         return read_preparation((self.folder / _PREPARATION).read_text("utf-8"))
+
+    def tolerated(self) -> dict[str, int]:
+        """By kind how many faults it is made in spite of."""
+        found: dict[str, int] = json.loads((self.folder / _TOLERATED).read_bytes())
+        return found
 
     def has(self, step: Step, chunk: str) -> bool:
         """Whether a step has made its part of a chunk."""

@@ -26,27 +26,31 @@ class DiskNeed:
     Attributes:
         checkpoint: One; there are `kept` and one more while it is written.
         artefact: The tuned model, in all the forms that are asked for.
-        data: Tokens; None before the data is prepared.
+        data: Tokens; None before the data is prepared. Whoever knows them has them on the disk: they are told, and not
+            counted once more.
+        there: What lies there of checkpoints already; new ones take their place.
     """
 
     checkpoint: int
     kept: int
     artefact: int
     data: int | None
+    there: int = 0
 
     @property
     def total(self) -> int:
-        """All of it at its most."""
-        return self.checkpoint * (self.kept + 1) + self.artefact + (self.data or 0)
+        """What has to be free for it, at its most."""
+        return max(self.checkpoint * (self.kept + 1) - self.there, 0) + self.artefact
 
 
-def disk_need(recipe: Recipe, model: Model, manifest: Manifest | None) -> DiskNeed:
+def disk_need(recipe: Recipe, model: Model, manifest: Manifest | None, there: int = 0) -> DiskNeed:
     """What a run writes.
 
     Args:
         recipe: Resolved.
         model: Its base.
         manifest: Of the prepared data; None before it is.
+        there: Bytes of the checkpoints of a run that goes on.
     """
     work = work_of(recipe)
     trained = trained_parameters(model, work)
@@ -61,4 +65,4 @@ def disk_need(recipe: Recipe, model: Model, manifest: Manifest | None) -> DiskNe
     if manifest is not None:
         each = _TOKEN + (_SEGMENT if manifest.packed else 0)
         data = manifest.tokens * each + manifest.samples * _SAMPLE * (3 if manifest.form == "preference" else 1)
-    return DiskNeed(trained * (FULL + states), recipe.checkpoint.keep, artefact, data)
+    return DiskNeed(trained * (FULL + states), recipe.checkpoint.keep, artefact, data, there)

@@ -90,7 +90,9 @@ class Plan:
         }
 
 
-def plan_of(recipe: Recipe, model: Model, machines: Sequence[Machine], manifest: Manifest | None = None) -> Plan:
+def plan_of(
+    recipe: Recipe, model: Model, machines: Sequence[Machine], manifest: Manifest | None = None, *, there: int = 0
+) -> Plan:
     """The plan of a recipe. It never waits, and asks nobody.
 
     Args:
@@ -98,6 +100,7 @@ def plan_of(recipe: Recipe, model: Model, machines: Sequence[Machine], manifest:
         model: Its base (`read_model`).
         machines: The nodes, as they were last seen, or imagined ones.
         manifest: Of the prepared data; None before it is.
+        there: Bytes of the checkpoints of a run that goes on.
 
     Raises:
         InputError: What it names does not go together with the model, or with the nodes (`plan.wrong`).
@@ -109,7 +112,7 @@ def plan_of(recipe: Recipe, model: Model, machines: Sequence[Machine], manifest:
     verdict = judge(found, room.limit)
     wrong = verdict in {"tight", "does not fit"}
     usable = able(recipe, machines)
-    need = disk_need(recipe, model, manifest)
+    need = disk_need(recipe, model, manifest, there)
     ending = plan_ending(recipe, model, machines)
     return Plan(
         recipe=recipe,

@@ -16,7 +16,7 @@ from aiops.layers.l3_tuning.data.row import Row
 from aiops.layers.l3_tuning.recipe import Attention, Recipe
 from aiops.layers.l3_tuning.run import Run
 from aiops.layers.l3_tuning.trainer import Abilities, Proof, Refusal, Rendered
-from aiops.plugins.trainers.hugging_face import DTYPES, METRICS, handover, own_template, rendered
+from aiops.plugins.trainers.hugging_face import DTYPES, handover, own_template, rendered
 from aiops.plugins.trainers.rows import EVALUATION, TRAIN, conversation, exports, text
 
 from .models import flavor_of, unfit
@@ -126,7 +126,7 @@ class Torchtitan:
             "weight_decay": train.weight_decay,
             "recompute": train.recompute,
             "steps": run.steps,
-            "metrics": f"{run.folder}/{METRICS}",
+            "metrics": run.metrics,
         }
 
     def _fields(self, run: Run) -> dict[str, Any]:

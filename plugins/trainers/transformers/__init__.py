@@ -84,7 +84,7 @@ class TransformersTrainer:
     def render(self, run: Run) -> Rendered:
         """A run as the worker wants it."""
         # Python's own hashes must not make two ranks differ.
-        variables = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONHASHSEED": "0"}
+        variables = {"PYTHONHASHSEED": "0"}
         threads = threads_of(run.recipe)
         if threads is not None:
             variables["OMP_NUM_THREADS"] = str(threads)

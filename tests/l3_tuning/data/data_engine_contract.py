@@ -49,7 +49,7 @@ class DataEngineContract:
         file = write_rows(tmp_path / "facts.jsonl", [asked(1), {"prompt": "p", "completion": "word " * 600}])
         plan = DataPlan((str(file),), length=512)
         with pytest.raises(InputError, match="1 row cannot be prepared") as caught:
-            prepare(plan, base, tmp_path / "data", engine=self.engine, shares=self.shares, check=False)
+            prepare(plan, base, tmp_path / "data", engine=self.engine, shares=self.shares, checked=())
         assert [problem.where for problem in caught.value.problems] == [f"{file}:2"]
         assert not (tmp_path / "data" / digest_of(plan, base)).exists()
 

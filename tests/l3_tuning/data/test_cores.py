@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiops.layers.core.errors import InputError
-from aiops.layers.l3_tuning.data.contamination import COMMON, contaminated, exam
 from aiops.layers.l3_tuning.data.duplicate import exact, near
 from aiops.layers.l3_tuning.data.filter import FILTERS, chosen, reason
 from aiops.layers.l3_tuning.data.identity import canonical, digest, row_of
@@ -20,7 +19,7 @@ from aiops.layers.l3_tuning.data.masking import masked_row
 from aiops.layers.l3_tuning.data.minhash import BANDS, bands, candidates, shingles, similarity
 from aiops.layers.l3_tuning.data.normal import normal, normal_row
 from aiops.layers.l3_tuning.data.packing import packed, windows
-from aiops.layers.l3_tuning.data.row import Place, Row, Turn
+from aiops.layers.l3_tuning.data.row import Row, Turn
 from aiops.layers.l3_tuning.data.split import held_out
 from aiops.layers.l3_tuning.data.words import words
 
@@ -229,31 +228,6 @@ def test_what_is_removed_resembles_something_that_stays() -> None:
         assert other not in removed
         assert other < row
         assert alike == similarity(sets[row], sets[other]) >= 0.8
-
-
-# Contamination
-
-_EXAM = "Which of the sixteen nodes of the cluster holds the lease while the head is being replaced by another?"
-
-
-def test_thirteen_words_or_the_very_question_give_it_away() -> None:
-    asked = exam([(Place("exam.jsonl", 4), prompt(_EXAM, "gpu07"))])
-    found = contaminated(Row("text", text=f"I once read this: {_EXAM.upper()} It was hard."), asked)
-    assert found is not None
-    assert (str(found.where), found.reason) == ("exam.jsonl:4", "shares 13 words in a row")
-    short = exam([(Place("exam.jsonl", 1), prompt("What is 2 + 2?", "4"))])
-    found = contaminated(prompt("what is 2+2", "four"), short)
-    assert found is not None
-    assert found.reason == "asks the same question"
-    assert contaminated(prompt("What is 2 + 3?", "5"), short) is None
-    assert contaminated(Row("text", text=" ".join(_EXAM.split()[:12])), asked) is None
-
-
-def test_how_questions_are_put_gives_nothing_away() -> None:
-    put = "Answer the following question with one letter and nothing else, please, as shortly as you can: "
-    rows = [(Place("exam.jsonl", n), prompt(f"{put}{chr(97 + n) * 3} or not?")) for n in range(COMMON + 1)]
-    assert contaminated(prompt(f"{put}something else?"), exam(rows)) is None
-    assert contaminated(prompt(f"{put}something else?"), exam(rows[:-1])) is not None
 
 
 # Masking

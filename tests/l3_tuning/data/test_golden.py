@@ -16,6 +16,7 @@ from .tiny_model import TEMPLATE
 
 GOLDEN = {
     1: "252d5984965783d97ac88850633530e730233149ca1d1c2fac8761ea383c2cda",
+    2: "f2e7ca57180ae640b2e32e81b95e0bb60c68590d6104239571d05e06acc99b01",
 }
 """By version the digest of all that is prepared below. Who changes what comes out raises the version, and adds it."""
 
@@ -66,6 +67,9 @@ def prompts() -> list[dict[str, Any]]:
     rows += [{"prompt": "Call +49 30 12345678 for 4000056655665556", "completion": "AKIAIOSFODNN7ABCDEFG is mine"}]
     shown = asked(9)["prompt"].split()
     rows += [{"prompt": " ".join(shown[2:12]) + " and no more", "completion": "Ten words of the exam are not enough."}]
+    rows += [
+        {"prompt": f"They asked: {asked(9)['prompt'].upper()} Why?", "completion": "All of it in a longer text is."}
+    ]
     rows += [{"instruction": "Add them.", "input": "1 and 2", "output": "3"}]
     rows += [{"prompt": far, "completion": far}, {"prompt": "a", "completion": "b"}]
     rows += [{"prompt": "集群有多少个节点", "completion": "十六个。 émile"}]
@@ -132,7 +136,7 @@ def test_other_bytes_need_another_version(tmp_path: Path, monkeypatch: pytest.Mo
         if plan.template is not None:
             (tmp_path / "marked.jinja").write_text(plan.template, "utf-8")
             plan = replace(plan, template=str(tmp_path / "marked.jinja"))
-        made = prepare(plan, base, tmp_path / "data", filters, check=False)
+        made = prepare(plan, base, tmp_path / "data", filters, checked=())
         removed = {step: sum(reasons.values()) for step, reasons in made.lineage["removed"].items()}
         sums = {file: one.get("content", one["sha256"]) for file, one in made.files.items()}
         inputs = {key: one for key, one in made.inputs.items() if key != "tokenizer"}  # a library has written its file

@@ -98,4 +98,4 @@ def test_a_manifest_that_counts_otherwise_ends_no_reader(tmp_path: Path, whole: 
 
     folder = damaged(whole, tmp_path / "x", "manifest.json", deed)
     with pytest.raises(FailedError, match="is not what was written"):
-        prepared_rows.row(folder, store.load(folder).rows)
+        prepared_rows.row(folder, store.whole(folder).rows)

@@ -1,5 +1,6 @@
 """A prepared folder: what is in it, that it is the same however it was made, and that it is whole or absent."""
 
+import json
 import multiprocessing
 import shutil
 import signal
@@ -189,7 +190,7 @@ def test_every_removed_row_is_told_with_place_and_reason(tmp_path: Path, base: s
         (4, "duplicates", "resembles an earlier row", "facts.jsonl:3"),
         (5, "filter", "shortest: fewer than 16 characters", None),
         (6, "length", "longer than 512 tokens", None),
-        (7, "decontaminate", "asks the same question", "exam.jsonl:1"),
+        (7, "decontaminate", "asks what the evaluation asks", "exam.jsonl:1"),
     ]
     kept = [(one["file"], one["line"]) for one in prepared_rows.rows(folder)]
     assert kept == [("facts.jsonl", line) for line in (1, 3, 8)]
@@ -204,7 +205,7 @@ def test_a_row_that_is_too_long_refuses_all_by_default(tmp_path: Path, base: str
         prepare(plan, base, tmp_path / "data")
     assert caught.value.problems[0].where == f"{tmp_path}/facts.jsonl:2"
     with pytest.raises(InputError, match="1 row cannot be prepared") as caught:
-        prepare(plan, base, tmp_path / "data", check=False)
+        prepare(plan, base, tmp_path / "data", checked=())
     assert caught.value.problems[0].where == f"{tmp_path}/facts.jsonl:2"
     assert not (tmp_path / "data" / digest_of(plan, base)).exists()
 
@@ -226,10 +227,11 @@ def test_a_row_that_cannot_be_read_refuses_all_unless_allowed(tmp_path: Path, ba
         prepare(plan, base, tmp_path / "data")
     assert "`--allow json.broken`" in caught.value.hints[0]
     with pytest.raises(InputError, match="1 row cannot be prepared"):
-        prepare(plan, base, tmp_path / "data", check=False)
+        prepare(plan, base, tmp_path / "data", checked=())
     made = prepare(replace(plan, allow=("json.broken",)), base, tmp_path / "data")
     assert made.rows == 2
     assert made.lineage["removed"] == {"check": {"json.broken": 1}}
+    assert made.lineage["tolerated"] == {"json.broken": 1}
 
 
 def test_a_row_that_is_wrong_refuses_all_unless_allowed(tmp_path: Path, base: str) -> None:
@@ -241,6 +243,48 @@ def test_a_row_that_is_wrong_refuses_all_unless_allowed(tmp_path: Path, base: st
     (problem,) = caught.value.problems
     assert (problem.line, problem.message) == (2, "role.order: it begins with assistant")
     assert prepare(replace(plan, allow=("role.order",)), base, tmp_path / "data").rows == 2
+
+
+def test_what_was_let_pass_for_one_plan_is_not_let_pass_for_another(tmp_path: Path, base: str) -> None:
+    rows = [
+        asked(1),
+        {"prompt": "Who?", "completion": "ann.lee@corp.io"},
+        {"prompt": "On?", "completion": "91.198.174.192"},
+    ]
+    plan = DataPlan((str(write_rows(tmp_path / "facts.jsonl", [*rows, rows[0]])),), length=512)
+    both = replace(plan, allow=("personal.email", "personal.ip"))
+    made = prepare(both, base, tmp_path / "data")
+    assert made.lineage["tolerated"] == {"personal.email": 1, "personal.ip": 1}
+    assert digest_of(plan, base) == made.digest, "whether something comes of rows is no part of what comes"
+    for allow, named in (((), "personal.email, personal.ip"), (("personal.ip",), "personal.email")):
+        with pytest.raises(InputError, match=f"not allowed here: {named}$") as caught:
+            prepare(replace(plan, allow=allow), base, tmp_path / "data")
+        assert caught.value.code == "data.refused"
+        assert "personal.email (1): mask it, `--mask email`" in caught.value.hints[0]
+    assert prepare(replace(both, allow=(*both.allow, "json.broken")), base, tmp_path / "data") == made
+    assert store.load(tmp_path / "data" / made.digest) == made
+
+
+def test_what_is_let_pass_is_the_same_whatever_is_allowed_beside(tmp_path: Path, base: str) -> None:
+    rows = [asked(1), {"prompt": "Who?", "completion": "ann.lee@corp.io"}]
+    plan = DataPlan((str(write_rows(tmp_path / "facts.jsonl", rows)),), evaluation=(str(tmp_path / "facts.jsonl"),))
+    prepare(replace(plan, allow=("personal.email",)), base, tmp_path / "few")
+    made = prepare(replace(plan, allow=("personal.email", "role.order", "json.broken")), base, tmp_path / "many")
+    assert made.lineage["tolerated"] == {"personal.email": 2}, "held-out rows too"
+    assert contents(tmp_path / "few") == contents(tmp_path / "many")
+    masked = prepare(replace(plan, mask=("email",), allow=("personal.email",)), base, tmp_path / "masked")
+    assert masked.lineage["tolerated"] == {}
+
+
+def test_a_folder_that_does_not_say_what_was_let_pass_is_not_taken(tmp_path: Path, base: str) -> None:
+    plan = _plan(tmp_path)
+    made = prepare(plan, base, tmp_path / "data")
+    manifest = tmp_path / "data" / made.digest / "manifest.json"
+    said = json.loads(manifest.read_text())
+    del said["lineage"]["tolerated"]
+    manifest.write_text(json.dumps(said))
+    with pytest.raises(FailedError, match="does not say which faults were allowed"):
+        prepare(plan, base, tmp_path / "data")
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -415,3 +459,19 @@ def test_what_was_cut_off_is_gone_on_from(tmp_path: Path, base: str, monkeypatch
     prepare(plan, base, tmp_path / "data")
     assert saved.count("t000000-00000000") == 3  # examined once, judged and rendered after it went on
     assert [path.name for path in (tmp_path / "data").iterdir()] == [digest_of(plan, base)]
+
+
+def test_a_lock_that_leads_elsewhere_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / ".a1.lock").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FailedError, match="it is a link") as caught, _alone(tmp_path, "a1"):
+        pass
+    assert caught.value.code == "data.lock"
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / ".a1.lock").unlink()
+    with (
+        _alone(tmp_path, "a1"),
+        pytest.raises(ConflictError, match="being made by somebody else"),
+        _alone(tmp_path, "a1"),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())

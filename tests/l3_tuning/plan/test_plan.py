@@ -248,6 +248,10 @@ def test_disk_by_hand() -> None:
     assert adapted.checkpoint == 12 * trained
     assert adapted.artefact == 4 * trained + 2 * SMALL.total + int(SMALL.total * 34 / 32)
     assert adapted.data == 100 * 5 + 10 * 16
+    assert adapted.total == 3 * adapted.checkpoint + adapted.artefact  # the data lies there already
+    going_on = disk_need(said, SMALL, None, there=adapted.checkpoint)
+    assert going_on.total == 2 * adapted.checkpoint + adapted.artefact
+    assert disk_need(said, SMALL, None, there=10**15).total == adapted.artefact
     merged = disk_need(recipe(handing=Handing(merge=True)), replace(SMALL, stored=123), None)
     assert merged.artefact == 4 * trained + 123  # the base's own files, with the adapter put into them
 

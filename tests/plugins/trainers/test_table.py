@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.plugins.trainers.table import table
 
 from aiops.layers.core.plugin import Plugins
 from aiops.layers.l3_tuning.recipe_file import compile_recipe, read_recipe
 from aiops.layers.l3_tuning.trainer import refusals, trainer_named, trainers_of
-from aiops.plugins.trainers.table import table
 
 PAGE = Path(__file__).parents[3] / "docs/trainers.md"
 
