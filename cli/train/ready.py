@@ -10,7 +10,16 @@ from aiops.cli.app import App
 from .asked import Asked, read, trainer_for
 from .resuming import as_kept, end_of, going_on_with, require_world
 from .standing import require_free, taken
-from .supply import base_of, prepared, require_fit, require_fitting, seen_for, source_of, with_environment
+from .supply import (
+    base_of,
+    prepared,
+    require_fit,
+    require_fitting,
+    require_start,
+    seen_for,
+    source_of,
+    with_environment,
+)
 
 if TYPE_CHECKING:
     from aiops.cli.counter import Counter
@@ -152,11 +161,15 @@ def _begun(
     locks: ExitStack,
 ) -> Ready:
     """A new run."""
+    from aiops.cli.recipe import looking
     from aiops.layers.l3_tuning import run_folder
     from aiops.layers.l3_tuning.run_making import prepared_of
 
     recipe, source = upon.recipe, upon.source
     require_fitting(upon.file, recipe, source)
+    if not source.folder.is_dir():
+        # Nothing is prepared for what could not start: that may take an hour, and stays.
+        require_start(recipe, looking.look(aiops, screen, recipe, inventory, desk), asked.named)
     data = prepared_of(prepared(aiops, screen, source))
     seen = seen_for(aiops, screen, recipe, source.folder, inventory, desk=desk)
     making = with_environment(upon.making, seen)

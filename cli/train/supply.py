@@ -168,6 +168,21 @@ def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen", nam
         raise wrong
 
 
+def require_start(recipe: "Recipe", seen: "Seen", named: str) -> None:
+    """Refuse what could not start whatever becomes of its data: too few nodes, memory that is not there.
+
+    Raises:
+        InputError: It cannot be placed.
+        CriticalError: It does not fit, or nodes do not agree (`plan.refused`).
+    """
+    from aiops.cli.recipe.planning import plan_upon
+    from aiops.layers.l3_tuning.plan.plan import refusal
+
+    wrong = refusal(plan_upon(recipe, seen), named)
+    if wrong is not None:
+        raise wrong
+
+
 def seen_for(
     aiops: App, screen: "Screen", recipe: "Recipe", data: Path, inventory: Path | None, *, desk: "Counter"
 ) -> "Seen":

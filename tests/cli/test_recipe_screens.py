@@ -558,6 +558,12 @@ def test_a_recipe_on_stdin_is_one_and_a_job_file_stays_one(shown: Shown, house: 
     assert run_folder.numbers(written / "runs", "facts") == [1]
 
 
+def test_nothing_is_prepared_for_what_could_not_start(shown: Shown, house: House, written: Path) -> None:
+    screen = shown("train", "recipe.yml", "--set", "train.batch=200000")
+    assert screen.startswith("exit: 4\n"), screen
+    assert not (written / "runs").exists(), screen
+
+
 def test_wrong_data_starts_nothing(shown: Shown, house: House, written: Path) -> None:
     (written / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "a"\n{"prompt": 1}\n')
     screen = shown("train", "recipe.yml")
