@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aiops.cli.screen import Screen
     from aiops.layers.l3_tuning.data.preparation import Preparation
     from aiops.layers.l3_tuning.data.report import Report
+    from aiops.layers.l3_tuning.plan.plan import Plan
     from aiops.layers.l3_tuning.recipe import Recipe
     from aiops.layers.l3_tuning.recipe_file import RecipeFile
     from aiops.layers.l3_tuning.run import Base
@@ -157,15 +158,12 @@ def require_fit(screen: "Screen", recipe: "Recipe", data: str, seen: "Seen", nam
         CriticalError: It does not fit, or nodes do not agree (`plan.refused`).
     """
     from aiops.cli.recipe.planning import plan_upon
-    from aiops.layers.l3_tuning.plan.plan import refusal
 
     plan = plan_upon(replace(recipe, data=replace(recipe.data, train=(data,))), seen, there=there)
     with screen.step("plan") as step:
         limit = "" if plan.room.limit is None else f" of {plan.room.limit / 2**30:.1f}"
         step.summary = f"{plan.verdict}: {plan.estimate.total.likely / 2**30:.1f}{limit} GiB each"
-    wrong = refusal(plan, named)
-    if wrong is not None:
-        raise wrong
+    _require(plan, named)
 
 
 def require_start(recipe: "Recipe", seen: "Seen", named: str) -> None:
@@ -176,9 +174,14 @@ def require_start(recipe: "Recipe", seen: "Seen", named: str) -> None:
         CriticalError: It does not fit, or nodes do not agree (`plan.refused`).
     """
     from aiops.cli.recipe.planning import plan_upon
+
+    _require(plan_upon(recipe, seen), named)
+
+
+def _require(plan: "Plan", named: str) -> None:
     from aiops.layers.l3_tuning.plan.plan import refusal
 
-    wrong = refusal(plan_upon(recipe, seen), named)
+    wrong = refusal(plan, named)
     if wrong is not None:
         raise wrong
 

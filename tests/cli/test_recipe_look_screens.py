@@ -1,6 +1,5 @@
 """Nodes that a plan asks through a controller, by the probe's real program on this machine, and where none can."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,9 +8,7 @@ from typing import Any
 
 import pytest
 from tests.cli.test_job_screens import House
-from tests.cli.test_recipe_screens import CONFIG, RECIPE, document
-from tests.l3_tuning.data.tiny_model import lay_model
-from tests.l3_tuning.test_trainer import Plain
+from tests.cli.test_recipe_screens import document, lay_recipe
 from tests.support.fake_transport import FakeTransport
 
 from aiops.cli.recipe import looking
@@ -24,7 +21,6 @@ from aiops.layers.l0_nodes.transport import Transport
 from aiops.layers.l2_jobs.controller import desk
 from aiops.layers.l2_jobs.controller.visitor import away
 from aiops.layers.l2_jobs.survey import Surveyor
-from aiops.layers.l3_tuning import trainer
 
 Shown = Callable[..., str]
 
@@ -71,13 +67,7 @@ def house(tmp_path: Path, there: Nodes) -> Iterator[House]:
 
 @pytest.fixture(autouse=True)
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    base = lay_model(tmp_path / "model")
-    (base / "config.json").write_text(json.dumps(CONFIG))
-    (base / "generation_config.json").write_text("{}")
-    rows = [{"prompt": f"Where is node {n}?", "completion": f"In rack {n}."} for n in range(30)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "recipe.yml").write_text(RECIPE)
-    monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Plain()})
+    lay_recipe(tmp_path, monkeypatch)
     return tmp_path
 
 

@@ -65,8 +65,8 @@ def house(tmp_path: Path) -> Iterator[House]:
     made.rig.store.close()
 
 
-@pytest.fixture(autouse=True)
-def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def lay_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe with its base and its data, for a trainer that does nothing."""
     base = lay_model(tmp_path / "model")
     (base / "config.json").write_text(json.dumps(CONFIG))
     (base / "generation_config.json").write_text("{}")
@@ -74,6 +74,11 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "recipe.yml").write_text(RECIPE)
     monkeypatch.setattr(trainer, "trainers_of", lambda _plugins: {"plain": Plain()})
+
+
+@pytest.fixture(autouse=True)
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    lay_recipe(tmp_path, monkeypatch)
     monkeypatch.setattr(looking, "look", lambda _aiops, _screen, recipe, _inventory, _desk: nodes(recipe))
     return tmp_path
 

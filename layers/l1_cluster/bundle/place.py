@@ -2,13 +2,13 @@
 
 import contextlib
 import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError
+from aiops.layers.core.file import sync_folder
 from aiops.layers.core.home import ensure_folder
 from aiops.layers.l1_cluster.remote.tree import switch, sync
 
@@ -77,11 +77,7 @@ def put_in_place(work: Path, output: Path) -> None:
     work.chmod(0o755)
     sync(str(work))
     switch(str(work), str(output))
-    handle = os.open(output.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(output.parent)
 
 
 def need_space(folder: Path, needed: int, what: str) -> None:

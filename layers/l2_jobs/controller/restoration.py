@@ -1,6 +1,5 @@
 """Restoration: a backup is found, and becomes the store of this machine; cut off anywhere, it can be done again."""
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiops.layers.core.errors import AiopsError, InputError, NotFoundError
-from aiops.layers.core.file import write_atomic
+from aiops.layers.core.file import sync_folder, write_atomic
 from aiops.layers.l0_nodes.fleet import Fleet
 from aiops.layers.l0_nodes.inventory import Inventory
 from aiops.layers.l0_nodes.node import Connection, Node
@@ -147,8 +146,4 @@ def _keep(path: Path, aside: Path) -> None:
 
 def _rename(fresh: Path, path: Path) -> None:
     fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiops.layers.core.errors import ConflictError, FailedError, InputError
+from aiops.layers.core.file import sync_folder
 from aiops.layers.core.lock_file import lock_file
 
 from .assembly import WHOLE
@@ -128,22 +129,14 @@ def _published(work: Path, into: Path, digest: str) -> Manifest:
             f"{whole} has no manifest", code="data.work", hints=[f"type the same again after `rm -r {work}`"]
         )
     for folder, _, _ in os.walk(whole):
-        _to_disk(Path(folder))
+        sync_folder(Path(folder))
     whole.rename(into / digest)
-    _to_disk(into)
+    sync_folder(into)
     shutil.rmtree(work)
     made = prepared(into, digest)
     if made is None:
         raise FailedError(f"{into / digest} was removed while it was made", code="data.removed")
     return made
-
-
-def _to_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -99,8 +99,8 @@ def machine_of(record: Record, facts: Facts) -> Machine:
         shared=_known(lambda: _table(said(record.answer("plan.shm")))[0][0]),
         ports=_known(lambda: _ports(record)),
         base=_known(lambda: _outline(record)),
-        data=_known(lambda: _data(record)),
-        environment=_known(lambda: _manifest(record)) or _packed(packages),
+        data=_known(lambda: _digest(record, "plan.data")),
+        environment=_known(lambda: _digest(record, "plan.manifest")) or _packed(packages),
         packages=packages,
         versions=versions,
         torch=_known(lambda: read_torch(said(record.answer("plan.torch")))),
@@ -170,17 +170,9 @@ def _outline(record: Record) -> str:
     return hashlib.sha256("\n".join([*listed, "", *hashes]).encode()).hexdigest()
 
 
-def _data(record: Record) -> str:
-    (text,) = record.answer("plan.data").files.values()
-    document: Any = json.loads(text)
-    digest = document["digest"]
-    if not isinstance(digest, str):
-        raise UnreadableError("no digest")
-    return digest
-
-
-def _manifest(record: Record) -> str:
-    (text,) = record.answer("plan.manifest").files.values()
+def _digest(record: Record, name: str) -> str:
+    """What the manifest says that the ask `name` has read, of prepared data or of an environment."""
+    (text,) = record.answer(name).files.values()
     document: Any = json.loads(text)
     digest = document["digest"]
     if not isinstance(digest, str):
